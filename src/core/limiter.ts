@@ -1,0 +1,72 @@
+import { interrupted, throwIfAborted } from './errors.ts';
+
+/** First-in-first-out limit on how many pieces of work use one resource at a time. */
+export class Limiter {
+  readonly #limit: number;
+  #running = 0;
+  readonly #waiting: (() => void)[] = [];
+
+  /** @param limit how many may run at once, at least 1 */
+  constructor(limit: number) {
+    this.#limit = Math.max(1, limit);
+  }
+
+  async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    throwIfAborted(signal);
+    if (this.#running >= this.#limit) await this.#wait(signal);
+    else this.#running++;
+    try {
+      return await work();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#running--;
+    }
+  }
+
+  /** Resolves holding a slot that the finishing work handed over. */
+  #wait(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const enter = () => {
+        signal?.removeEventListener('abort', leave);
+        resolve();
+      };
+      const leave = () => {
+        const at = this.#waiting.indexOf(enter);
+        if (at >= 0) this.#waiting.splice(at, 1);
+        reject(interrupted(signal!));
+      };
+      this.#waiting.push(enter);
+      signal?.addEventListener('abort', leave, { once: true });
+    });
+  }
+}
+
+/**
+ * Runs work over items, at most `limit` at once, results in order. On the first failure the siblings' signal fires, they
+ * are awaited, then the failure is thrown.
+ */
+export async function mapLimited<T, R>(
+  items: readonly T[],
+  limit: number,
+  work: (item: T, signal: AbortSignal, index: number) => Promise<R>,
+  signal?: AbortSignal,
+): Promise<R[]> {
+  const controller = new AbortController();
+  const inner = signal ? AbortSignal.any([signal, controller.signal]) : controller.signal;
+  const limiter = new Limiter(limit);
+  let failure: { error: unknown } | undefined;
+  const results: R[] = [];
+  await Promise.all(
+    items.map(async (item, index) => {
+      try {
+        results[index] = await limiter.run(() => work(item, inner, index), inner);
+      } catch (error) {
+        failure ??= { error };
+        controller.abort();
+      }
+    }),
+  );
+  if (failure) throw failure.error;
+  return results;
+}
