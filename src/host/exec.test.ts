@@ -1,0 +1,93 @@
+import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AbsPath } from '../core/paths.ts';
+import { runTool, startTool } from './exec.ts';
+import { lockFile, tryLockFile } from './file-lock.ts';
+
+let directory = '';
+beforeAll(async () => {
+  directory = await mkdtemp(path.join(tmpdir(), 'stk-host-'));
+});
+afterAll(() => rm(directory, { recursive: true }));
+
+describe('runTool', () => {
+  it('returns stdout and passes no environment but its own', async () => {
+    process.env['STK_LEAK'] = 'yes';
+    const { stdout } = await runTool('env', [], { env: { GIVEN: '1' } });
+    delete process.env['STK_LEAK'];
+    const names = stdout
+      .toString()
+      .trim()
+      .split('\n')
+      .map(line => line.split('=')[0]);
+    expect(names.sort()).toEqual(['GIVEN', 'LC_ALL', 'PATH']);
+  });
+
+  it('feeds input', async () => {
+    expect((await runTool('cat', [], { input: 'ignore' })).stdout.toString()).toBe('ignore');
+  });
+
+  it('fails with argv, status and the last lines of stderr', async () => {
+    await expect(runTool('sh', ['-c', 'echo one >&2; echo two >&2; exit 3'])).rejects.toMatchObject({
+      code: 'tool-failed',
+      message: expect.stringContaining('one\ntwo'),
+      facts: { command: ['sh', '-c', 'echo one >&2; echo two >&2; exit 3'], exitCode: 3 },
+    });
+  });
+
+  it('names the package of a missing tool', async () => {
+    await expect(runTool('no-such-tool', [])).rejects.toMatchObject({ code: 'missing-capability' });
+  });
+
+  it('recognises a full disk', async () => {
+    await expect(runTool('dd', ['if=/dev/zero', 'of=/dev/full', 'count=1'])).rejects.toMatchObject({ code: 'storage' });
+  });
+
+  it('ends the tool when the signal fires', async () => {
+    const controller = new AbortController();
+    const tool = await startTool('sleep', ['60'], { signal: controller.signal });
+    controller.abort();
+    await expect(tool.done).rejects.toMatchObject({ code: 'interrupted' });
+    expect(() => process.kill(tool.pid, 0)).toThrow();
+  });
+
+  it('lets a tool inherit descriptors', async () => {
+    const target = path.join(directory, 'out');
+    const file = await open(target, 'w');
+    await runTool('sh', ['-c', 'echo hello >&3'], { inheritFds: [file.fd] });
+    await file.close();
+    expect((await runTool('cat', [target])).stdout.toString()).toBe('hello\n');
+  });
+});
+
+describe('file locks', () => {
+  it('exclude each other and are released by dispose', async () => {
+    const target = path.join(directory, 'lock') as AbsPath;
+    await writeFile(target, '');
+    const first = await lockFile(target, 'exclusive');
+    expect(await tryLockFile(target, 'shared')).toBeUndefined();
+    let waited = false;
+    const order: string[] = [];
+    const second = lockFile(target, 'shared', {
+      onWait: () => {
+        waited = true;
+        order.push('released');
+        void first[Symbol.asyncDispose]();
+      },
+    });
+    const held = await second;
+    order.push('held');
+    expect([waited, order]).toEqual([true, ['released', 'held']]);
+    await using third = (await tryLockFile(target, 'shared'))!;
+    expect(third).toBeDefined();
+    await held[Symbol.asyncDispose]();
+  });
+
+  it('work on a directory', async () => {
+    await using lock = await lockFile(directory as AbsPath, 'exclusive');
+    expect(lock.path).toBe(directory);
+    expect(await tryLockFile(directory as AbsPath, 'exclusive')).toBeUndefined();
+  });
+});

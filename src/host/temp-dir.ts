@@ -1,0 +1,19 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import path from 'node:path';
+import type { AbsPath } from '../core/paths.ts';
+
+/** A directory that is removed with everything in it when disposed. */
+export interface TempDir extends AsyncDisposable {
+  readonly path: AbsPath;
+}
+
+export async function makeTempDir(parent: string, prefix: string): Promise<TempDir> {
+  await mkdir(parent, { recursive: true });
+  const directory = (await mkdtemp(path.join(parent, `${prefix}-`))) as AbsPath;
+  return {
+    path: directory,
+    async [Symbol.asyncDispose]() {
+      await rm(directory, { recursive: true, force: true, maxRetries: 3 });
+    },
+  };
+}
