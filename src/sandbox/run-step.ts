@@ -1,0 +1,127 @@
+import type { AbsPath } from '../core/paths.ts';
+import { startBwrap } from '../host/tools/bwrap.ts';
+import { LineTail } from '../host/exec.ts';
+import { isStkError } from '../core/errors.ts';
+import type { StepRoot } from './step-root.ts';
+import type { MountPoint } from './skeleton.ts';
+
+/** Something of the host's that a step sees at a place of its image. */
+export type StepMount =
+  | {
+      readonly type: 'bind';
+      readonly source: AbsPath;
+      readonly target: string;
+      readonly readOnly: boolean;
+      readonly file?: boolean;
+    }
+  | { readonly type: 'tmpfs'; readonly target: string; readonly readOnly?: boolean };
+
+export interface StepRun {
+  readonly command: readonly string[];
+  readonly workingDirectory: string;
+  /** The whole environment of the step. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly mounts: readonly StepMount[];
+  readonly network: 'host' | 'none';
+  /** Real root gets the usual container capabilities, root of a user namespace all of its namespace's. */
+  readonly rootless: boolean;
+  readonly hostname: string;
+  /** Directory for short-lived private files. */
+  readonly scratch: AbsPath;
+  readonly stdio: 'capture' | 'inherit';
+  readonly onOutput: (stream: 'stdout' | 'stderr', line: string) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The capabilities that container runtimes give by default; everything else is dropped. */
+const CONTAINER_CAPABILITIES = [
+  'CHOWN',
+  'DAC_OVERRIDE',
+  'FOWNER',
+  'FSETID',
+  'KILL',
+  'SETGID',
+  'SETUID',
+  'SETPCAP',
+  'NET_BIND_SERVICE',
+  'NET_RAW',
+  'SYS_CHROOT',
+  'MKNOD',
+  'AUDIT_WRITE',
+  'SETFCAP',
+];
+
+/** Files of procfs that tell too much or act on the whole machine; bubblewrap itself covers sys, irq, bus and sysrq. */
+const MASKED = ['/proc/kcore', '/proc/keys', '/proc/timer_list'];
+
+/** What the sandbox itself mounts; `openStepRoot` makes sure that each place exists. */
+export function sandboxMountPoints(mounts: readonly StepMount[]): MountPoint[] {
+  const own: MountPoint[] = ['/proc', '/dev', '/sys'].map(path => ({ path, type: 'directory' }));
+  return [
+    ...own,
+    ...mounts
+      .filter(mount => !isNested(mount, mounts))
+      .map((mount): MountPoint => ({
+        path: mount.target,
+        type: mount.type === 'bind' && mount.file ? 'file' : 'directory',
+      })),
+  ];
+}
+
+/** Inside a tmpfs of the same step the sandbox makes the place itself. */
+function isNested(mount: StepMount, mounts: readonly StepMount[]): boolean {
+  return mounts.some(other => other.type === 'tmpfs' && mount.target.startsWith(`${other.target}/`));
+}
+
+/**
+ * Runs one command in a step's root: own pid, ipc and uts namespaces, no new privileges, dead with its parent.
+ * @returns the exit status; 128 + n where a signal ended it
+ */
+export async function runStep(root: StepRoot, run: StepRun): Promise<number> {
+  const stdout = new LineTail(0, line => run.onOutput('stdout', line));
+  const tool = await startBwrap({
+    options: bwrapOptions(root, run),
+    command: run.command,
+    scratch: run.scratch,
+    stdio: run.stdio,
+    signal: run.signal,
+    onStderr: line => run.onOutput('stderr', line),
+  });
+  tool.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk));
+  try {
+    await tool.done;
+    return 0;
+  } catch (error) {
+    const status = isStkError(error, 'tool-failed', 'storage') ? error.facts['exitCode'] : undefined;
+    if (typeof status === 'number') return status;
+    throw error;
+  } finally {
+    stdout.end();
+  }
+}
+
+function bwrapOptions(root: StepRoot, run: StepRun): string[] {
+  const options = ['--bind', root.root, '/', '--proc', '/proc', '--dev', '/dev', '--ro-bind', '/sys', '/sys'];
+  for (const path of MASKED) options.push('--ro-bind-try', '/dev/null', path);
+  options.push('--unshare-pid', '--unshare-ipc', '--unshare-uts', '--hostname', run.hostname);
+  if (run.network === 'none') options.push('--unshare-net');
+  if (run.stdio === 'capture') options.push('--new-session');
+  options.push('--cap-drop', 'ALL');
+  for (const name of run.rootless ? ['ALL'] : CONTAINER_CAPABILITIES) {
+    options.push('--cap-add', name === 'ALL' ? name : `CAP_${name}`);
+  }
+  for (const mount of run.mounts) options.push(...mountOptions(root, mount));
+  for (const mount of run.mounts) {
+    if (mount.type === 'tmpfs' && mount.readOnly) options.push('--remount-ro', mount.target);
+  }
+  options.push('--clearenv');
+  for (const [name, value] of Object.entries(run.env)) options.push('--setenv', name, value);
+  options.push('--chdir', run.workingDirectory);
+  return options;
+}
+
+function mountOptions(root: StepRoot, mount: StepMount): string[] {
+  const target = root.mountPoints.get(mount.target) ?? mount.target;
+  if (mount.type === 'tmpfs') return ['--perms', '0755', '--tmpfs', target];
+  return [mount.readOnly ? '--ro-bind' : '--bind', mount.source, target];
+}
