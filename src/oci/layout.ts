@@ -1,0 +1,261 @@
+import { createReadStream } from 'node:fs';
+import { mkdir, open, readFile, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { Digester, digestHex, digestOf, isDigest, type Digest } from '../core/digest.ts';
+import { StkError, errnoOf, throwIfAborted } from '../core/errors.ts';
+import { joinInside, type AbsPath } from '../core/paths.ts';
+import { publishFile, storageError, writeFileAtomic } from '../host/atomic-write.ts';
+import { tryLockFile, lockFile, type FileLock } from '../host/file-lock.ts';
+import { makeTempDir } from '../host/temp-dir.ts';
+import { MAX_MANIFEST_BYTES } from './blob-store.ts';
+import type { BlobStore, CallOptions, ManifestBytes, PutOptions, ReadOptions } from './blob-store.ts';
+import type { Descriptor } from './descriptor.ts';
+import { readIndex, tagOf, updateIndex, withTag, withoutTag } from './layout-index.ts';
+import { isIndexType, isManifestType } from './media-types.ts';
+import { parseManifest } from './parse-manifest.ts';
+
+const LAYOUT_FILE = '{"imageLayoutVersion":"1.0.0"}';
+const TEMP_PREFIX = '.stk-tmp';
+
+/**
+ * An OCI image layout directory (image-spec, image-layout.md). Blobs appear under their digest by rename only, after
+ * they were hashed and synced; index.json changes under a lock. A reader, or a kill at any moment, sees a valid layout.
+ */
+export class LayoutStore implements BlobStore {
+  readonly name: string;
+  readonly directory: AbsPath;
+
+  private constructor(directory: AbsPath) {
+    this.directory = directory;
+    this.name = `oci:${directory}`;
+  }
+
+  /** Opens a layout for reading. Throws `not-found` where there is none, `invalid-input` for a foreign version. */
+  static async open(directory: AbsPath): Promise<LayoutStore> {
+    const file = joinInside(directory, 'oci-layout');
+    const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+      throw new StkError('not-found', `no OCI layout at ${directory}`, {
+        cause,
+        hint: 'name the directory that holds oci-layout and index.json',
+        facts: { path: directory },
+      });
+    });
+    if (!/"imageLayoutVersion"\s*:\s*"1\.\d+\.\d+"/.test(text)) {
+      throw new StkError('invalid-input', `${file} names no layout version that stk knows`);
+    }
+    return new LayoutStore(directory);
+  }
+
+  /** Opens a layout, making an empty one where there is none. Idempotent, safe beside others doing the same. */
+  static async create(directory: AbsPath): Promise<LayoutStore> {
+    try {
+      await mkdir(path.join(directory, 'blobs', 'sha256'), { recursive: true });
+      if (!(await exists(path.join(directory, 'index.json')))) await updateIndex(directory, list => [...list]);
+      // Last: a directory without this file is not a layout yet.
+      const file = path.join(directory, 'oci-layout');
+      if (!(await exists(file))) await writeFileAtomic(file, LAYOUT_FILE);
+    } catch (error) {
+      throw storageError(error, directory);
+    }
+    return LayoutStore.open(directory);
+  }
+
+  /** Where a blob is, or would be. */
+  blobPath(digest: Digest): AbsPath {
+    return joinInside(this.directory, path.join('blobs', 'sha256', digestHex(digest)));
+  }
+
+  async hasBlob(descriptor: Descriptor): Promise<boolean> {
+    return (await sizeOf(this.blobPath(descriptor.digest))) === descriptor.size;
+  }
+
+  async *readBlob(descriptor: Descriptor, options: ReadOptions = {}): AsyncIterable<Uint8Array> {
+    const file = this.blobPath(descriptor.digest);
+    const digester = new Digester();
+    try {
+      for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
+        throwIfAborted(options.signal);
+        digester.update(chunk);
+        yield chunk;
+        options.onProgress?.(digester.sizeBytes);
+      }
+    } catch (cause) {
+      if (errnoOf(cause) !== 'ENOENT') throw cause;
+      throw new StkError('not-found', `${this.name} has no blob ${descriptor.digest}`, { cause });
+    }
+    assertBytes(this.name, descriptor, digester);
+  }
+
+  async putBlob(
+    descriptor: Descriptor,
+    source: () => AsyncIterable<Uint8Array>,
+    options: PutOptions = {},
+  ): Promise<void> {
+    if (await this.hasBlob(descriptor)) return;
+    await using temporary = await this.makeTemp();
+    const file = joinInside(temporary.path, 'blob');
+    try {
+      const handle = await open(file, 'wx');
+      try {
+        const digester = new Digester();
+        for await (const chunk of source()) {
+          throwIfAborted(options.signal);
+          digester.update(chunk);
+          if (digester.sizeBytes > descriptor.size) break;
+          await handle.writeFile(chunk);
+          options.onProgress?.(digester.sizeBytes);
+        }
+        assertBytes(this.name, descriptor, digester);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await publishFile(file, this.blobPath(descriptor.digest));
+    } catch (error) {
+      throw storageError(error, this.directory);
+    }
+  }
+
+  /**
+   * Takes over a finished file of this filesystem, whose digest the caller computed from its bytes, as a blob.
+   * The file is synced and renamed; it no longer exists under its old name.
+   */
+  async adoptBlob(file: AbsPath, descriptor: Pick<Descriptor, 'digest' | 'size'>): Promise<void> {
+    if ((await sizeOf(this.blobPath(descriptor.digest))) === descriptor.size) {
+      await rm(file);
+      return;
+    }
+    const handle = await open(file, 'r');
+    try {
+      await handle.chmod(0o644);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await publishFile(file, this.blobPath(descriptor.digest));
+  }
+
+  /** A temporary directory inside the layout, locked by this process for as long as it is in use. */
+  async makeTemp(): Promise<AsyncDisposable & { readonly path: AbsPath }> {
+    const directory = await makeTempDir(this.directory, TEMP_PREFIX);
+    const lock = await tryLockFile(directory.path, 'exclusive');
+    return {
+      path: directory.path,
+      async [Symbol.asyncDispose]() {
+        await directory[Symbol.asyncDispose]();
+        await lock?.[Symbol.asyncDispose]();
+      },
+    };
+  }
+
+  /** Held shared by whoever adds blobs that nothing names yet, exclusively by garbage collection. */
+  lockBlobs(mode: 'shared' | 'exclusive', options: { signal?: AbortSignal; onWait?: () => void } = {}): Promise<FileLock> {
+    return lockFile(joinInside(this.directory, 'blobs'), mode, options);
+  }
+
+  async resolve(reference: string): Promise<Descriptor | undefined> {
+    const { manifests } = await readIndex(this.directory);
+    if (!isDigest(reference)) return manifests.find(entry => tagOf(entry) === reference);
+    const named = manifests.find(entry => entry.digest === reference);
+    if (named) return named;
+    return this.#describe(reference);
+  }
+
+  /** Descriptor of a manifest that only another one names. */
+  async #describe(digest: Digest): Promise<Descriptor | undefined> {
+    const size = await sizeOf(this.blobPath(digest));
+    if (size === undefined || size > MAX_MANIFEST_BYTES) return undefined;
+    const { mediaType } = parseManifest(await readFile(this.blobPath(digest)), digest);
+    return { mediaType, digest, size };
+  }
+
+  async readManifest(reference: string, options: CallOptions = {}): Promise<ManifestBytes> {
+    const descriptor = await this.resolve(reference);
+    if (!descriptor) throw await this.#noSuch(reference);
+    if (!isIndexType(descriptor.mediaType) && !isManifestType(descriptor.mediaType)) {
+      throw new StkError('unsupported', `${this.name}: ${reference} is no image but ${descriptor.mediaType}`);
+    }
+    if (descriptor.size > MAX_MANIFEST_BYTES) {
+      throw new StkError('invalid-input', `${this.name}: manifest of ${reference} is ${descriptor.size} bytes long`);
+    }
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of this.readBlob(descriptor, options)) chunks.push(chunk);
+    return { descriptor, bytes: Buffer.concat(chunks) };
+  }
+
+  async #noSuch(reference: string): Promise<StkError> {
+    const tags = await this.tags();
+    return new StkError('not-found', `${this.name} has no image ${reference}`, {
+      hint: tags.length === 0 ? 'the layout is empty' : `it has: ${tags.slice(0, 20).join(', ')}`,
+      facts: { reference },
+    });
+  }
+
+  async putManifest(manifest: ManifestBytes, tag?: string, options: CallOptions = {}): Promise<void> {
+    if (digestOf(manifest.bytes) !== manifest.descriptor.digest) {
+      throw new StkError('integrity', `manifest does not match its digest ${manifest.descriptor.digest}`);
+    }
+    await this.putBlob(manifest.descriptor, () => toIterable(manifest.bytes), options);
+    if (tag !== undefined) await this.tag(manifest.descriptor, tag, options.signal);
+    else await updateIndex(this.directory, list => withUntagged(list, manifest.descriptor), options.signal);
+  }
+
+  /** Points a tag to a manifest that is in the layout. Does nothing, and takes no lock, if it does already. */
+  async tag(descriptor: Descriptor, tag: string, signal?: AbortSignal): Promise<void> {
+    const { manifests } = await readIndex(this.directory);
+    if (withTag(manifests, tag, descriptor) === manifests) return;
+    await updateIndex(this.directory, list => withTag(list, tag, descriptor), signal);
+  }
+
+  async untag(tag: string, signal?: AbortSignal): Promise<void> {
+    await updateIndex(this.directory, list => withoutTag(list, tag), signal);
+  }
+
+  async tags(): Promise<readonly string[]> {
+    const { manifests } = await readIndex(this.directory);
+    return manifests.flatMap(entry => tagOf(entry) ?? []);
+  }
+
+  async referrers(digest: Digest, artifactType?: string): Promise<readonly Descriptor[]> {
+    const found: Descriptor[] = [];
+    for (const entry of (await readIndex(this.directory)).manifests) {
+      if (!isManifestType(entry.mediaType) || !(await this.hasBlob(entry))) continue;
+      const { manifest } = parseManifest(await readFile(this.blobPath(entry.digest)), entry.digest);
+      const type = manifest.artifactType ?? ('config' in manifest ? manifest.config.mediaType : undefined);
+      if (manifest.subject?.digest !== digest || (artifactType !== undefined && type !== artifactType)) continue;
+      found.push({ ...entry, ...(type === undefined ? {} : { artifactType: type }) });
+    }
+    return found;
+  }
+}
+
+/** A manifest without a tag that others must find, such as a referrer, is listed in the index by digest alone. */
+function withUntagged(list: readonly Descriptor[], descriptor: Descriptor): readonly Descriptor[] {
+  return list.some(entry => entry.digest === descriptor.digest) ? list : [...list, descriptor];
+}
+
+function assertBytes(name: string, descriptor: Descriptor, digester: Digester): void {
+  const { sizeBytes } = digester;
+  const digest = digester.finish();
+  if (digest === descriptor.digest && sizeBytes === descriptor.size) return;
+  throw new StkError('integrity', `${name}: bytes do not match blob ${descriptor.digest}`, {
+    hint: 'the blob was damaged or replaced; remove it and fetch or build it again',
+    facts: { digest: descriptor.digest, found: digest, sizeBytes: descriptor.size, foundBytes: sizeBytes },
+  });
+}
+
+async function sizeOf(file: string): Promise<number | undefined> {
+  const found = await stat(file).catch((error: unknown) => {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  });
+  return found?.isFile() ? found.size : undefined;
+}
+
+async function exists(file: string): Promise<boolean> {
+  return (await sizeOf(file)) !== undefined;
+}
+
+async function* toIterable(bytes: Uint8Array): AsyncIterable<Uint8Array> {
+  yield bytes;
+}
