@@ -1,5 +1,17 @@
-import { Composer, Lexer, Parser, isAlias, isCollection, isMap, isScalar, type Document, type Node, type Scalar } from 'yaml';
-import type { CST } from 'yaml';
+import {
+  Composer,
+  Lexer,
+  Parser,
+  isAlias,
+  isCollection,
+  isMap,
+  isScalar,
+  type Alias,
+  type CST,
+  type Document,
+  type Node,
+  type Scalar,
+} from 'yaml';
 import type { JsonValue } from '../core/canonical-json.ts';
 
 /** Offsets into the parsed text, end exclusive. */
@@ -64,11 +76,23 @@ export function parseYamlTree(text: string): { readonly root: YamlNode | undefin
   const nul = text.indexOf('\0');
   if (nul >= 0) return refused('yaml-syntax', 'the file holds a NUL byte: it is not a text file', nul, nul + 1);
   if (text.length > YAML_LIMITS.textLength) {
-    return refused('yaml-limit', `the file is too large: ${text.length} characters`, 0, 0, 'a recipe holds at most 4 MiB');
+    return refused(
+      'yaml-limit',
+      `the file is too large: ${text.length} characters`,
+      0,
+      0,
+      'a recipe holds at most 4 MiB',
+    );
   }
   const tokens = cstTokens(text);
   if ('problem' in tokens) return { root: undefined, problems: [tokens.problem] };
-  const composer = new Composer({ uniqueKeys: false, merge: false, prettyErrors: false, strict: true, logLevel: 'silent' });
+  const composer = new Composer({
+    uniqueKeys: false,
+    merge: false,
+    prettyErrors: false,
+    strict: true,
+    logLevel: 'silent',
+  });
   const documents: Document.Parsed[] = [];
   for (const token of tokens.tokens) for (const document of composer.next(token)) documents.push(document);
   for (const document of composer.end(true, text.length)) documents.push(document);
@@ -97,7 +121,12 @@ export function plainValue(node: YamlNode): JsonValue {
 }
 
 function refused(rule: string, message: string, start: number, end: number, suggestion?: string) {
-  const problem: YamlProblem = { rule, message, range: { start, end }, ...(suggestion === undefined ? {} : { suggestion }) };
+  const problem: YamlProblem = {
+    rule,
+    message,
+    range: { start, end },
+    ...(suggestion === undefined ? {} : { suggestion }),
+  };
   return { root: undefined, problems: [problem] };
 }
 
@@ -127,9 +156,11 @@ function sentence(message: string): string {
 
 class TreeBuilder {
   readonly problems: YamlProblem[] = [];
-  readonly #anchors = new Map<string, Node>();
-  /** Nodes being built: an alias to one of them would be a tree without end. */
-  readonly #open = new Set<Node>();
+  /** What an alias stands for and costs; `open` while it is being built: an alias to it would be a tree without end. */
+  readonly #anchors = new Map<
+    string,
+    { readonly built: YamlNode; readonly nodes: number; readonly length: number } | 'open'
+  >();
   #nodes = 0;
   #scalarLength = 0;
   #exhausted = false;
@@ -147,13 +178,17 @@ class TreeBuilder {
       this.problem('yaml-syntax', `the tag ${node.tag} has no meaning in a recipe`, range, 'remove the tag');
       return nullScalar(range);
     }
-    if ('anchor' in node && node.anchor !== undefined) this.#anchors.set(node.anchor, node);
-    if (isScalar(node)) return this.#buildScalar(node, range);
-    if (!isCollection(node)) return nullScalar(range);
-    this.#open.add(node);
-    const built = isMap(node) ? this.#buildMap(node.items, range) : this.#buildList(node.items, range);
-    this.#open.delete(node);
+    if (node.anchor === undefined) return this.#buildBare(node, range);
+    const [nodes, length] = [this.#nodes, this.#scalarLength];
+    this.#anchors.set(node.anchor, 'open');
+    const built = this.#buildBare(node, range);
+    this.#anchors.set(node.anchor, { built, nodes: this.#nodes - nodes + 1, length: this.#scalarLength - length });
     return built;
+  }
+
+  #buildBare(node: Exclude<Node, Alias>, range: TextRange): YamlNode {
+    if (isScalar(node)) return this.#buildScalar(node, range);
+    return isMap(node) ? this.#buildMap(node.items, range) : this.#buildList(node.items, range);
   }
 
   #exhaust(range: TextRange): YamlNode {
@@ -164,12 +199,15 @@ class TreeBuilder {
 
   #buildAlias(name: string, range: TextRange): YamlNode {
     const target = this.#anchors.get(name);
-    if (target === undefined || this.#open.has(target)) {
+    if (target === undefined || target === 'open') {
       const why = target === undefined ? 'no anchor of that name comes before it' : 'the anchor contains it';
       this.problem('yaml-syntax', `the alias *${name} cannot be resolved: ${why}`, range);
       return nullScalar(range);
     }
-    return this.build(target);
+    this.#nodes += target.nodes;
+    this.#scalarLength += target.length;
+    const excessive = this.#nodes > YAML_LIMITS.nodes || this.#scalarLength > YAML_LIMITS.scalarLength;
+    return excessive ? this.#exhaust(range) : target.built;
   }
 
   #buildScalar(node: Scalar, range: TextRange): YamlScalar {
@@ -178,6 +216,7 @@ class TreeBuilder {
     const source = plain ? (node.source ?? '') : String(value);
     this.#scalarLength += source.length;
     if (this.#scalarLength > YAML_LIMITS.scalarLength) this.#exhaust(range);
+    if (source.includes('\0')) this.problem('yaml-syntax', 'a string cannot hold NUL', range);
     if (value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') {
       return { kind: 'scalar', value, source: value === null ? '' : source, plain, range };
     }
