@@ -71,7 +71,7 @@ export async function startTool(
       options.stderr === 'inherit' ? 'inherit' : 'pipe',
       ...(options.inheritFds ?? []),
     ] as NonNullable<Options['stdio']>,
-    ...(options.input === undefined ? {} : { input: options.input }),
+    ...(options.input === undefined ? {} : { input: Buffer.from(options.input) }),
     buffer: { stdout: options.stdout === 'buffer', stderr: false },
     maxBuffer: MAX_OUTPUT_BYTES,
     encoding: 'buffer',

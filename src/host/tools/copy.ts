@@ -1,0 +1,18 @@
+import type { AbsPath } from '../../core/paths.ts';
+import { runTool } from '../exec.ts';
+
+/**
+ * Copies a file or a directory tree natively, sharing extents where the filesystem can, keeping modes, times, links,
+ * holes and xattrs, but no owners. A symlink given as the source itself is followed. `target` must not exist.
+ */
+export async function copyTree(source: AbsPath, target: AbsPath, signal?: AbortSignal): Promise<void> {
+  const keep = '--preserve=mode,timestamps,links,xattr';
+  await runTool('cp', ['--recursive', '--no-dereference', '-H', keep, '--reflink=auto', '-T', '--', source, target], {
+    signal,
+  });
+}
+
+/** Removes a tree whatever the modes of its directories; nothing to remove is no error. */
+export async function removeTree(target: AbsPath, signal?: AbortSignal): Promise<void> {
+  await runTool('rm', ['-rf', '--one-file-system', '--', target], { signal });
+}

@@ -1,0 +1,52 @@
+import { mkdir, readFile, readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { canonicalJson, type JsonValue } from '../core/canonical-json.ts';
+import { digestHex, type Digest } from '../core/digest.ts';
+import { joinInside, type AbsPath } from '../core/paths.ts';
+import { writeFileAtomic } from '../host/atomic-write.ts';
+
+/** Kinds of remembered work; each is a directory. */
+export type RecordKind = 'step' | 'image' | 'convert' | 'extract' | 'http' | 'manifest';
+
+/**
+ * Small JSON facts about finished work under content keys. A record is a promise about content-addressed inputs, so it
+ * never goes stale; what it points to may be gone, which the reader must check. Damaged records count as absent.
+ */
+export class RecordCache {
+  readonly #directory: AbsPath;
+
+  constructor(directory: AbsPath) {
+    this.#directory = directory;
+  }
+
+  async get(kind: RecordKind, key: Digest): Promise<JsonValue | undefined> {
+    try {
+      return JSON.parse(await readFile(this.#file(kind, key), 'utf8')) as JsonValue;
+    } catch {
+      return undefined;
+    }
+  }
+
+  async put(kind: RecordKind, key: Digest, value: JsonValue): Promise<void> {
+    const file = this.#file(kind, key);
+    await mkdir(path.dirname(file), { recursive: true });
+    await writeFileAtomic(file, canonicalJson(value));
+  }
+
+  /** Every record of a kind that can be read. */
+  async *all(kind: RecordKind): AsyncIterable<JsonValue> {
+    const directory = joinInside(this.#directory, kind);
+    for (const name of await readdir(directory).catch(() => [])) {
+      if (!/^[0-9a-f]{64}\.json$/.test(name)) continue;
+      try {
+        yield JSON.parse(await readFile(joinInside(directory, name), 'utf8')) as JsonValue;
+      } catch {
+        continue;
+      }
+    }
+  }
+
+  #file(kind: RecordKind, key: Digest): AbsPath {
+    return joinInside(this.#directory, path.join(kind, `${digestHex(key)}.json`));
+  }
+}

@@ -1,0 +1,86 @@
+import { lstat, readdir, readlink, stat } from 'node:fs/promises';
+import { digestOf, type Digest } from '../core/digest.ts';
+import { StkError, errnoOf, throwIfAborted } from '../core/errors.ts';
+import { mapLimited } from '../core/limiter.ts';
+import type { AbsPath } from '../core/paths.ts';
+import type { FileDigests } from './file-digests.ts';
+
+const MAX_DEPTH = 512;
+const PARALLEL_FILES = 8;
+
+/** What a path on the host holds, reduced to what an image can show of it. */
+export interface TreeDigest {
+  readonly type: 'file' | 'directory';
+  /** Over names, types, permission bits, link targets and contents; owners and times do not count. */
+  readonly digest: Digest;
+  /** Of the file's bytes; `undefined` for a directory. */
+  readonly content: Digest | undefined;
+}
+
+/**
+ * Digest of a file or a directory tree. A symlink given as the path itself is followed, those inside a tree are kept.
+ * Throws `not-found` where there is nothing, `invalid-input` for sockets, devices and fifos.
+ */
+export async function treeDigest(path: AbsPath, files: FileDigests, signal?: AbortSignal): Promise<TreeDigest> {
+  const rows: string[] = [];
+  const root = await describe(path);
+  if (root.type === 'file') {
+    const content = await files.digest(path, signal);
+    return { type: 'file', digest: digestOf(`file ${octal(root.mode)} ${content}`), content };
+  }
+  const pending: { path: AbsPath; name: string }[] = [];
+  await collect(path, '', 0, rows, pending, signal);
+  const digests = await mapLimited(pending, PARALLEL_FILES, (file, inner) => files.digest(file.path, inner), signal);
+  for (const [index, file] of pending.entries()) rows.push(`${file.name}\0content ${digests[index]}`);
+  rows.sort();
+  return {
+    type: 'directory',
+    digest: digestOf(`directory ${octal(root.mode)}\n${rows.join('\n')}`),
+    content: undefined,
+  };
+}
+
+async function describe(path: AbsPath): Promise<{ type: 'file' | 'directory'; mode: number }> {
+  const found = await stat(path).catch((cause: unknown) => {
+    const errno = errnoOf(cause);
+    if (errno !== 'ENOENT' && errno !== 'ENOTDIR') throw cause;
+    throw new StkError('not-found', `no such file or directory: ${path}`, { cause, facts: { path } });
+  });
+  if (found.isFile()) return { type: 'file', mode: found.mode };
+  if (found.isDirectory()) return { type: 'directory', mode: found.mode };
+  throw new StkError('invalid-input', `neither file nor directory: ${path}`, { facts: { path } });
+}
+
+async function collect(
+  directory: AbsPath,
+  prefix: string,
+  depth: number,
+  rows: string[],
+  files: { path: AbsPath; name: string }[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  throwIfAborted(signal);
+  if (depth > MAX_DEPTH) throw new StkError('invalid-input', `directories nest deeper than ${MAX_DEPTH}: ${directory}`);
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    const path = `${directory}/${entry.name}` as AbsPath;
+    const name = `${prefix}${JSON.stringify(entry.name)}`;
+    if (entry.isSymbolicLink()) {
+      rows.push(`${name}\0link ${JSON.stringify(await readlink(path))}`);
+      continue;
+    }
+    const { mode } = await lstat(path);
+    if (entry.isDirectory()) {
+      rows.push(`${name}\0directory ${octal(mode)}`);
+      await collect(path, `${name}/`, depth + 1, rows, files, signal);
+    } else if (entry.isFile()) {
+      rows.push(`${name}\0file ${octal(mode)}`);
+      files.push({ path, name });
+    } else {
+      throw new StkError('invalid-input', `neither file, directory nor symlink: ${path}`, { facts: { path } });
+    }
+  }
+}
+
+function octal(mode: number): string {
+  return (mode & 0o7777).toString(8);
+}
