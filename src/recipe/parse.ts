@@ -1,5 +1,5 @@
 import { digestOf } from '../core/digest.ts';
-import type { Diagnostic } from '../core/diagnostics.ts';
+import type { Diagnostic, SourceSpan } from '../core/diagnostics.ts';
 import { absPath, type AbsPath } from '../core/paths.ts';
 import type { ImageDefinition, Recipe } from './model.ts';
 import { itemsOf, valueOf, wordOf } from './node-access.ts';
@@ -23,6 +23,12 @@ export interface ParseOptions {
 export interface ParsedRecipe {
   /** `undefined` if any diagnostic is an error. */
   readonly recipe: Recipe | undefined;
+  /** What could be read in spite of errors, for checks that span images and files. */
+  readonly readable: Recipe;
+  /** Names of images that are there but could not be read; `undefined` if they are unknown, because the YAML is broken. */
+  readonly unreadable: readonly string[] | undefined;
+  /** Where each prerequisite is written. */
+  readonly prerequisiteSpans: ReadonlyMap<string, SourceSpan>;
   /** Errors and warnings, in file order. */
   readonly diagnostics: readonly Diagnostic[];
 }
@@ -38,40 +44,54 @@ export function parseRecipe(text: string, options: ParseOptions): ParsedRecipe {
   const context: ParseContext = { problems, directory, workingDirectory };
   const tree = parseYamlTree(substituted.text);
   for (const { rule, message, range, suggestion } of tree.problems) problems.error(rule, message, range, suggestion);
-  const empty: Contents = { images: [], prerequisites: [] };
-  const contents = tree.root === undefined ? empty : readContents(tree.root, context);
+  const { images, unreadable, prerequisites } = tree.root === undefined ? NOTHING : readContents(tree.root, context);
+  const readable = { file, directory, text, digest: digestOf(text), images, prerequisites: [...prerequisites.keys()] };
   const diagnostics = [...substituted.diagnostics, ...problems.diagnostics];
   diagnostics.sort((a, b) => a.span!.line - b.span!.line || a.span!.column - b.span!.column);
-  if (diagnostics.some(d => d.severity === 'error')) return { recipe: undefined, diagnostics };
-  return { recipe: { file, directory, text, digest: digestOf(text), ...contents }, diagnostics };
+  return {
+    recipe: diagnostics.some(d => d.severity === 'error') ? undefined : readable,
+    readable,
+    unreadable: tree.problems.length > 0 ? undefined : unreadable,
+    prerequisiteSpans: prerequisites,
+    diagnostics,
+  };
 }
 
 interface Contents {
   readonly images: readonly ImageDefinition[];
-  readonly prerequisites: readonly string[];
+  readonly unreadable: readonly string[];
+  readonly prerequisites: ReadonlyMap<string, SourceSpan>;
 }
 
+const NOTHING: Contents = { images: [], unreadable: [], prerequisites: new Map() };
+
 function readContents(root: YamlNode, context: ParseContext): Contents {
-  if (root.kind === 'scalar' && root.value === null) return { images: [], prerequisites: [] };
+  if (root.kind === 'scalar' && root.value === null) return NOTHING;
   if (root.kind !== 'map') {
     const message = 'a recipe must be a map from image names to definitions';
     context.problems.error('invalid-type', message, root.range, 'begin with NAME: and indent the definition');
-    return { images: [], prerequisites: [] };
+    return NOTHING;
   }
   checkSchema(root, context.problems);
   const images: ImageDefinition[] = [];
+  const unreadable: string[] = [];
   for (const [name, entry] of root.entries) {
-    const image = name === 'config' ? undefined : parseImage(name, entry, context);
-    if (image !== undefined) images.push(image);
+    if (name === 'config') continue;
+    const image = parseImage(name, entry, context);
+    if (image === undefined) unreadable.push(name);
+    else images.push(image);
   }
-  return { images, prerequisites: prerequisitesOf(valueOf(root, 'config'), context) };
+  return { images, unreadable, prerequisites: prerequisitesOf(valueOf(root, 'config'), context) };
 }
 
-function prerequisitesOf(config: YamlNode | undefined, { directory }: ParseContext): readonly string[] {
-  if (config?.kind !== 'map') return [];
-  return itemsOf(valueOf(config, 'prerequisites')).flatMap(item => {
+function prerequisitesOf(config: YamlNode | undefined, context: ParseContext): ReadonlyMap<string, SourceSpan> {
+  const spans = new Map<string, SourceSpan>();
+  if (config?.kind !== 'map') return spans;
+  for (const item of itemsOf(valueOf(config, 'prerequisites'))) {
     const text = wordOf(item);
-    if (text === undefined) return [];
-    return [/^https?:\/\//.test(text) ? text : absPath(text, directory)];
-  });
+    if (text === undefined) continue;
+    const target = /^https?:\/\//.test(text) ? text : absPath(text, context.directory);
+    if (!spans.has(target)) spans.set(target, context.problems.span(item.range));
+  }
+  return spans;
 }

@@ -43,6 +43,7 @@ function locate(root: YamlNode, instancePath: string): Location {
       const entry = node.entries.get(key);
       label = place.length === 0 && key !== 'config' ? `the image ${key}` : key;
       place.push(place.length === 0 && key !== 'config' ? '*' : key);
+      if (place.at(-2) === 'conflicts') label = `the resolution of ${key}`;
       if (entry !== undefined) [node, range] = [entry.value, rangeOrKey(entry.value, entry.key)];
     }
   }

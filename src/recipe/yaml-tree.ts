@@ -102,7 +102,7 @@ export function parseYamlTree(text: string): { readonly root: YamlNode | undefin
     const at = second.range[0];
     return refused('yaml-syntax', 'the file holds more than one YAML document', at, at, 'write one recipe per file');
   }
-  const builder = new TreeBuilder();
+  const builder = new TreeBuilder(text);
   for (const error of document.errors.slice(0, YAML_LIMITS.problems)) {
     builder.problem('yaml-syntax', sentence(error.message), { start: error.pos[0], end: error.pos[1] });
   }
@@ -156,6 +156,7 @@ function sentence(message: string): string {
 
 class TreeBuilder {
   readonly problems: YamlProblem[] = [];
+  readonly #text: string;
   /** What an alias stands for and costs; `open` while it is being built: an alias to it would be a tree without end. */
   readonly #anchors = new Map<
     string,
@@ -165,13 +166,17 @@ class TreeBuilder {
   #scalarLength = 0;
   #exhausted = false;
 
+  constructor(text: string) {
+    this.#text = text;
+  }
+
   problem(rule: string, message: string, range: TextRange, suggestion?: string): void {
     if (this.problems.length >= YAML_LIMITS.problems) return;
     this.problems.push({ rule, message, range, ...(suggestion === undefined ? {} : { suggestion }) });
   }
 
   build(node: Node): YamlNode {
-    const range = rangeOf(node);
+    const range = this.#rangeOf(node);
     if (++this.#nodes > YAML_LIMITS.nodes) return this.#exhaust(range);
     if (isAlias(node)) return this.#buildAlias(node.source, range);
     if (node.tag !== undefined && !isKnownTag(node.tag)) {
@@ -189,6 +194,14 @@ class TreeBuilder {
   #buildBare(node: Exclude<Node, Alias>, range: TextRange): YamlNode {
     if (isScalar(node)) return this.#buildScalar(node, range);
     return isMap(node) ? this.#buildMap(node.items, range) : this.#buildList(node.items, range);
+  }
+
+  /** Block collections end with their last line; the line breaks after it are no part of what a reader sees. */
+  #rangeOf(node: Node): TextRange {
+    const start = node.range?.[0] ?? 0;
+    let end = node.range?.[1] ?? start;
+    if (isCollection(node)) while (end > start && /\s/.test(this.#text[end - 1]!)) end--;
+    return { start, end };
   }
 
   #exhaust(range: TextRange): YamlNode {
@@ -242,7 +255,7 @@ class TreeBuilder {
       if (key.kind !== 'scalar') {
         this.problem('yaml-syntax', 'a key must be a string', key.range);
       } else if (key.plain && key.source === '<<') {
-        merged.push(...(value.kind === 'list' ? value.items : [value]));
+        for (const source of value.kind === 'list' ? value.items : [value]) merged.push(source);
       } else if (entries.has(key.source)) {
         this.problem('duplicate-key', `duplicate key ${key.source}`, key.range, 'keep one of them');
       } else {
@@ -269,10 +282,6 @@ function isNode(value: unknown): value is Node {
 
 function isKnownTag(tag: string): boolean {
   return tag === '!' || /^tag:yaml\.org,2002:(?:str|int|float|bool|null|map|seq)$/.test(tag);
-}
-
-function rangeOf(node: Node): TextRange {
-  return { start: node.range?.[0] ?? 0, end: node.range?.[1] ?? 0 };
 }
 
 function endOf(range: TextRange): TextRange {
