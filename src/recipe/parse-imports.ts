@@ -1,4 +1,4 @@
-import { parseDigest } from '../core/digest.ts';
+import { digestFromHex } from '../core/digest.ts';
 import { imagePath } from '../core/paths.ts';
 import type { Import } from './model.ts';
 import { entryOf, integerOf, oneOrMore, rangeIn, textOf, valueOf, wordOf } from './node-access.ts';
@@ -77,11 +77,7 @@ function inlineImport(
 
 function attributesOf(map: YamlMap, context: ParseContext) {
   const { problems } = context;
-  const hashText = wordOf(valueOf(map, 'hash'))
-    ?.toLowerCase()
-    .replace(/^sha256:/, '');
-  const hash =
-    hashText !== undefined && /^[0-9a-f]{64}$/.test(hashText) ? parseDigest(`sha256:${hashText}`) : undefined;
+  const hash = hashOf(map, context);
   const written = wordOf(valueOf(map, 'dest'));
   if (written !== undefined && !written.startsWith('/')) {
     const message = `'dest' path cannot be relative: ${written}`;
@@ -89,6 +85,19 @@ function attributesOf(map: YamlMap, context: ParseContext) {
   }
   const dest = written?.startsWith('/') ? normalDest(written) : undefined;
   return { hash, dest, mode: modeOf(map, context), uid: ownerOf(map, 'uid'), gid: ownerOf(map, 'gid') };
+}
+
+/** Hex that happens to be a YAML number is a hash all the same. */
+function hashOf(map: YamlMap, { problems }: ParseContext): Import['hash'] {
+  const node = valueOf(map, 'hash');
+  const text = wordOf(node);
+  if (node?.kind !== 'scalar' || text === undefined) return undefined;
+  const hex = text.toLowerCase().replace(/^sha256:/, '');
+  if (/^[0-9a-f]{64}$/.test(hex)) return digestFromHex(hex);
+  // The schema's pattern judges strings only.
+  if (typeof node.value !== 'string')
+    problems.error('hash-form', `hash is not a sha256 in hex (64 digits): ${text}`, node.range);
+  return undefined;
 }
 
 /** Canonical, but for the trailing slash that means "into this directory". */
@@ -110,7 +119,11 @@ function modeOf(map: YamlMap, context: ParseContext): number | undefined {
   const { value, source, plain, range } = entry.value;
   const octal = /^0?o?([0-7]{1,5})$/.exec(source)?.[1];
   const spelledOctal = octal !== undefined && (!plain || source.startsWith('0'));
-  const mode = spelledOctal ? Number.parseInt(octal, 8) : plain && typeof value === 'number' ? value : Number.NaN;
+  const mode = spelledOctal
+    ? Number.parseInt(octal, 8)
+    : plain && /^(?:[1-9]\d*|0x[0-9a-f]+)$/i.test(source)
+      ? Number(value)
+      : Number.NaN;
   if (!Number.isSafeInteger(mode) || mode < 0 || mode > 0o7777) {
     context.problems.error(
       'invalid-mode',

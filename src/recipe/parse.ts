@@ -46,15 +46,23 @@ export function parseRecipe(text: string, options: ParseOptions): ParsedRecipe {
   for (const { rule, message, range, suggestion } of tree.problems) problems.error(rule, message, range, suggestion);
   const { images, unreadable, prerequisites } = tree.root === undefined ? NOTHING : readContents(tree.root, context);
   const readable = { file, directory, text, digest: digestOf(text), images, prerequisites: [...prerequisites.keys()] };
-  const diagnostics = [...substituted.diagnostics, ...problems.diagnostics];
+  const { missing } = substituted;
+  const own = problems.diagnostics.filter(({ span }) => !missing.some(placeholder => isAbout(span!, placeholder.span)));
+  const diagnostics = [...substituted.diagnostics, ...own];
   diagnostics.sort((a, b) => a.span!.line - b.span!.line || a.span!.column - b.span!.column);
   return {
     recipe: diagnostics.some(d => d.severity === 'error') ? undefined : readable,
     readable,
-    unreadable: tree.problems.length > 0 ? undefined : unreadable,
+    unreadable: tree.problems.length > 0 ? undefined : [...unreadable, ...missing.map(({ name }) => name)],
     prerequisiteSpans: prerequisites,
     diagnostics,
   };
+}
+
+/** Whether a complaint lies on a placeholder that got no value, and so is about the stand-in for it. */
+function isAbout(span: SourceSpan, placeholder: SourceSpan): boolean {
+  const within = span.line === span.endLine && span.line === placeholder.line;
+  return within && span.column < placeholder.endColumn && placeholder.column < span.endColumn;
 }
 
 interface Contents {

@@ -24,7 +24,10 @@ export class SourceText {
 
   /** From `start` up to `end` (exclusive) of the parsed text. Inside a replaced stretch it is the whole placeholder. */
   span(start: number, end: number): SourceSpan {
-    return this.rawSpan(this.#rawOffset(start, 'start'), this.#rawOffset(Math.max(start, end), 'end'));
+    if (start < end) return this.rawSpan(this.#rawStart(start), this.#rawEnd(end));
+    const at = this.#replacements[lastAtOrBefore(this.#replacements, start, r => r.at)];
+    if (at?.at === start && at.length === 0) return this.rawSpan(at.rawAt, at.rawAt + at.rawLength);
+    return this.rawSpan(this.#rawStart(start), this.#rawStart(start));
   }
 
   /** From `start` up to `end` (exclusive) of the raw text. */
@@ -34,15 +37,19 @@ export class SourceText {
     return { file: this.file, line: from.line, column: from.column, endLine: to.line, endColumn: to.column };
   }
 
-  #rawOffset(offset: number, side: 'start' | 'end'): number {
-    const index = lastAtOrBefore(this.#replacements, offset, r => r.at);
-    const before = this.#replacements[index];
+  /** Where the character at `offset` begins. */
+  #rawStart(offset: number): number {
+    const before = this.#replacements[lastAtOrBefore(this.#replacements, offset, r => r.at)];
     if (before === undefined) return offset;
-    const into = offset - before.at;
-    if (into >= before.length && !(side === 'start' && into === 0)) {
-      return before.rawAt + before.rawLength + into - before.length;
-    }
-    return side === 'start' || into === 0 ? before.rawAt : before.rawAt + before.rawLength;
+    const past = offset - before.at - before.length;
+    return past >= 0 ? before.rawAt + before.rawLength + past : before.rawAt;
+  }
+
+  /** Where the character before `offset` ends. */
+  #rawEnd(offset: number): number {
+    const before = this.#replacements[lastAtOrBefore(this.#replacements, offset - 1, r => r.at)];
+    if (before === undefined) return offset;
+    return before.rawAt + before.rawLength + Math.max(0, offset - before.at - before.length);
   }
 
   #position(offset: number): { line: number; column: number } {

@@ -1,12 +1,13 @@
-import type { Diagnostic } from '../core/diagnostics.ts';
+import type { Diagnostic, SourceSpan } from '../core/diagnostics.ts';
 import { SourceText, type Replacement } from './source-text.ts';
 
 /** A text whose placeholders were replaced; `source` leads offsets of `text` back to the file. */
 export interface SubstitutedText {
   readonly text: string;
   readonly source: SourceText;
-  /** Empty, or everything that is wrong; `text` then still holds what could not be replaced. */
   readonly diagnostics: readonly Diagnostic[];
+  /** Placeholders without a value. In `text` their bare names stand for them, so that the rest can still be read. */
+  readonly missing: readonly { readonly name: string; readonly span: SourceSpan }[];
 }
 
 /**
@@ -16,15 +17,15 @@ export interface SubstitutedText {
  */
 export function substitute(file: string, raw: string, values: ReadonlyMap<string, string>): SubstitutedText {
   const replacements: Replacement[] = [];
-  const missing: { readonly name: string; readonly start: number; readonly end: number }[] = [];
+  const missing: { readonly name: string; readonly written: string; readonly start: number; readonly end: number }[] =
+    [];
   let text = '';
   let done = 0;
   for (const { name, fallback, start, end } of placeholders(raw)) {
-    const value = values.get(name) ?? fallback;
-    if (value === undefined) {
-      if (missing.length < MOST_DIAGNOSTICS) missing.push({ name, start, end });
-      continue;
-    }
+    const given = values.get(name) ?? fallback;
+    if (given === undefined && missing.length < MOST_DIAGNOSTICS)
+      missing.push({ name: name.trim(), written: name, start, end });
+    const value = given ?? name.replace(/\W/g, '');
     text += raw.slice(done, start);
     replacements.push({ at: text.length, length: value.length, rawAt: start, rawLength: end - start });
     text += value;
@@ -33,12 +34,11 @@ export function substitute(file: string, raw: string, values: ReadonlyMap<string
   text += raw.slice(done);
   const source = new SourceText(file, raw, replacements);
   const diagnostics = [
-    ...missing.map(({ name, start, end }): Diagnostic => {
-      const trimmed = name.trim();
+    ...missing.map(({ name, written, start, end }): Diagnostic => {
       const suggestion =
-        trimmed !== name && values.has(trimmed)
-          ? `write \${{${trimmed}}} without spaces`
-          : `give it with --substitute ${trimmed}=VALUE, or write a default: \${{${trimmed}:default}}`;
+        written !== name && values.has(name)
+          ? `write \${{${name}}} without spaces`
+          : `give it with --substitute ${name}=VALUE, or write a default: \${{${name}:default}}`;
       const span = source.rawSpan(start, end);
       return {
         severity: 'error',
@@ -50,7 +50,8 @@ export function substitute(file: string, raw: string, values: ReadonlyMap<string
     }),
     ...bareUses(raw, source, values),
   ];
-  return { text, source, diagnostics };
+  const unfilled = missing.map(({ name, start, end }) => ({ name, span: source.rawSpan(start, end) }));
+  return { text, source, diagnostics, missing: unfilled };
 }
 
 /** Of a bare `${NAME:default}`, so that one look at each dollar costs a bounded amount. */
