@@ -1,0 +1,181 @@
+import type { Digest } from '../core/digest.ts';
+import type { Emit, TaskOutcome } from '../core/events.ts';
+import { StkError, isStkError } from '../core/errors.ts';
+import type { AbsPath } from '../core/paths.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { LayoutStore } from '../oci/layout.ts';
+import { reachable, runGraph, type Graph } from '../plan/run-graph.ts';
+import { dependenciesOf } from '../recipe/dependencies.ts';
+import type { ImageDefinition, Recipe } from '../recipe/model.ts';
+import { LayerConverter } from '../sources/convert-layers.ts';
+import { extractFromImage } from '../sources/extract.ts';
+import type { FileDigests } from '../sources/file-digests.ts';
+import { fetchHttpFile, type DownloadFile } from '../sources/http-file.ts';
+import type { OpenImageStore } from '../sources/ports.ts';
+import { RecordCache } from '../sources/record-cache.ts';
+import { buildImage, type ImageResult } from './build-image.ts';
+import type { Workshop } from './do-step.ts';
+import { tagFor, type LayerType } from './layer-types.ts';
+import type { BuildOptions } from './options.ts';
+import { provenanceOf, type Provenance } from './provenance.ts';
+import type { StateDirectories } from './workspace.ts';
+
+export interface BuildAll {
+  readonly recipes: readonly Recipe[];
+  readonly options: BuildOptions;
+  readonly layout: LayoutStore;
+  readonly state: StateDirectories;
+  readonly files: FileDigests;
+  readonly openStore: OpenImageStore;
+  readonly download: DownloadFile;
+  /** Called at the first thing that is not in the cache; may refuse by throwing. */
+  readonly workshop: () => Promise<Workshop>;
+  readonly emit: Emit;
+  readonly signal: AbortSignal;
+}
+
+/** One image of a finished build. */
+export interface BuildResult {
+  readonly name: string;
+  readonly buildOnly: boolean;
+  readonly cached: boolean;
+  /** Empty for a `build_only` image. */
+  readonly tags: readonly { readonly tag: string; readonly type: LayerType; readonly manifest: Descriptor }[];
+  readonly digest: Digest;
+  readonly layers: readonly Descriptor[];
+}
+
+/** What waits for what among the images of all recipes, in file order. */
+export function imageGraph(recipes: readonly Recipe[]): Graph {
+  const images = recipes.flatMap(recipe => recipe.images);
+  return new Map(images.map(image => [image.name, [...new Set(dependenciesOf(image).map(edge => edge.image))]]));
+}
+
+/** Builds the wanted images and what they need, side by side where they do not depend on each other, and tags them. */
+export async function buildAll(build: BuildAll): Promise<readonly BuildResult[]> {
+  const { options, layout, emit } = build;
+  const graph = wantedGraph(build);
+  const definitions = new Map(build.recipes.flatMap(recipe => recipe.images).map(image => [image.name, image]));
+  const provenance = await provenances(build);
+  const records = new RecordCache(build.state.records);
+  const keepTar = options.layerTypes.includes('tar');
+  const converter = new LayerConverter({ layout, records, packing: options.packing, keepTar, emit });
+  emit({ type: 'build-started', images: [...graph.keys()], at: Date.now() });
+
+  const one = async (
+    name: string,
+    results: ReadonlyMap<string, ImageResult>,
+    signal: AbortSignal,
+  ): Promise<ImageResult> => {
+    const definition = definitions.get(name)!;
+    const built = (image: string) => results.get(image)!;
+    const fetchHttp = (url: string, expected: Digest | undefined, inner?: AbortSignal) =>
+      fetchHttpFile(
+        url,
+        expected,
+        { directory: build.state.http, records, files: build.files, download: build.download },
+        inner,
+      );
+    const extract = (image: string, path: string, inner?: AbortSignal): Promise<AbsPath> =>
+      extractFromImage(built(image), path, { layout, records, store: build.state.imports }, inner);
+    return buildImage({
+      definition,
+      options,
+      provenance: provenance.get(name)!,
+      layout,
+      records,
+      files: build.files,
+      bases: { openStore: build.openStore, built, converter, files: build.files, fetchHttp, extract },
+      imports: { store: build.state.imports, files: build.files, fetchHttp, extract, requireHash: options.requireHash },
+      workshop: build.workshop,
+      emit,
+      signal,
+    });
+  };
+
+  const outcomes = new Map<string, BuildResult>();
+  await runGraph<ImageResult>(
+    graph,
+    async (name, results, signal) => {
+      const startedAt = Date.now();
+      emit({ type: 'image-started', image: name, at: startedAt });
+      const end = (outcome: TaskOutcome, result?: ImageResult, tags: readonly string[] = []) => {
+        const layers = result?.layers ?? [];
+        const at = Date.now();
+        emit({
+          type: 'image-finished',
+          image: name,
+          outcome,
+          tags,
+          ...(result ? { digest: result.manifest.digest } : {}),
+          layers: layers.length,
+          sizeBytes: layers.reduce((sum, layer) => sum + layer.squashfs.size, 0),
+          durationMs: at - startedAt,
+          at,
+        });
+      };
+      try {
+        const result = await one(name, results, signal);
+        const outcome = await publish(build, definitions.get(name)!, result, signal);
+        outcomes.set(name, outcome);
+        end(
+          result.cached ? 'cached' : 'done',
+          result,
+          outcome.tags.map(tag => tag.tag),
+        );
+        return result;
+      } catch (error) {
+        end(signal.aborted || isStkError(error, 'interrupted') ? 'canceled' : 'failed');
+        throw error;
+      }
+    },
+    { limit: options.jobs, signal: build.signal },
+  );
+  return [...graph.keys()].map(name => outcomes.get(name)!);
+}
+
+/** Points the tags of an image to what was built; the last thing that happens to it. */
+async function publish(
+  build: BuildAll,
+  definition: ImageDefinition,
+  result: ImageResult,
+  signal: AbortSignal,
+): Promise<BuildResult> {
+  const { layerTypes } = build.options;
+  const tags = definition.buildOnly
+    ? []
+    : layerTypes.map((type, index) => ({
+        tag: tagFor(definition.name, type, layerTypes),
+        type,
+        manifest: result.manifests[index]!,
+      }));
+  for (const { tag, manifest } of tags) await build.layout.tag(manifest, tag, signal);
+  return {
+    name: definition.name,
+    buildOnly: definition.buildOnly,
+    cached: result.cached,
+    tags,
+    digest: result.manifest.digest,
+    layers: result.layers.map(layer => layer.squashfs),
+  };
+}
+
+function wantedGraph(build: BuildAll): Graph {
+  const graph = imageGraph(build.recipes);
+  const { names } = build.options;
+  for (const name of names) {
+    if (graph.has(name)) continue;
+    throw new StkError('usage', `the recipe has no image ${name}`, { hint: `it has: ${[...graph.keys()].join(', ')}` });
+  }
+  return names.length === 0 ? graph : reachable(graph, names);
+}
+
+async function provenances(build: BuildAll): Promise<ReadonlyMap<string, Provenance>> {
+  const found = new Map<string, Provenance>();
+  for (const recipe of build.recipes) {
+    const { annotationsNamespace, version } = build.options;
+    const provenance = await provenanceOf(recipe, annotationsNamespace, version, build.signal);
+    for (const image of recipe.images) found.set(image.name, provenance);
+  }
+  return found;
+}

@@ -1,0 +1,60 @@
+import { mkdir } from 'node:fs/promises';
+import { AsyncScope } from '../core/async-scope.ts';
+import { digestHex, digestOf } from '../core/digest.ts';
+import { joinInside, type AbsPath } from '../core/paths.ts';
+import { lockFile, tryLockFile, type FileLock } from '../host/file-lock.ts';
+import type { CacheDir } from '../recipe/model.ts';
+
+export interface MountedCacheDir {
+  readonly source: AbsPath;
+  readonly target: string;
+}
+
+/** The cache directories of one step; disposing lets others use them. */
+export interface MountedCacheDirs extends AsyncDisposable {
+  readonly directories: readonly MountedCacheDir[];
+}
+
+/**
+ * Takes the cache directories that a step wants. `shared` ones are used at once by everybody, `locked` ones by one step
+ * after the other, of all builds; of a `private` one each concurrent step gets its own.
+ */
+export async function openCacheDirs(
+  wanted: readonly CacheDir[],
+  home: AbsPath,
+  signal: AbortSignal | undefined,
+): Promise<MountedCacheDirs> {
+  const scope = new AsyncScope();
+  const directories: MountedCacheDir[] = [];
+  try {
+    // In one order for all, so that two steps that want the same two cannot wait for each other.
+    for (const entry of wanted.toSorted((a, b) => (a.id < b.id ? -1 : 1))) {
+      const name = digestHex(digestOf(entry.id)).slice(0, 32);
+      const source = await take(joinInside(home, name), entry.sharing, scope, signal);
+      directories.push({ source, target: entry.path });
+    }
+    return { directories, [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose]() };
+  } catch (error) {
+    await scope[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function take(
+  directory: AbsPath,
+  sharing: CacheDir['sharing'],
+  scope: AsyncScope,
+  signal: AbortSignal | undefined,
+): Promise<AbsPath> {
+  await mkdir(directory, { recursive: true });
+  if (sharing === 'locked') scope.use(await lockFile(directory, 'exclusive', { signal }));
+  if (sharing !== 'private') return directory;
+  for (let instance = 0; ; instance++) {
+    const own = (instance === 0 ? directory : `${directory}-${instance}`) as AbsPath;
+    await mkdir(own, { recursive: true });
+    const lock: FileLock | undefined = await tryLockFile(own, 'exclusive');
+    if (!lock) continue;
+    scope.use(lock);
+    return own;
+  }
+}

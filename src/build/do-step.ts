@@ -1,0 +1,200 @@
+import { lstat, mkdir, readdir, readFile } from 'node:fs/promises';
+import type { Emit, TaskHandle } from '../core/events.ts';
+import { say, withTask } from '../core/events.ts';
+import { StkError } from '../core/errors.ts';
+import { joinInside, type AbsPath } from '../core/paths.ts';
+import { formatBytes } from '../core/bytes.ts';
+import { packEntries, type LayerEntry } from '../layer/pack-entries.ts';
+import type { LayerBlob } from '../layer/layer-blob.ts';
+import { packLayer } from '../layer/pack.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { LayoutStore } from '../oci/layout.ts';
+import type { ImageDefinition } from '../recipe/model.ts';
+import type { LayerMounts } from '../sandbox/layer-mounts.ts';
+import type { StepRun } from '../sandbox/run-step.ts';
+import type { StepRoot } from '../sandbox/step-root.ts';
+import type { KnownImport } from '../sources/imports.ts';
+import { layerDescriptor, type LayerRole } from '../sources/layer-descriptor.ts';
+import { lowerStack } from '../sources/lower-stack.ts';
+import type { StackLayer } from '../sources/ports.ts';
+import { openCacheDirs } from './cache-dirs.ts';
+import { importEntries, overlayEntries } from './copy-entries.ts';
+import { scriptEnvironment, type ImageStep } from './image-steps.ts';
+import type { BuildOptions } from './options.ts';
+import { runScript } from './run-script.ts';
+import { mountSecrets } from './secrets.ts';
+import type { StepRecord } from './step-record.ts';
+
+/** What steps that really run need; it exists only inside the build's namespaces. */
+export interface Workshop {
+  readonly mounts: LayerMounts;
+  readonly rootless: boolean;
+  /** The build's own directory. */
+  readonly directory: AbsPath;
+  readonly cacheDirs: AbsPath;
+  readonly onFailure: ((root: StepRoot, run: StepRun) => Promise<void>) | undefined;
+}
+
+export interface StepWork {
+  readonly definition: ImageDefinition;
+  readonly step: ImageStep;
+  /** Everything below, bottom up. */
+  readonly stack: readonly StackLayer[];
+  readonly imports: readonly KnownImport[];
+  readonly options: BuildOptions;
+  readonly layout: LayoutStore;
+  readonly workshop: Workshop;
+  readonly emit: Emit;
+  readonly signal: AbortSignal;
+}
+
+let nextStep = 0;
+
+/** Does one step and puts its layer into the layout. */
+export async function doStep(work: StepWork): Promise<StepRecord> {
+  const created = new Date(
+    work.options.epochSeconds === undefined ? Date.now() : work.options.epochSeconds * 1000,
+  ).toISOString();
+  switch (work.step.kind) {
+    case 'overlay': {
+      const entries = work.step.overlay ? await overlayEntries(work.step.overlay) : [];
+      return { layer: await copyLayer(work, entries), created };
+    }
+    case 'import': {
+      const entries: LayerEntry[] = [];
+      for (const known of work.imports) {
+        if (known.import.dest !== undefined) entries.push(...(await importEntries(known, work.signal)));
+      }
+      return { layer: await copyLayer(work, entries), created };
+    }
+    case 'run':
+      return { layer: await scriptLayer(work), created };
+    case 'labels':
+      return { layer: undefined, created, labels: await generatedLabels(work) };
+  }
+}
+
+async function copyLayer(work: StepWork, entries: readonly LayerEntry[]): Promise<Descriptor | undefined> {
+  if (entries.length === 0) return undefined;
+  return withTask(
+    work.emit,
+    { group: work.definition.name, kind: 'copy', label: work.step.label },
+    async task => {
+      await using temporary = await work.layout.makeTemp();
+      await using lower = lowerStack(work.layout, async () => work.stack);
+      const output = joinInside(temporary.path, 'layer');
+      const blob = await packEntries({
+        entries,
+        lower,
+        output,
+        options: work.options.packing,
+        signal: work.signal,
+        onProgress: done => task.progress(done),
+        ...epoch(work),
+      });
+      return adopt(work, output, blob, work.step.role, task);
+    },
+    work.signal,
+  );
+}
+
+async function scriptLayer(work: StepWork): Promise<Descriptor | undefined> {
+  await using run = await openScript(work, work.definition.run ?? '', undefined);
+  return withTask(
+    work.emit,
+    { group: work.definition.name, kind: 'pack', label: work.step.label },
+    async task => {
+      await using temporary = await work.layout.makeTemp();
+      const output = joinInside(temporary.path, 'layer');
+      const packed = await packLayer({
+        upper: run.root.upper,
+        lower: run.root.lower,
+        output,
+        options: work.options.packing,
+        exclude: ['stacker'],
+        signal: work.signal,
+        onProgress: done => task.progress(done),
+        onWarning: text => say(work.emit, 'warning', text, work.definition.name),
+        ...epoch(work),
+      });
+      if (!packed.empty) return adopt(work, output, packed, work.step.role, task);
+      task.finish('done', 'no change');
+      return undefined;
+    },
+    work.signal,
+  );
+}
+
+async function generatedLabels(work: StepWork): Promise<Record<string, string>> {
+  const source = joinInside(work.workshop.directory, `labels-${++nextStep}`);
+  await mkdir(source);
+  await using _run = await openScript(work, work.definition.generateLabels ?? '', source);
+  const labels: Record<string, string> = {};
+  for (const name of (await readdir(source)).sort()) {
+    const file = joinInside(source, name);
+    const stat = await lstat(file);
+    if (!stat.isFile() || stat.size > 1 << 20) {
+      throw new StkError('invalid-input', `generate_labels: /stacker/oci-labels/${name} is no file of at most 1 MiB`);
+    }
+    labels[name] = (await readFile(file, 'utf8')).replace(/\n$/, '');
+  }
+  return labels;
+}
+
+/** Runs a script of the image on its stack; what it holds is given back when disposed. */
+async function openScript(
+  work: StepWork,
+  script: string,
+  labels: AbsPath | undefined,
+): Promise<AsyncDisposable & { readonly root: StepRoot }> {
+  const { definition, options, workshop, signal } = work;
+  const directory = joinInside(workshop.directory, `step-${++nextStep}`);
+  await mkdir(directory);
+  const layers: AbsPath[] = [];
+  for (const { squashfs } of work.stack.toReversed()) {
+    const path = work.layout.blobPath(squashfs.digest);
+    layers.push(await workshop.mounts.mount({ digest: squashfs.digest, path }, signal));
+  }
+  await using secrets = await mountSecrets(definition.secrets, options.secrets, directory);
+  await using cacheDirs = await openCacheDirs(definition.cacheDirs, workshop.cacheDirs, signal);
+  const root = await withTask(
+    work.emit,
+    { group: definition.name, kind: 'run', label: work.step.label },
+    task =>
+      runScript({
+        definition,
+        script,
+        layers,
+        directory,
+        env: scriptEnvironment(definition, options),
+        imports: work.imports,
+        secrets: secrets.secrets,
+        cacheDirs: cacheDirs.directories,
+        rootless: workshop.rootless,
+        onFailure: workshop.onFailure,
+        task,
+        signal,
+        ...(labels === undefined ? {} : { writable: { source: labels, target: '/stacker/oci-labels' } }),
+      }),
+    signal,
+  );
+  return { root, [Symbol.asyncDispose]: () => root[Symbol.asyncDispose]() };
+}
+
+async function adopt(
+  work: StepWork,
+  output: AbsPath,
+  blob: LayerBlob,
+  role: LayerRole,
+  task: TaskHandle,
+): Promise<Descriptor> {
+  const descriptor = layerDescriptor(blob, work.options.packing, role);
+  await work.layout.adoptBlob(output, descriptor);
+  task.finish('done', formatBytes(blob.sizeBytes));
+  return descriptor;
+}
+
+function epoch(work: StepWork): { readonly epochSeconds?: number } {
+  const { epochSeconds } = work.options;
+  return epochSeconds === undefined ? {} : { epochSeconds };
+}

@@ -1,0 +1,32 @@
+import type { AbsPath } from '../core/paths.ts';
+import type { LayerType } from './layer-types.ts';
+import type { PackOptions } from '../layer/pack-options.ts';
+import type { Platform } from '../oci/descriptor.ts';
+
+/** A value for a `secrets` entry of a recipe, from `--secret id=…`. */
+export type SecretSource =
+  { readonly type: 'file'; readonly path: AbsPath } | { readonly type: 'value'; readonly value: string };
+
+/** What `stk build` was asked for, apart from the recipes themselves. */
+export interface BuildOptions {
+  /** Only these images and what they need; all where empty. */
+  readonly names: readonly string[];
+  readonly useCache: boolean;
+  /** The first is tagged NAME, each further one NAME-TYPE. */
+  readonly layerTypes: readonly LayerType[];
+  readonly packing: PackOptions;
+  readonly requireHash: boolean;
+  /** Images built side by side. */
+  readonly jobs: number;
+  readonly secrets: ReadonlyMap<string, SecretSource>;
+  /** SOURCE_DATE_EPOCH in seconds. */
+  readonly epochSeconds: number | undefined;
+  /** The caller's environment, for `build_env_passthrough`. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Of this host; `os` and `arch` of a recipe win. */
+  readonly hostPlatform: Platform;
+  /** Prefix of the manifest annotations, `io.stackeroci` by default. */
+  readonly annotationsNamespace: string;
+  /** Version of stk, for the annotations. */
+  readonly version: string;
+}

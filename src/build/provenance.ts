@@ -1,0 +1,50 @@
+import { access } from 'node:fs/promises';
+import path from 'node:path';
+import type { AbsPath } from '../core/paths.ts';
+import { runTool } from '../host/exec.ts';
+import type { Recipe } from '../recipe/model.ts';
+
+/** Where an image comes from: annotations for its manifest. */
+export interface Provenance {
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/**
+ * The recipe as written, before substitution, so that a substituted secret does not leak, with the git commit of its
+ * directory and the version of stk.
+ */
+export async function provenanceOf(
+  recipe: Recipe,
+  namespace: string,
+  version: string,
+  signal?: AbortSignal,
+): Promise<Provenance> {
+  const git = await gitVersion(recipe.directory, signal);
+  return {
+    annotations: {
+      [`${namespace}.stacker.stacker_yaml`]: recipe.text,
+      ...(git === undefined ? {} : { [`${namespace}.stacker.git_version`]: git }),
+      [`${namespace}.stacker.stacker_version`]: `stk ${version}`,
+    },
+  };
+}
+
+/** `git describe --always --dirty` of the work tree that holds a directory; `undefined` outside of one. */
+async function gitVersion(directory: AbsPath, signal: AbortSignal | undefined): Promise<string | undefined> {
+  if (!(await insideWorkTree(directory))) return undefined;
+  const args = ['-C', directory, 'describe', '--always', '--dirty', '--abbrev=40', '--exclude=*'];
+  const found = await runTool('git', args, { signal, okExitCodes: [0, 128] }).catch(() => undefined);
+  const text = found?.exitCode === 0 ? found.stdout.toString('utf8').trim() : '';
+  return text === '' ? undefined : text;
+}
+
+async function insideWorkTree(directory: string): Promise<boolean> {
+  for (let current = directory; ; current = path.dirname(current)) {
+    const found = await access(path.join(current, '.git')).then(
+      () => true,
+      () => false,
+    );
+    if (found) return true;
+    if (current === path.dirname(current)) return false;
+  }
+}

@@ -1,0 +1,160 @@
+import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { StkError } from '../core/errors.ts';
+import { joinInside, type AbsPath } from '../core/paths.ts';
+import type { TaskHandle } from '../core/events.ts';
+import type { Bind, ImageDefinition } from '../recipe/model.ts';
+import { runStep, sandboxMountPoints, type StepMount, type StepRun } from '../sandbox/run-step.ts';
+import { openStepRoot, type StepRoot } from '../sandbox/step-root.ts';
+import type { KnownImport } from '../sources/imports.ts';
+import type { MountedCacheDir } from './cache-dirs.ts';
+import type { MountedSecret } from './secrets.ts';
+
+const SCRIPT_PLACE = '/stacker/.stk-run';
+
+/** Lines of output that are shown again when a step fails. */
+const FAILURE_TAIL = 20;
+
+export interface ScriptRun {
+  readonly definition: ImageDefinition;
+  readonly script: string;
+  /** Mounted layers, uppermost first. */
+  readonly layers: readonly AbsPath[];
+  /** The step's own empty directory. */
+  readonly directory: AbsPath;
+  readonly env: Readonly<Record<string, string>>;
+  readonly imports: readonly KnownImport[];
+  readonly secrets: readonly MountedSecret[];
+  readonly cacheDirs: readonly MountedCacheDir[];
+  readonly rootless: boolean;
+  /** Something of the host's that the script may write to, and where it sees it. */
+  readonly writable?: { readonly source: AbsPath; readonly target: string };
+  /** Called with the root of a failed script, before it is taken apart. */
+  readonly onFailure?: ((root: StepRoot, run: StepRun) => Promise<void>) | undefined;
+  readonly task: TaskHandle;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Runs a script as one shell in a fresh root. The caller disposes the root. Throws `step-failed` on a non-zero exit. */
+export async function runScript(run: ScriptRun): Promise<StepRoot> {
+  const mounts = await scriptMounts(run);
+  const root = await openStepRoot({
+    layers: run.layers,
+    directory: run.directory,
+    mountPoints: sandboxMountPoints(mounts),
+    signal: run.signal,
+  });
+  try {
+    const tail: string[] = [];
+    const step: StepRun = {
+      command: interpreter(run.script),
+      workingDirectory: '/',
+      env: { ...run.env, ...Object.fromEntries(run.secrets.flatMap(secret => secret.variable ?? [])) },
+      mounts,
+      network: run.definition.network,
+      rootless: run.rootless,
+      hostname: 'stk',
+      scratch: run.directory,
+      stdio: 'capture',
+      signal: run.signal,
+      onOutput(stream, line) {
+        const text = hideSecrets(line, run.secrets);
+        run.task.output(stream, [text]);
+        tail.push(text);
+        if (tail.length > FAILURE_TAIL) tail.shift();
+      },
+    };
+    const status = await runStep(root, step);
+    if (status !== 0) {
+      await run.onFailure?.(root, step);
+      throw stepFailure(run, status, tail);
+    }
+    return root;
+  } catch (error) {
+    await root[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Own interpreter line, or `/bin/sh -xe` as stackerfiles expect. */
+function interpreter(script: string): string[] {
+  return script.startsWith('#!') ? [SCRIPT_PLACE] : ['/bin/sh', '-xe', SCRIPT_PLACE];
+}
+
+async function scriptMounts(run: ScriptRun): Promise<StepMount[]> {
+  const files = joinInside(run.directory, 'files');
+  await mkdir(files);
+  const script = joinInside(files, 'run');
+  await writeFile(script, run.script);
+  await chmod(script, 0o755);
+  const mounts: StepMount[] = [
+    { type: 'tmpfs', target: '/stacker', readOnly: true },
+    { type: 'bind', source: script, target: SCRIPT_PLACE, readOnly: true, file: true },
+  ];
+  for (const known of run.imports) {
+    const source = await known.stage(run.signal);
+    const target = `${known.import.mountPoint}/${known.import.name}`;
+    mounts.push({ type: 'bind', source, target, readOnly: true, file: known.tree.type === 'file' });
+  }
+  if (run.writable) mounts.push({ type: 'bind', ...run.writable, readOnly: false });
+  mounts.push(...(await networkFiles(run, files)));
+  for (const bind of run.definition.binds) mounts.push(await bindMount(bind));
+  for (const cache of run.cacheDirs) {
+    mounts.push({ type: 'bind', source: cache.source, target: cache.target, readOnly: false });
+  }
+  for (const secret of run.secrets) {
+    mounts.push({ type: 'bind', source: secret.file, target: secret.target, readOnly: true, file: true });
+  }
+  return mounts;
+}
+
+async function bindMount(bind: Bind): Promise<StepMount> {
+  const source = await stat(bind.source).catch((cause: unknown) => {
+    throw new StkError('not-found', `bind ${bind.source} does not exist`, { cause });
+  });
+  return { type: 'bind', source: bind.source, target: bind.dest, readOnly: false, file: !source.isDirectory() };
+}
+
+/** Name resolution as on the host, unless the step has no network. */
+async function networkFiles(run: ScriptRun, files: AbsPath): Promise<StepMount[]> {
+  const hosts = joinInside(files, 'hosts');
+  const resolv = joinInside(files, 'resolv.conf');
+  const own = '127.0.0.1\tlocalhost stk\n::1\tlocalhost ip6-localhost ip6-loopback\n';
+  const online = run.definition.network === 'host';
+  await writeFile(hosts, own + (online ? await readOr('/etc/hosts', '') : ''));
+  const mounts: StepMount[] = [{ type: 'bind', source: hosts, target: '/etc/hosts', readOnly: true, file: true }];
+  if (online) {
+    await writeFile(resolv, await readOr('/etc/resolv.conf', ''));
+    mounts.push({ type: 'bind', source: resolv, target: '/etc/resolv.conf', readOnly: true, file: true });
+  }
+  return mounts;
+}
+
+async function readOr(file: string, otherwise: string): Promise<string> {
+  return readFile(file, 'utf8').catch(() => otherwise);
+}
+
+function hideSecrets(line: string, secrets: readonly MountedSecret[]): string {
+  let text = line;
+  for (const { value } of secrets) {
+    const word = value.toString('utf8').trim();
+    if (word.length >= 4) text = text.replaceAll(word, '***');
+  }
+  return text;
+}
+
+function stepFailure(run: ScriptRun, status: number, tail: readonly string[]): StkError {
+  const { name } = run.definition;
+  const lines = tail.map(line => `  ${line}`).join('\n');
+  const failed = [...tail].reverse().find(line => line.startsWith('+ '));
+  const noShell = status === 127 || (status === 1 && tail.some(line => line.startsWith('bwrap: execvp')));
+  return new StkError(
+    'step-failed',
+    `${name}: ${failed ? `command \`${failed.slice(2)}\`` : 'the run script'} failed with exit status ${status}${lines === '' ? '' : `\n${lines}`}`,
+    {
+      hint: noShell
+        ? 'a command was not found in the image; `run` needs /bin/sh there, or a first line `#!/path/to/interpreter`'
+        : 'look around in the failed root: stk build --shell-fail',
+      facts: { image: name, exitCode: status, ...(failed ? { command: failed.slice(2) } : {}) },
+    },
+  );
+}

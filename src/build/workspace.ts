@@ -1,0 +1,64 @@
+import { mkdir, readdir } from 'node:fs/promises';
+import { AsyncScope } from '../core/async-scope.ts';
+import { joinInside, type AbsPath } from '../core/paths.ts';
+import { tryLockFile } from '../host/file-lock.ts';
+import { makeTempDir } from '../host/temp-dir.ts';
+import { removeTree } from '../host/tools/copy.ts';
+
+/** Where stk keeps what is its own: caches, staged imports, running work. Nothing in it is part of an image. */
+export interface StateDirectories {
+  readonly home: AbsPath;
+  readonly records: AbsPath;
+  readonly imports: AbsPath;
+  readonly http: AbsPath;
+  readonly cacheDirs: AbsPath;
+  readonly work: AbsPath;
+  readonly fileDigests: AbsPath;
+}
+
+export function stateDirectories(home: AbsPath): StateDirectories {
+  const below = (name: string) => joinInside(home, name);
+  return {
+    home,
+    records: below('cache'),
+    imports: below('imports'),
+    http: below('http'),
+    cacheDirs: below('cache-dirs'),
+    work: below('work'),
+    fileDigests: below('file-digests.json'),
+  };
+}
+
+/** The directory of one running build: locked while the build lives, removed at its end. */
+export interface Workspace extends AsyncDisposable {
+  readonly path: AbsPath;
+}
+
+const PREFIX = 'build';
+
+/**
+ * Makes the directory of this build, and removes those of builds that were killed: nobody holds their lock any more.
+ * Must run as root of the namespaces, since steps leave files of many owners.
+ */
+export async function openWorkspace(work: AbsPath): Promise<Workspace> {
+  await mkdir(work, { recursive: true });
+  await removeAbandoned(work);
+  const directory = await makeTempDir(work, PREFIX);
+  const scope = new AsyncScope();
+  scope.defer(() => removeTree(directory.path));
+  const lock = await tryLockFile(directory.path, 'exclusive');
+  if (lock) scope.use(lock);
+  return { path: directory.path, [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose]() };
+}
+
+/** Removes work directories that no living build holds. */
+export async function removeAbandoned(work: AbsPath): Promise<void> {
+  for (const name of await readdir(work).catch(() => [])) {
+    if (!name.startsWith(`${PREFIX}-`)) continue;
+    const directory = joinInside(work, name);
+    const lock = await tryLockFile(directory, 'exclusive').catch(() => undefined);
+    if (!lock) continue;
+    await removeTree(directory);
+    await lock[Symbol.asyncDispose]();
+  }
+}

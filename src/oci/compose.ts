@@ -1,0 +1,81 @@
+import { digestOf, type Digest } from '../core/digest.ts';
+import type { Descriptor, HistoryEntry, ImageConfig, Manifest, Platform, RuntimeConfig } from './descriptor.ts';
+import { MediaType } from './media-types.ts';
+
+/** One layer of an image to be written. */
+export interface ComposedLayer {
+  readonly descriptor: Descriptor;
+  readonly diffId: Digest;
+}
+
+/** A layer that this image adds, with what history says of it; without a layer, the step changed no file. */
+export interface AddedLayer {
+  readonly layer: ComposedLayer | undefined;
+  /** RFC 3339. */
+  readonly created: string;
+  readonly createdBy: string;
+}
+
+export interface ImageParts {
+  readonly platform: Platform;
+  /** Configuration of the base: members that stk does not know are passed on. */
+  readonly base: ImageConfig | undefined;
+  readonly baseLayers: readonly ComposedLayer[];
+  readonly added: readonly AddedLayer[];
+  readonly config: RuntimeConfig;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly created: string;
+}
+
+export interface Document {
+  readonly descriptor: Descriptor;
+  readonly bytes: Uint8Array;
+}
+
+/** Builds configuration and manifest; the same parts give the same bytes. */
+export function composeImage(parts: ImageParts): { readonly config: Document; readonly manifest: Document } {
+  const added = parts.added.flatMap(step => step.layer ?? []);
+  const layers = [...parts.baseLayers, ...added];
+  const config: ImageConfig = {
+    ...parts.base,
+    created: parts.created,
+    author: 'stk',
+    architecture: parts.platform.architecture,
+    os: parts.platform.os,
+    ...(parts.platform.variant === undefined ? {} : { variant: parts.platform.variant }),
+    config: parts.config,
+    rootfs: { type: 'layers', diff_ids: layers.map(layer => layer.diffId) },
+    history: [...baseHistory(parts), ...parts.added.map(historyEntry)],
+  };
+  const configDocument = jsonDocument(config, MediaType.config);
+  const manifest: Manifest = {
+    schemaVersion: 2,
+    mediaType: MediaType.manifest,
+    config: configDocument.descriptor,
+    layers: layers.map(layer => layer.descriptor),
+    ...(Object.keys(parts.annotations).length === 0 ? {} : { annotations: parts.annotations }),
+  };
+  return { config: configDocument, manifest: jsonDocument(manifest, MediaType.manifest) };
+}
+
+/** A JSON value as a blob with its descriptor. */
+export function jsonDocument(value: object, mediaType: string): Document {
+  const bytes = Buffer.from(JSON.stringify(value));
+  return { descriptor: { mediaType, digest: digestOf(bytes), size: bytes.byteLength }, bytes };
+}
+
+function historyEntry(step: AddedLayer): HistoryEntry {
+  const entry = { created: step.created, created_by: step.createdBy, author: 'stk' };
+  return step.layer ? entry : { ...entry, empty_layer: true };
+}
+
+/**
+ * The base's history where it fits its layers one to one, empty entries aside (image-spec, config.md, "history");
+ * otherwise one plain entry for each layer, since readers pair the two by position.
+ */
+function baseHistory(parts: ImageParts): readonly HistoryEntry[] {
+  const history = parts.base?.history ?? [];
+  const count = parts.baseLayers.length;
+  if (history.filter(entry => entry.empty_layer !== true).length === count) return history;
+  return parts.baseLayers.map(() => ({ created: parts.created, created_by: 'base layer' }));
+}

@@ -1,0 +1,121 @@
+import { contentKey } from '../plan/content-key.ts';
+import type { JsonValue } from '../core/canonical-json.ts';
+import type { Digest } from '../core/digest.ts';
+import { StkError } from '../core/errors.ts';
+import type { AbsPath } from '../core/paths.ts';
+import type { Descriptor, ImageConfig, Manifest, Platform } from '../oci/descriptor.ts';
+import type { BlobStore } from '../oci/blob-store.ts';
+import { layerFormat } from '../oci/media-types.ts';
+import type { Base } from '../recipe/model.ts';
+import { resolveImage } from '../registry/platform.ts';
+import type { FileDigests } from './file-digests.ts';
+import type { BuiltImage, OpenImageStore, StackLayer } from './ports.ts';
+import type { LayerConverter } from './convert-layers.ts';
+
+/** A base whose identity is known, though nothing of it may be here yet. */
+export interface KnownBase {
+  /** Decides everything that is built on it. */
+  readonly key: Digest;
+  /** For `org.opencontainers.image.base.name` and `.digest`, where the base is an image. */
+  readonly name: string | undefined;
+  readonly digest: Digest | undefined;
+  /** Configuration to inherit from. */
+  readonly config: ImageConfig | undefined;
+  /** Brings the layers, bottom up, into the layout as squashfs: downloads and converts what is not there. */
+  layers(signal?: AbortSignal): Promise<readonly StackLayer[]>;
+}
+
+export interface BasePorts {
+  readonly openStore: OpenImageStore;
+  readonly built: (image: string) => BuiltImage;
+  readonly converter: LayerConverter;
+  readonly files: FileDigests;
+  readonly fetchHttp: (url: string, expected: Digest | undefined, signal?: AbortSignal) => Promise<AbsPath>;
+  readonly extract: (image: string, path: string, signal?: AbortSignal) => Promise<AbsPath>;
+}
+
+/**
+ * Finds out what a base is with as few bytes as possible.
+ * @param packing canonical packing options: a converted base depends on them
+ */
+export async function identifyBase(
+  base: Base,
+  platform: Platform,
+  packing: JsonValue,
+  ports: BasePorts,
+  signal?: AbortSignal,
+): Promise<KnownBase> {
+  switch (base.type) {
+    case 'scratch':
+      return {
+        key: contentKey('scratch', undefined, null),
+        name: undefined,
+        digest: undefined,
+        config: undefined,
+        layers: async () => [],
+      };
+    case 'built':
+      return builtBase(ports.built(base.image));
+    case 'tar':
+      return tarBase(base, packing, ports, signal);
+    case 'docker':
+    case 'oci': {
+      const { store, reference } = await ports.openStore(base);
+      const image = await resolveImage(store, reference, platform, signal ? { signal } : {});
+      const layers = assertLayers(store, reference, image.manifest);
+      const name = base.url.replace(/^docker:\/\//, '');
+      return {
+        key: contentKey('image', undefined, { manifest: image.descriptor.digest, packing }),
+        name,
+        digest: image.descriptor.digest,
+        config: image.config,
+        layers: inner => ports.converter.bring(store, name, layers, image.config.rootfs.diff_ids, inner ?? signal),
+      };
+    }
+  }
+}
+
+function builtBase(image: BuiltImage): KnownBase {
+  return {
+    // By its layers, not its manifest: a new label on the base does not run the steps above it again.
+    key: contentKey('built', undefined, { layers: image.layers.map(layer => layer.squashfs.digest) }),
+    name: image.name,
+    digest: image.manifest.digest,
+    config: image.config,
+    layers: async () => image.layers,
+  };
+}
+
+async function tarBase(
+  base: Extract<Base, { type: 'tar' }>,
+  packing: JsonValue,
+  ports: BasePorts,
+  signal: AbortSignal | undefined,
+): Promise<KnownBase> {
+  const { source } = base;
+  const file =
+    source.type === 'path'
+      ? source.path
+      : source.type === 'http'
+        ? await ports.fetchHttp(source.url, undefined, signal)
+        : await ports.extract(source.image, source.path, signal);
+  const digest = await ports.files.digest(file, signal);
+  return {
+    key: contentKey('tar', undefined, { digest, packing }),
+    name: undefined,
+    digest: undefined,
+    config: undefined,
+    layers: async inner => [await ports.converter.bringFile(file, digest, inner ?? signal)],
+  };
+}
+
+function assertLayers(store: BlobStore, reference: string, manifest: Manifest): readonly Descriptor[] {
+  for (const layer of manifest.layers) {
+    if (layerFormat(layer.mediaType).kind !== 'unknown') continue;
+    throw new StkError('unsupported', `${store.name}: ${reference} is no image that can be mounted`, {
+      hint: `it has a layer of type ${layer.mediaType}; stk knows tar and squashfs layers`,
+      facts: { mediaType: layer.mediaType, digest: layer.digest },
+    });
+  }
+  return manifest.layers;
+}

@@ -1,0 +1,260 @@
+import { createReadStream, createWriteStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
+import { contentKey } from '../plan/content-key.ts';
+import type { JsonValue } from '../core/canonical-json.ts';
+import { isDigest, type Digest } from '../core/digest.ts';
+import { StkError } from '../core/errors.ts';
+import { withTask, type Emit, type TaskHandle } from '../core/events.ts';
+import { Limiter } from '../core/limiter.ts';
+import { joinInside, type AbsPath } from '../core/paths.ts';
+import { SingleFlight } from '../core/single-flight.ts';
+import type { BlobStore } from '../oci/blob-store.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { storageError } from '../host/atomic-write.ts';
+import { LayoutStore } from '../oci/layout.ts';
+import { layerFormat, type TarCompression } from '../oci/media-types.ts';
+import { packOptionsKey, type PackOptions } from '../layer/pack-options.ts';
+import { convertTarLayer } from '../layer/tar-to-squashfs.ts';
+import { layerDescriptor } from './layer-descriptor.ts';
+import { lowerStack } from './lower-stack.ts';
+import type { StackLayer } from './ports.ts';
+import type { RecordCache } from './record-cache.ts';
+import { sniffCompression } from './sniff-compression.ts';
+
+export interface ConverterPorts {
+  readonly layout: LayoutStore;
+  readonly records: RecordCache;
+  readonly packing: PackOptions;
+  /** Keep the tar blobs of a base in the layout: an image with tar layers is wanted as well. */
+  readonly keepTar: boolean;
+  readonly emit: Emit;
+}
+
+/** A tar to be converted, wherever it lies. */
+interface TarSource {
+  readonly digest: Digest;
+  readonly label: string;
+  readonly group: string;
+  readonly compression: TarCompression | undefined;
+  /** Digest of the uncompressed tar that the image's configuration promises. */
+  readonly diffId: Digest | undefined;
+  /** Makes the bytes local; called at most once, only if they are needed. */
+  open(signal: AbortSignal | undefined): Promise<OpenTar>;
+}
+
+/** Local, verified bytes; reading may start over. */
+interface OpenTar extends AsyncDisposable {
+  read(): AsyncIterable<Uint8Array>;
+  readonly sizeBytes: number;
+}
+
+function openTar(read: () => AsyncIterable<Uint8Array>, sizeBytes: number, owned?: AsyncDisposable): OpenTar {
+  return { read, sizeBytes, [Symbol.asyncDispose]: async () => owned?.[Symbol.asyncDispose]() };
+}
+
+/** What is remembered of a conversion; `dependsOnLower` sends the reader to a key that includes the layers below. */
+type ConvertRecord = { readonly squashfs: Descriptor; readonly diffId: Digest } | { readonly dependsOnLower: true };
+
+/**
+ * Brings layers of bases into the layout as squashfs. A tar layer is converted once and remembered by source digest and
+ * packing options; squashfs layers are copied verbatim. Two bases with a common layer share the work.
+ */
+export class LayerConverter {
+  readonly #ports: ConverterPorts;
+  readonly #network = new Limiter(4);
+  readonly #cpu = new Limiter(2);
+  readonly #flights = new SingleFlight<string, StackLayer>();
+
+  constructor(ports: ConverterPorts) {
+    this.#ports = ports;
+  }
+
+  /** All layers of an image, bottom up. Layers are fetched and converted side by side. */
+  async bring(
+    store: BlobStore,
+    name: string,
+    layers: readonly Descriptor[],
+    diffIds: readonly Digest[],
+    signal?: AbortSignal,
+  ): Promise<readonly StackLayer[]> {
+    if (layers.length !== diffIds.length) {
+      throw new StkError('invalid-input', `${name}: ${layers.length} layers, but ${diffIds.length} diff IDs`);
+    }
+    const failure = new AbortController();
+    const inner = signal ? AbortSignal.any([signal, failure.signal]) : failure.signal;
+    const brought: Promise<StackLayer>[] = [];
+    for (const [index, layer] of layers.entries()) {
+      const below = brought.slice();
+      const one = this.#bringOne(store, name, layer, diffIds[index]!, () => Promise.all(below), inner);
+      one.catch(() => failure.abort(new StkError('interrupted', 'another layer failed')));
+      brought.push(one);
+    }
+    const settled = await Promise.allSettled(brought);
+    const failed = settled.filter(result => result.status === 'rejected').map(result => result.reason as unknown);
+    const cause = failed.find(error => !(error instanceof StkError && error.code === 'interrupted')) ?? failed[0];
+    if (cause !== undefined) throw cause;
+    return Promise.all(brought);
+  }
+
+  /** A root filesystem given as one tar file. */
+  async bringFile(file: AbsPath, digest: Digest, signal?: AbortSignal): Promise<StackLayer> {
+    const source: TarSource = {
+      digest,
+      label: file,
+      group: file,
+      compression: undefined,
+      diffId: undefined,
+      open: async () => openTar(() => createReadStream(file, { highWaterMark: 1 << 20 }), (await stat(file)).size),
+    };
+    return this.#flights.run(digest, () => this.#convert(source, async () => [], signal));
+  }
+
+  async #bringOne(
+    store: BlobStore,
+    name: string,
+    layer: Descriptor,
+    diffId: Digest,
+    below: () => Promise<readonly StackLayer[]>,
+    signal: AbortSignal,
+  ): Promise<StackLayer> {
+    const format = layerFormat(layer.mediaType);
+    return this.#flights.run(`${layer.digest} ${diffId}`, async () => {
+      if (format.kind === 'squashfs') {
+        await this.#fetch(store, name, layer, signal);
+        return { squashfs: layer };
+      }
+      if (format.kind === 'unknown')
+        throw new StkError('unsupported', `${name}: unknown layer type ${layer.mediaType}`);
+      const converted = await this.#convert(
+        {
+          digest: layer.digest,
+          label: `${name} ${layer.digest.slice(7, 19)}`,
+          group: name,
+          compression: format.compression,
+          diffId,
+          open: async inner => this.#openTar(store, name, layer, inner ?? signal),
+        },
+        below,
+        signal,
+      );
+      if (this.#ports.keepTar) await this.#fetch(store, name, layer, signal);
+      return { ...converted, tar: { descriptor: layer, diffId } };
+    });
+  }
+
+  /** A layout is read where it lies; from anywhere else the blob is fetched first, verified, then read back. */
+  async #openTar(store: BlobStore, name: string, layer: Descriptor, signal: AbortSignal): Promise<OpenTar> {
+    const { layout, keepTar } = this.#ports;
+    if (keepTar) await this.#fetch(store, name, layer, signal);
+    const local = store instanceof LayoutStore ? store : layout;
+    if (await local.hasBlob(layer)) return openTar(() => local.readBlob(layer, { signal }), layer.size);
+    const temporary = await layout.makeTemp();
+    try {
+      const file = joinInside(temporary.path, 'tar');
+      await this.#pull(name, layer, signal, async task => {
+        const blob = store.readBlob(layer, { signal, onProgress: done => task.progress(done, layer.size) });
+        await pipeline(blob, createWriteStream(file, { highWaterMark: 1 << 20 }), { signal });
+      });
+      return openTar(() => createReadStream(file, { highWaterMark: 1 << 20 }), layer.size, temporary);
+    } catch (error) {
+      await temporary[Symbol.asyncDispose]();
+      throw storageError(error, layout.directory);
+    }
+  }
+
+  /** Copies a blob into the layout verbatim. */
+  async #fetch(store: BlobStore, name: string, layer: Descriptor, signal: AbortSignal): Promise<void> {
+    const { layout } = this.#ports;
+    if (await layout.hasBlob(layer)) return;
+    await this.#pull(name, layer, signal, task =>
+      layout.putBlob(layer, () => store.readBlob(layer, { signal }), {
+        signal,
+        onProgress: done => task.progress(done, layer.size),
+      }),
+    );
+  }
+
+  #pull(
+    name: string,
+    layer: Descriptor,
+    signal: AbortSignal,
+    work: (task: TaskHandle) => Promise<void>,
+  ): Promise<void> {
+    const label = { group: name, kind: 'pull', label: layer.digest.slice(7, 19) } as const;
+    return this.#network.run(() => withTask(this.#ports.emit, label, work, signal), signal);
+  }
+
+  async #convert(
+    source: TarSource,
+    below: () => Promise<readonly StackLayer[]>,
+    signal: AbortSignal | undefined,
+  ): Promise<StackLayer> {
+    const { packing, records } = this.#ports;
+    const inputs: JsonValue = { source: source.digest, packing: packOptionsKey(packing) };
+    const key = contentKey('convert', undefined, inputs);
+    const lowerKey = async () => {
+      const lowers = await below();
+      return contentKey('convert', undefined, [inputs, lowers.map(layer => layer.squashfs.digest)]);
+    };
+    const record = asConvertRecord(await records.get('convert', key));
+    const exact =
+      record && 'dependsOnLower' in record ? asConvertRecord(await records.get('convert', await lowerKey())) : record;
+    if (exact && 'squashfs' in exact && (await this.#ports.layout.hasBlob(exact.squashfs))) {
+      assertDiffId(source, exact.diffId);
+      return { squashfs: exact.squashfs };
+    }
+    await using opened = await source.open(signal);
+    const label = { group: source.group, kind: 'convert', label: source.label } as const;
+    const result = await this.#cpu.run(
+      () => withTask(this.#ports.emit, label, task => this.#run(source, opened, below, task, signal), signal),
+      signal,
+    );
+    if (result.dependsOnLower) await records.put('convert', key, { dependsOnLower: true });
+    const value = { squashfs: result.squashfs, diffId: result.diffId } as unknown as JsonValue;
+    await records.put('convert', result.dependsOnLower ? await lowerKey() : key, value);
+    return { squashfs: result.squashfs };
+  }
+
+  async #run(
+    source: TarSource,
+    opened: OpenTar,
+    below: () => Promise<readonly StackLayer[]>,
+    task: TaskHandle,
+    signal: AbortSignal | undefined,
+  ) {
+    const { layout, packing } = this.#ports;
+    await using temporary = await layout.makeTemp();
+    await using lower = lowerStack(layout, below);
+    const output = joinInside(temporary.path, 'layer');
+    const blob = await convertTarLayer({
+      source: opened.read,
+      compression: source.compression ?? (await sniffCompression(opened.read)),
+      output,
+      options: packing,
+      lower,
+      onProgress: done => task.progress(done, opened.sizeBytes),
+      ...(signal ? { signal } : {}),
+    });
+    assertDiffId(source, blob.diffId);
+    const squashfs = layerDescriptor(blob, packing, 'base');
+    await layout.adoptBlob(output, squashfs);
+    return { squashfs, diffId: blob.diffId, dependsOnLower: blob.dependsOnLower };
+  }
+}
+
+function assertDiffId(source: TarSource, found: Digest): void {
+  if (source.diffId === undefined || source.diffId === found) return;
+  throw new StkError('integrity', `layer ${source.digest} does not hold the tar that the image's configuration names`, {
+    hint: 'the image is damaged or forged: build or push it again',
+    facts: { expected: source.diffId, found },
+  });
+}
+
+function asConvertRecord(value: JsonValue | undefined): ConvertRecord | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  if ('dependsOnLower' in value) return { dependsOnLower: true };
+  return 'diffId' in value && isDigest(value['diffId']) && 'squashfs' in value
+    ? (value as unknown as ConvertRecord)
+    : undefined;
+}
