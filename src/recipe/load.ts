@@ -4,9 +4,10 @@ import { RecipeError, type Diagnostic, type SourceSpan } from '../core/diagnosti
 import { StkError, errnoOf, isStkError, messageOf, throwIfAborted } from '../core/errors.ts';
 import { absPath, type AbsPath } from '../core/paths.ts';
 import type { Recipe } from './model.ts';
-import { parseRecipe, type ParsedRecipe } from './parse.ts';
+import { parseCached, type ParseCache } from './parse-cache.ts';
+import type { ParsedRecipe } from './parse.ts';
 import { validateRecipes } from './validate.ts';
-import { YAML_LIMITS } from './yaml-tree.ts';
+import { YAML_LIMITS } from './yaml-limits.ts';
 
 /** Fetches the text behind an http(s) URL, bounded in size and time. */
 export type ReadText = (url: string, signal?: AbortSignal) => Promise<string>;
@@ -15,6 +16,8 @@ export interface LoadOptions {
   readonly workingDirectory: AbsPath;
   readonly readText: ReadText;
   readonly substitutions?: ReadonlyMap<string, string>;
+  /** Spares reading YAML that was read before. */
+  readonly cache?: ParseCache;
   readonly signal?: AbortSignal;
 }
 
@@ -61,9 +64,10 @@ class Loader {
     this.#known.add(identity);
     const text = await this.#read(file, from);
     if (text === undefined) return;
-    const { workingDirectory, substitutions } = this.#options;
+    const { workingDirectory, substitutions, cache } = this.#options;
     const directory = isUrl(file) ? workingDirectory : absPath(path.dirname(file), '/');
-    const parsed = parseRecipe(text, { file, directory, workingDirectory, ...(substitutions && { substitutions }) });
+    const rest = { workingDirectory, ...(substitutions && { substitutions }) };
+    const parsed = await parseCached(text, { file, directory, ...rest }, cache);
     this.#sources.set(file, text);
     this.#diagnostics.push(...parsed.diagnostics);
     this.#path.push({ identity, file });

@@ -13,6 +13,7 @@ import {
   type Scalar,
 } from 'yaml';
 import type { JsonValue } from '../core/canonical-json.ts';
+import { YAML_LIMITS } from './yaml-limits.ts';
 
 /** Offsets into the parsed text, end exclusive. */
 export interface TextRange {
@@ -55,21 +56,6 @@ export interface YamlProblem {
   readonly range: TextRange;
   readonly suggestion?: string;
 }
-
-/** Bounds on what is read, so that a hostile file costs a bounded amount of time and memory. */
-export const YAML_LIMITS = {
-  /** UTF-16 units of text. */
-  textLength: 4 * 1024 * 1024,
-  /** Lexical tokens. */
-  lexemes: 200_000,
-  /** Open collections on the parser's stack. */
-  depth: 100,
-  /** Nodes after aliases have been expanded. */
-  nodes: 100_000,
-  /** UTF-16 units of scalars after aliases have been expanded. */
-  scalarLength: 16 * 1024 * 1024,
-  problems: 100,
-} as const;
 
 /** Reads one YAML 1.2 document. With any problem the tree is `undefined`. */
 export function parseYamlTree(text: string): { readonly root: YamlNode | undefined; readonly problems: YamlProblem[] } {
