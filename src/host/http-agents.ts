@@ -1,0 +1,103 @@
+import { rootCertificates } from 'node:tls';
+import type { Dispatcher } from 'undici';
+import { isLoopbackHost } from './http-url.ts';
+
+/** How to speak TLS with one server. Identity of the object is what connections are pooled by: make it once. */
+export interface TlsSettings {
+  /** PEM certificates trusted besides the built-in ones. */
+  readonly ca?: readonly string[];
+  /** PEM client certificate and key; shown to the server that was asked for only, never after a redirect elsewhere. */
+  readonly cert?: string;
+  readonly key?: string;
+  /** Accept any certificate. */
+  readonly insecure?: boolean;
+}
+
+/** Proxies as the usual environment variables name them. Loopback hosts are never reached through one. */
+export interface ProxySettings {
+  readonly httpProxy?: string;
+  readonly httpsProxy?: string;
+  /** Comma-separated host suffixes that are reached directly. */
+  readonly noProxy?: string;
+}
+
+export interface AgentOptions {
+  readonly proxy?: ProxySettings;
+  readonly connectTimeoutMs: number;
+  /** Longest silence before an answer's header, and between two pieces of a request's body. */
+  readonly headersTimeoutMs: number;
+  /** Longest silence within a body. */
+  readonly bodyTimeoutMs: number;
+}
+
+type Undici = typeof import('undici');
+
+const MAX_HEADER_BYTES = 64 * 1024;
+
+/**
+ * The connection pools, made when first needed; undici itself is loaded with the first request, because loading it
+ * costs more than many a command takes.
+ */
+export class HttpAgents implements AsyncDisposable {
+  readonly #options: AgentOptions;
+  readonly #pools = new Map<TlsSettings | undefined, Map<string, Dispatcher>>();
+  #undici: Promise<Undici> | undefined;
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+  }
+
+  /** @param foreign the URL came from a redirect to another origin */
+  async dispatch(
+    url: URL,
+    tls: TlsSettings | undefined,
+    foreign: boolean,
+    request: Omit<Dispatcher.RequestOptions, 'origin' | 'path'>,
+  ): Promise<Dispatcher.ResponseData> {
+    const undici = await (this.#undici ??= import('undici'));
+    return undici.request(url, { ...request, dispatcher: this.#pool(undici, url, tls, foreign) });
+  }
+
+  #pool(undici: Undici, url: URL, tls: TlsSettings | undefined, foreign: boolean): Dispatcher {
+    const proxied = this.#options.proxy !== undefined && !isLoopbackHost(url.hostname);
+    const key = `${proxied ? 'proxied' : 'direct'} ${foreign ? 'foreign' : 'own'}`;
+    let pools = this.#pools.get(tls);
+    if (!pools) this.#pools.set(tls, (pools = new Map()));
+    let pool = pools.get(key);
+    if (!pool) pools.set(key, (pool = this.#open(undici, tls, proxied, foreign)));
+    return pool;
+  }
+
+  #open(undici: Undici, tls: TlsSettings | undefined, proxied: boolean, foreign: boolean): Dispatcher {
+    const { connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs, proxy } = this.#options;
+    const connect = {
+      timeout: connectTimeoutMs,
+      rejectUnauthorized: tls?.insecure !== true,
+      ...(tls?.ca === undefined ? {} : { ca: [...rootCertificates, ...tls.ca] }),
+      ...(tls?.cert === undefined || foreign ? {} : { cert: tls.cert }),
+      ...(tls?.key === undefined || foreign ? {} : { key: tls.key }),
+    };
+    const options = {
+      connect,
+      headersTimeout: headersTimeoutMs,
+      bodyTimeout: bodyTimeoutMs,
+      maxHeaderSize: MAX_HEADER_BYTES,
+    };
+    if (!proxied) return new undici.Agent(options);
+    // Empty strings rather than nothing: for what is undefined undici would look into the process's environment.
+    return new undici.EnvHttpProxyAgent({
+      ...options,
+      requestTls: connect,
+      httpProxy: proxy?.httpProxy ?? '',
+      httpsProxy: proxy?.httpsProxy ?? '',
+      noProxy: proxy?.noProxy ?? '',
+    });
+  }
+
+  /** Drops all connections, running requests included. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const pools = [...this.#pools.values()].flatMap(byKey => [...byKey.values()]);
+    this.#pools.clear();
+    await Promise.all(pools.map(pool => pool.destroy()));
+  }
+}

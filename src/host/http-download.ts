@@ -1,0 +1,83 @@
+import { open, rm } from 'node:fs/promises';
+import { StkError } from '../core/errors.ts';
+import { storageError } from './atomic-write.ts';
+import type { TlsSettings } from './http-agents.ts';
+import { isTransient, type HttpResponse } from './http-response.ts';
+import type { HttpClient } from './http.ts';
+import { showUrl } from './http-url.ts';
+
+export interface DownloadValidators {
+  readonly etag?: string;
+  readonly lastModified?: string;
+}
+
+export type DownloadOutcome =
+  { readonly status: 'unchanged' } | { readonly status: 'downloaded'; readonly validators: DownloadValidators };
+
+export interface DownloadOptions {
+  /** Ask whether a copy that came with these is still current. */
+  readonly validators?: DownloadValidators | undefined;
+  readonly tls?: TlsSettings;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: (doneBytes: number, totalBytes: number | undefined) => void;
+}
+
+/**
+ * Downloads a URL to a file that does not exist yet; a failure leaves none. A dropped connection begins again, as an
+ * unhashed body offers nothing to check a continuation against. Throws `not-found`, `unauthorized`, `registry`,
+ * `network`, `storage`.
+ */
+export async function downloadFile(
+  client: HttpClient,
+  url: URL,
+  target: string,
+  options: DownloadOptions = {},
+): Promise<DownloadOutcome> {
+  const { etag, lastModified } = options.validators ?? {};
+  const headers = {
+    ...(etag === undefined ? {} : { 'if-none-match': etag }),
+    ...(lastModified === undefined ? {} : { 'if-modified-since': lastModified }),
+  };
+  for (let attempt = 1; ; attempt++) {
+    const response = await client.request({ url, headers, tls: options.tls, signal: options.signal });
+    if (response.status !== 200) {
+      await response.discard();
+      if (response.status === 304) return { status: 'unchanged' };
+      throw refused(url, response.status);
+    }
+    try {
+      await writeBody(response, target, options);
+      return { status: 'downloaded', validators: validatorsOf(response) };
+    } catch (error) {
+      await rm(target, { force: true });
+      if (attempt >= client.retry.attempts || !isTransient(error)) throw storageError(error, target);
+      await client.backOff(attempt, options.signal);
+    }
+  }
+}
+
+async function writeBody(response: HttpResponse, target: string, options: DownloadOptions): Promise<void> {
+  const file = await open(target, 'wx');
+  try {
+    let doneBytes = 0;
+    for await (const chunk of response.stream()) {
+      await file.writeFile(chunk);
+      doneBytes += chunk.byteLength;
+      options.onProgress?.(doneBytes, response.contentLength);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+function validatorsOf(response: HttpResponse): DownloadValidators {
+  const etag = response.header('etag');
+  const lastModified = response.header('last-modified');
+  return { ...(etag === undefined ? {} : { etag }), ...(lastModified === undefined ? {} : { lastModified }) };
+}
+
+function refused(url: URL, status: number): StkError {
+  const code =
+    status === 404 || status === 410 ? 'not-found' : status === 401 || status === 403 ? 'unauthorized' : 'registry';
+  return new StkError(code, `GET ${showUrl(url)} answered ${status}`, { facts: { url: showUrl(url), status } });
+}

@@ -1,0 +1,150 @@
+import type { Dispatcher } from 'undici';
+import { StkError, errnoOf, interrupted, isStkError, messageOf } from '../core/errors.ts';
+import { showUrl } from './http-url.ts';
+
+/** What is left of an unwanted body is read up to here to keep the connection; a longer one costs the connection. */
+const DISCARD_BYTES = 64 * 1024;
+/** Time for a body that is read as a whole. */
+const WHOLE_BODY_MS = 120_000;
+
+/** The place where a request went, for messages. */
+export interface RequestContext {
+  readonly method: string;
+  readonly url: URL;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** An answer. Its body must be read to the end or discarded, or the connection stays taken. */
+export class HttpResponse {
+  readonly status: number;
+  /** Where the answer came from, after redirects. */
+  readonly url: URL;
+  readonly #data: Dispatcher.ResponseData;
+  readonly #context: RequestContext;
+
+  constructor(data: Dispatcher.ResponseData, context: RequestContext) {
+    this.status = data.statusCode;
+    this.url = context.url;
+    this.#data = data;
+    this.#context = context;
+    // A body that fails while nobody reads it must not end the process.
+    data.body.on('error', () => {});
+  }
+
+  /** A header by its lower-case name; repeated ones are joined with a comma. */
+  header(name: string): string | undefined {
+    const value = this.#data.headers[name];
+    return Array.isArray(value) ? value.join(', ') : value;
+  }
+
+  /** Content-Length, if it is a sane number. */
+  get contentLength(): number | undefined {
+    const text = this.header('content-length');
+    return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+  }
+
+  /** The body in pieces; each belongs to the reader. A dropped connection is `network`. */
+  async *stream(): AsyncGenerator<Buffer, void, undefined> {
+    try {
+      for await (const chunk of this.#data.body as AsyncIterable<Buffer>) yield chunk;
+    } catch (error) {
+      throw transportError(error, this.#context);
+    }
+  }
+
+  /** The whole body, `registry` if it is longer than `maxBytes`. */
+  async bytes(maxBytes: number): Promise<Buffer> {
+    const chunks: Buffer[] = [];
+    let sizeBytes = 0;
+    const deadline = setTimeout(() => this.#data.body.destroy(timedOut(this.#context)), WHOLE_BODY_MS);
+    try {
+      if ((this.contentLength ?? 0) > maxBytes) throw tooLong(this.#context, maxBytes);
+      for await (const chunk of this.stream()) {
+        sizeBytes += chunk.byteLength;
+        if (sizeBytes > maxBytes) throw tooLong(this.#context, maxBytes);
+        chunks.push(chunk);
+      }
+    } catch (error) {
+      this.#data.body.destroy();
+      throw error;
+    } finally {
+      clearTimeout(deadline);
+    }
+    return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, sizeBytes);
+  }
+
+  /** Gives the connection back without reading a long body. Never throws. */
+  async discard(): Promise<void> {
+    const deadline = setTimeout(() => this.#data.body.destroy(), 2000);
+    await this.#data.body.dump({ limit: DISCARD_BYTES }).catch(() => {});
+    clearTimeout(deadline);
+  }
+
+  /** The beginning of a body as text, for messages. Never throws. */
+  async excerpt(maxBytes: number): Promise<string> {
+    const chunks: Buffer[] = [];
+    let sizeBytes = 0;
+    const deadline = setTimeout(() => this.#data.body.destroy(), 5000);
+    try {
+      for await (const chunk of this.stream()) {
+        chunks.push(chunk);
+        sizeBytes += chunk.byteLength;
+        if (sizeBytes >= maxBytes) break;
+      }
+    } catch {
+      // What arrived is all there is to say.
+    } finally {
+      clearTimeout(deadline);
+    }
+    return Buffer.concat(chunks).subarray(0, maxBytes).toString('utf8');
+  }
+}
+
+/** Wraps what the transport threw, once: `interrupted` after an abort, else `network` with the reason's code. */
+export function transportError(error: unknown, context: RequestContext): StkError {
+  if (context.signal?.aborted) return interrupted(context.signal);
+  if (isStkError(error)) return error;
+  const reason = errnoOf(error) ?? 'unknown';
+  const hint = HINTS.find(([pattern]) => pattern.test(reason))?.[1];
+  return new StkError('network', `${context.method} ${showUrl(context.url)} failed: ${messageOf(error) || reason}`, {
+    cause: error,
+    ...(hint === undefined ? {} : { hint }),
+    facts: { method: context.method, url: showUrl(context.url), reason },
+  });
+}
+
+const HINTS: readonly (readonly [RegExp, string])[] = [
+  [/^(ENOTFOUND|EAI_AGAIN)$/, 'check the host name and the name server'],
+  [/^ECONNREFUSED$/, 'check that the server is running and the port is right'],
+  [/CERT|SELF_SIGNED|^UNABLE_TO_/, "give the server's CA certificate, or allow insecure TLS for it"],
+  [/^(ERR_SSL_|EPROTO)/, 'the server may speak plain http: allow insecure access for it if that is meant'],
+];
+
+const TRANSIENT =
+  /^(ECONNRESET|ECONNREFUSED|ETIMEDOUT|EPIPE|ENETUNREACH|EHOSTUNREACH|EAI_AGAIN|UND_ERR_(SOCKET|CONNECT_TIMEOUT|HEADERS_TIMEOUT|BODY_TIMEOUT|RES_CONTENT_LENGTH_MISMATCH))$/;
+
+/** Whether trying the same again may help: the connection broke or timed out. */
+export function isTransient(error: unknown): boolean {
+  return isStkError(error, 'network') && TRANSIENT.test(String(error.facts['reason']));
+}
+
+/** Whether the server's certificate was not accepted. */
+export function isCertificateError(error: unknown): boolean {
+  return isStkError(error, 'network') && /CERT|SELF_SIGNED|^UNABLE_TO_/.test(String(error.facts['reason']));
+}
+
+function timedOut(context: RequestContext): StkError {
+  return new StkError('network', `${context.method} ${showUrl(context.url)}: the answer took too long`, {
+    facts: { method: context.method, url: showUrl(context.url), reason: 'UND_ERR_BODY_TIMEOUT' },
+  });
+}
+
+function tooLong(context: RequestContext, maxBytes: number): StkError {
+  return new StkError(
+    'registry',
+    `${context.method} ${showUrl(context.url)}: the answer is longer than ${maxBytes} bytes`,
+    {
+      facts: { url: showUrl(context.url), maxBytes },
+    },
+  );
+}
