@@ -1,0 +1,32 @@
+// Bundles the command line into dist/: one small entry, and chunks that commands load when they need them.
+import { readFileSync, rmSync } from 'node:fs';
+import { chmod } from 'node:fs/promises';
+import { build } from 'esbuild';
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+rmSync(new URL('../dist', import.meta.url), { recursive: true, force: true });
+
+await build({
+  entryPoints: { stk: 'src/cli/main.ts' },
+  outdir: 'dist',
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20.19',
+  chunkNames: 'chunks/[name]-[hash]',
+  minifySyntax: true,
+  minifyWhitespace: true,
+  legalComments: 'linked',
+  define: {
+    STK_VERSION: JSON.stringify(version),
+    'process.env.NODE_ENV': '"production"',
+    'process.env.DEV': '"false"',
+  },
+  // ink loads it only for its own debugging.
+  alias: { 'react-devtools-core': './scripts/no-devtools.mjs' },
+  banner: {
+    js: "#!/usr/bin/env node\nimport { createRequire as stkRequire } from 'node:module'; const require = stkRequire(import.meta.url);",
+  },
+});
+await chmod('dist/stk.js', 0o755);

@@ -1,0 +1,159 @@
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { AsyncScope } from '../../core/async-scope.ts';
+import { StkError, isStkError } from '../../core/errors.ts';
+import { say, type Emit, type StkEvent } from '../../core/events.ts';
+import { absPath, type AbsPath } from '../../core/paths.ts';
+import { buildAll, imageGraph, type BuildResult } from '../../build/build-all.ts';
+import type { Workshop } from '../../build/do-step.ts';
+import type { BuildOptions } from '../../build/options.ts';
+import { stateDirectories } from '../../build/workspace.ts';
+import { LayoutStore } from '../../oci/layout.ts';
+import { topologicalOrder } from '../../plan/run-graph.ts';
+import type { Recipe } from '../../recipe/model.ts';
+import { FileDigests } from '../../sources/file-digests.ts';
+import type { Session } from '../session.ts';
+import { openUi, type Ui } from '../ui/open-ui.ts';
+import type { BuildFlags } from './build.command.ts';
+import { buildOptions } from './build-options.ts';
+import { loadBuildRecipes } from './load-recipes.ts';
+import { makeDownload, makeOpenStore } from './network-ports.ts';
+import { renderDiagnostic } from '../render-error.ts';
+
+/** Thrown by the first look, outside of the namespaces, at the first thing that is not in the cache. */
+class WorkNeeded extends Error {}
+
+/** `stk build`: prints tags and digests of what was built; returns the exit status. */
+export async function runBuild(
+  session: Session,
+  files: readonly string[],
+  names: readonly string[],
+  flags: BuildFlags,
+): Promise<number> {
+  const loaded = await loadBuildRecipes(session, files, flags);
+  const options = buildOptions(session, names, flags);
+  if (flags.orderOnly) {
+    for (const name of topologicalOrder(imageGraph(loaded.recipes))) session.stdout.write(`${name}\n`);
+    return 0;
+  }
+  if (!session.inside) {
+    const quick = await tryFromCache(session, loaded.recipes, options, flags);
+    if (quick === undefined) return session.enter();
+    await report(session, quick, flags);
+    return 0;
+  }
+  await using ui = await openSessionUi(session);
+  for (const warning of loaded.warnings) {
+    say(ui.emit, 'warning', renderDiagnostic(warning, loaded.sources, { color: false }));
+  }
+  const { openWorkshop } = await import('./workshop.ts');
+  const scope = new AsyncScope();
+  let workshop: Promise<Workshop> | undefined;
+  const layout = await LayoutStore.create(session.global.ociDir);
+  let results: readonly BuildResult[];
+  try {
+    scope.use(await layout.lockBlobs('shared', { signal: session.signal }));
+    const open = () => (workshop ??= openWorkshop({ session, flags, layout, scope, ui }));
+    results = await build(session, loaded.recipes, options, layout, open, ui.emit);
+  } finally {
+    await scope[Symbol.asyncDispose]();
+  }
+  await report(session, results, flags);
+  return 0;
+}
+
+/**
+ * An unchanged build needs no namespaces, no locks and writes nothing: this looks whether everything is in the cache.
+ * What it would have shown is held back, and thrown away with the attempt if there is work to do.
+ */
+async function tryFromCache(
+  session: Session,
+  recipes: readonly Recipe[],
+  options: BuildOptions,
+  flags: BuildFlags,
+): Promise<readonly BuildResult[] | undefined> {
+  if (!options.useCache) return undefined;
+  const events: StkEvent[] = [];
+  try {
+    const layout = await LayoutStore.open(session.global.ociDir);
+    const refuse = () => Promise.reject(new WorkNeeded());
+    const results = await build(session, recipes, options, layout, refuse, event => events.push(event));
+    await using ui = await openSessionUi(session);
+    for (const event of events) ui.emit(event);
+    void flags;
+    return results;
+  } catch (error) {
+    if (error instanceof WorkNeeded || isStkError(error, 'not-found')) return undefined;
+    throw error;
+  }
+}
+
+async function build(
+  session: Session,
+  recipes: readonly Recipe[],
+  options: BuildOptions,
+  layout: LayoutStore,
+  workshop: () => Promise<Workshop>,
+  emit: Emit,
+): Promise<readonly BuildResult[]> {
+  const state = stateDirectories(session.global.stkDir);
+  const files = new FileDigests(state.fileDigests);
+  const results = await buildAll({
+    recipes,
+    options,
+    layout,
+    state,
+    files,
+    openStore: makeOpenStore(session),
+    download: makeDownload(session),
+    workshop,
+    emit,
+    signal: session.signal,
+  });
+  await files.save();
+  return results;
+}
+
+export async function openSessionUi(session: Session): Promise<Ui & AsyncDisposable> {
+  const { progress, debug, logFile } = session.global;
+  const ui = await openUi({
+    mode: progress,
+    stdout: session.stdout,
+    stderr: session.stderr,
+    color: session.color,
+    debug,
+    interactive: session.environment['CI'] === undefined && session.environment['TERM'] !== 'dumb',
+    ...(logFile === undefined ? {} : { logFile }),
+  });
+  return { ...ui, [Symbol.asyncDispose]: () => ui.close() };
+}
+
+/** Results on stdout: one line per tag; and the metadata file, where one is wanted. */
+async function report(session: Session, results: readonly BuildResult[], flags: BuildFlags): Promise<void> {
+  for (const result of results) {
+    for (const { tag, manifest } of result.tags) session.stdout.write(`${tag} ${manifest.digest}\n`);
+  }
+  if (flags.metadataFile === undefined) return;
+  const file = absPath(flags.metadataFile, session.workingDirectory);
+  const images = results.map(({ name, buildOnly, cached, tags, digest, layers }) => {
+    return { name, buildOnly, cached, digest, tags, layers };
+  });
+  const directory = session.global.ociDir;
+  await writeFile(file, `${JSON.stringify({ layout: directory, images }, null, 2)}\n`).catch((cause: unknown) => {
+    throw new StkError('storage', `cannot write ${file}`, { cause });
+  });
+}
+
+/** The recipes below a directory. */
+export async function findBuildFiles(
+  session: Session,
+  flags: { readonly searchDir: string; readonly stackerFilePattern: string },
+): Promise<readonly AbsPath[]> {
+  const { findRecipes } = await import('../../recipe/find.ts');
+  const directory = absPath(flags.searchDir, session.workingDirectory);
+  const found = await findRecipes(directory, { pattern: new RegExp(flags.stackerFilePattern) });
+  if (found.length > 0) return found;
+  throw new StkError('not-found', `no recipe below ${path.resolve(directory)}`, {
+    hint: 'name the directory with -d, and the files with -p',
+  });
+}

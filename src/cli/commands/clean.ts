@@ -1,0 +1,50 @@
+import { access, readdir } from 'node:fs/promises';
+import { StkError } from '../../core/errors.ts';
+import { joinInside, type AbsPath } from '../../core/paths.ts';
+import { tryLockFile } from '../../host/file-lock.ts';
+import { removeTree } from '../../host/tools/copy.ts';
+import { LayoutStore } from '../../oci/layout.ts';
+import { removeAbandoned, stateDirectories } from '../../build/workspace.ts';
+import type { Session } from '../session.ts';
+
+/** `stk clean`: steps leave files of many owners, so the removal happens as root of the namespaces. */
+export async function runClean(session: Session, flags: { readonly all?: boolean }): Promise<number> {
+  const { stkDir, ociDir } = session.global;
+  const targets: AbsPath[] = [];
+  if (await exists(stkDir)) targets.push(stkDir);
+  if (flags.all && (await exists(ociDir))) targets.push(ociDir);
+  if (targets.length === 0) return 0;
+  if (!session.inside) return session.enter();
+  if (targets.includes(stkDir)) await assertStateDirectory(stkDir);
+  if (targets.includes(ociDir)) await LayoutStore.open(ociDir);
+  for (const target of targets) {
+    await removeTree(target, session.signal);
+    session.stdout.write(`removed ${target}\n`);
+  }
+  return 0;
+}
+
+/** Refuses a directory that is not stk's own, and one that a build is using. */
+async function assertStateDirectory(directory: AbsPath): Promise<void> {
+  const known = Object.values(stateDirectories(directory));
+  for (const name of await readdir(directory)) {
+    if (known.includes(joinInside(directory, name)) || name === 'rootfs' || name.startsWith('.tmp-')) continue;
+    throw new StkError('conflict', `${directory} holds ${name}, which stk did not make`, {
+      hint: 'check --stk-dir; remove the directory by hand if it is meant',
+    });
+  }
+  const { work } = stateDirectories(directory);
+  await removeAbandoned(work);
+  for (const name of await readdir(work).catch(() => [])) {
+    const lock = await tryLockFile(joinInside(work, name), 'exclusive').catch(() => undefined);
+    await lock?.[Symbol.asyncDispose]();
+    if (!lock) throw new StkError('conflict', 'a build is running', { hint: 'wait for it, or end it, and try again' });
+  }
+}
+
+async function exists(path: AbsPath): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

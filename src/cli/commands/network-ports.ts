@@ -1,0 +1,36 @@
+import type { AbsPath } from '../../core/paths.ts';
+import type { ReadText } from '../../recipe/load.ts';
+import type { DownloadFile, Validators } from '../../sources/http-file.ts';
+import type { OpenImageStore } from '../../sources/ports.ts';
+import type { Session } from '../session.ts';
+
+/** Largest recipe that is fetched, in bytes. */
+const MAX_RECIPE_BYTES = 16 * 1024 * 1024;
+
+/** Opens registries and layouts; what talks HTTP is loaded at the first use. */
+export function makeOpenStore(session: Session): OpenImageStore {
+  return async reference => {
+    if (reference.type === 'oci') {
+      const { LayoutStore } = await import('../../oci/layout.ts');
+      return { store: await LayoutStore.open(reference.directory), reference: reference.tag };
+    }
+    const { openRegistry } = await import('./open-registry.ts');
+    return openRegistry(session, reference.url, reference.insecure);
+  };
+}
+
+export function makeDownload(session: Session): DownloadFile {
+  return async (url: string, target: AbsPath, validators: Validators | undefined, signal?: AbortSignal) => {
+    const { httpClient } = await import('./open-registry.ts');
+    const { downloadFile } = await import('../../host/http-download.ts');
+    return downloadFile(httpClient(session), new URL(url), target, { validators, signal });
+  };
+}
+
+export function makeReadText(session: Session): ReadText {
+  return async (url, signal) => {
+    const { httpClient } = await import('./open-registry.ts');
+    const { readText } = await import('./read-text.ts');
+    return readText(httpClient(session), url, MAX_RECIPE_BYTES, signal);
+  };
+}

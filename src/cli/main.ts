@@ -1,0 +1,92 @@
+import { readFileSync } from 'node:fs';
+import os from 'node:os';
+import { CommanderError } from 'commander';
+import { StkError, isStkError } from '../core/errors.ts';
+import { absPath } from '../core/paths.ts';
+import { setToolPath } from '../host/tool-path.ts';
+import { EXIT, exitStatusOf } from './exit-status.ts';
+import { makeProgram } from './program.ts';
+import { errorToJson, renderError } from './render-error.ts';
+import type { GlobalOptions, Session } from './session.ts';
+
+/** Set in the environment of the process inside the namespaces. */
+const INSIDE = 'STK_INSIDE_NAMESPACES';
+
+declare const STK_VERSION: string | undefined;
+
+async function main(): Promise<number> {
+  const controller = new AbortController();
+  listenForEnd(controller);
+  setToolPath(process.env['PATH']);
+  const { [INSIDE]: inside, ...environment } = process.env;
+  const color = process.stderr.isTTY && !environment['NO_COLOR'] && environment['TERM'] !== 'dumb';
+  const view = { debug: process.argv.includes('--debug'), json: process.argv.includes('--progress=json') };
+  const session = (global: GlobalOptions): Session => ({
+    workingDirectory: absPath('.', process.cwd()),
+    environment,
+    global,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    color,
+    signal: controller.signal,
+    version: version(),
+    inside: inside !== undefined,
+    enter: async () => {
+      const { enterNamespaces } = await import('../sandbox/enter-namespaces.ts');
+      const command = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+      return enterNamespaces(command, { ...environment, [INSIDE]: '1' }, controller.signal);
+    },
+  });
+  try {
+    const status = await makeProgram(session, process.cwd(), environment, version()).run(process.argv.slice(2));
+    return controller.signal.aborted ? abortStatus(controller.signal) : status;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    const shown =
+      controller.signal.aborted && isStkError(error, 'interrupted') ? interruption(controller.signal) : error;
+    process.stderr.write(
+      view.json
+        ? `${JSON.stringify({ type: 'error', ...errorToJson(shown) })}\n`
+        : renderError(shown, { color, ...view }),
+    );
+    return controller.signal.aborted ? abortStatus(controller.signal) : exitStatusOf(error);
+  }
+}
+
+/** One root signal for everything; a second Ctrl-C does not wait for the clean-up. */
+function listenForEnd(controller: AbortController): void {
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(name, () => {
+      if (controller.signal.aborted && name === 'SIGINT') process.exit(EXIT.interrupted);
+      controller.abort(new StkError('interrupted', name));
+    });
+  }
+  process.on('disconnect', () => controller.abort(new StkError('interrupted', 'SIGHUP')));
+  process.on('message', (message: { type?: string; reason?: string }) => {
+    if (message.type === 'abort') controller.abort(new StkError('interrupted', String(message.reason)));
+  });
+  // The channel to whoever started this process must not keep it alive.
+  process.channel?.unref();
+  // A reader that went away, as in `stk ls | head`, is no failure.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) =>
+    process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.bug),
+  );
+}
+
+function abortStatus(signal: AbortSignal): number {
+  const name = /SIG[A-Z]+/.exec(String(signal.reason))?.[0] as NodeJS.Signals | undefined;
+  return name && name in os.constants.signals ? 128 + os.constants.signals[name] : EXIT.interrupted;
+}
+
+function interruption(signal: AbortSignal): StkError {
+  const name = /SIG[A-Z]+/.exec(String(signal.reason))?.[0] ?? 'a signal';
+  return new StkError('interrupted', `interrupted by ${name}; what was running has been stopped and cleaned up`);
+}
+
+function version(): string {
+  if (typeof STK_VERSION === 'string') return STK_VERSION;
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+process.exitCode = await main();

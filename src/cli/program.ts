@@ -1,0 +1,90 @@
+import { Command, Option } from 'commander';
+import { StkError } from '../core/errors.ts';
+import { absPath } from '../core/paths.ts';
+import { addBuildCommands } from './commands/build.command.ts';
+import { addLayoutCommands } from './commands/layout.command.ts';
+import { addHostCommands } from './commands/host.command.ts';
+import type { GlobalOptions, Session } from './session.ts';
+
+/** Makes a session once the global options are known. */
+export type MakeSession = (global: GlobalOptions) => Session;
+
+/** Adds a command's action: it gets a session and returns the exit status. */
+export type Act = <A extends readonly unknown[]>(
+  action: (session: Session, ...args: A) => Promise<number>,
+) => (...args: unknown[]) => Promise<void>;
+
+export interface Program {
+  /** Runs a command line; returns the exit status. */
+  run(args: readonly string[]): Promise<number>;
+  readonly command: Command;
+}
+
+/** The whole command line. Commands import what they need when they run, so that starting stays quick. */
+export function makeProgram(
+  makeSession: MakeSession,
+  workingDirectory: string,
+  environment: Readonly<Record<string, string | undefined>>,
+  version: string,
+): Program {
+  const program = new Command('stk');
+  let status = 0;
+  program
+    .description('Build container images as mountable squashfs layers, rootless, from YAML recipes')
+    .version(version, '-V, --version')
+    .option('--work-dir <dir>', 'directory that --stk-dir and --oci-dir are relative to', '.')
+    .option('--stk-dir <dir>', 'caches and running work', '.stk')
+    .addOption(new Option('--stacker-dir <dir>', 'same as --stk-dir').hideHelp())
+    .option('--oci-dir <dir>', 'the OCI layout', 'oci')
+    .option('--debug', 'show more, and causes of errors')
+    .option('-q, --quiet', 'same as --progress quiet')
+    .addOption(
+      new Option('--progress <mode>', 'how progress is shown on stderr')
+        .choices(['auto', 'tty', 'plain', 'json', 'quiet'])
+        .default('auto'),
+    )
+    .option('--log-file <file>', 'also write all progress to a file')
+    .helpOption('-h, --help', 'show help')
+    .helpCommand('help [command]', 'show help for a command')
+    .showHelpAfterError('(run the command with --help for its options and examples)')
+    .showSuggestionAfterError()
+    .configureHelp({ sortSubcommands: false, showGlobalOptions: false })
+    .exitOverride();
+
+  const act: Act = action =>
+    async function (this: Command | void, ...args: unknown[]): Promise<void> {
+      // commander passes the command itself last.
+      const command = args.at(-1) as Command;
+      const session = makeSession(globalOptions(command.optsWithGlobals(), workingDirectory));
+      status = await action(session, ...(args.slice(0, -1) as never));
+    };
+  addBuildCommands(program, act);
+  addLayoutCommands(program, act);
+  addHostCommands(program, act);
+  for (const command of program.commands) command.exitOverride();
+  return {
+    command: program,
+    async run(args) {
+      void environment;
+      await program.parseAsync([...args], { from: 'user' });
+      return status;
+    },
+  };
+}
+
+function globalOptions(options: Readonly<Record<string, unknown>>, workingDirectory: string): GlobalOptions {
+  const text = (name: string): string | undefined => options[name] as string | undefined;
+  const workDir = absPath(text('workDir') ?? '.', workingDirectory);
+  const logFile = text('logFile');
+  const progress = options['quiet'] === true ? 'quiet' : (text('progress') as GlobalOptions['progress']);
+  for (const name of ['stkDir', 'ociDir']) {
+    if (text(name) === '') throw new StkError('usage', `--${name.replace('Dir', '-dir')} is empty`);
+  }
+  return {
+    stkDir: absPath(text('stackerDir') ?? text('stkDir') ?? '.stk', workDir),
+    ociDir: absPath(text('ociDir') ?? 'oci', workDir),
+    debug: options['debug'] === true,
+    progress,
+    logFile: logFile === undefined ? undefined : absPath(logFile, workingDirectory),
+  };
+}

@@ -1,0 +1,28 @@
+import type { AbsPath } from '../core/paths.ts';
+
+/** Everything a command gets from the outside world; made once, in main.ts. */
+export interface Session {
+  readonly workingDirectory: AbsPath;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly global: GlobalOptions;
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+  readonly color: boolean;
+  /** Aborted by SIGINT, SIGTERM and SIGHUP, and when the process that started this one is gone. */
+  readonly signal: AbortSignal;
+  /** Version of stk. */
+  readonly version: string;
+  /** Whether this process is the one inside the namespaces. */
+  readonly inside: boolean;
+  /** Runs the same command again as root of fresh namespaces; returns its exit status. */
+  readonly enter: () => Promise<number>;
+}
+
+/** Options that every command has. Directories are absolute. */
+export interface GlobalOptions {
+  readonly stkDir: AbsPath;
+  readonly ociDir: AbsPath;
+  readonly debug: boolean;
+  readonly progress: 'auto' | 'tty' | 'plain' | 'json' | 'quiet';
+  readonly logFile: AbsPath | undefined;
+}
