@@ -1,4 +1,4 @@
-import { canonicalJson, type JsonValue } from '../../core/canonical-json.ts';
+import { canonicalJson } from '../../core/canonical-json.ts';
 import type { LineFormatter } from './plain.ts';
 
 /** What `JSON.stringify` leaves as it is although a terminal may act on it. */
@@ -8,7 +8,7 @@ const UNESCAPED = /[\u007f-\u009f\u2028\u2029]/g;
 export function jsonFormatter(options: { readonly debug: boolean }): LineFormatter {
   return event => {
     if (event.type === 'message' && event.level === 'debug' && !options.debug) return [];
-    const text = canonicalJson(event as unknown as JsonValue);
+    const text = canonicalJson(event);
     return [text.replace(UNESCAPED, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)];
   };
 }

@@ -1,8 +1,10 @@
-import { say, type Emit, type StkEvent } from '../../core/events.ts';
+import { say, type Emit } from '../../core/events.ts';
 import type { AbsPath } from '../../core/paths.ts';
 import { jsonFormatter } from './json.ts';
 import { LineWriter } from './line-writer.ts';
 import { openLogFile, type LogFile } from './log-file.ts';
+import type { Screen } from './screen.ts';
+import { terminalScreen } from './terminal-screen.ts';
 import { plainFormatter, quietFormatter, type LineFormatter } from './plain.ts';
 
 export const UI_MODES = ['auto', 'tty', 'plain', 'json', 'quiet'] as const;
@@ -37,14 +39,6 @@ export interface Ui {
   close(): Promise<void>;
 }
 
-/** One way of showing events. */
-export interface Screen {
-  show(event: StkEvent): void;
-  suspend(): Promise<void>;
-  resume(): Promise<void>;
-  close(): Promise<void>;
-}
-
 /** Opens the progress display. Throws `storage` where the log file cannot be opened. */
 export function openUi(options: UiOptions): Ui {
   const mode = options.mode === 'auto' ? automaticMode(options) : options.mode;
@@ -59,6 +53,10 @@ export function openUi(options: UiOptions): Ui {
     log?.write(event);
     screen.show(event);
   };
+  const closeAll = async () => {
+    await screen.close();
+    await log?.close();
+  };
   return {
     emit,
     showsStepOutput: mode === 'plain' || mode === 'tty',
@@ -68,8 +66,7 @@ export function openUi(options: UiOptions): Ui {
       return () => (resumed ??= screen.resume());
     },
     close() {
-      closing ??= Promise.all([screen.close(), log?.close()]).then(() => {});
-      return closing;
+      return (closing ??= closeAll());
     },
   };
 }
@@ -81,15 +78,13 @@ function automaticMode({ stderr, environment }: UiOptions): 'tty' | 'plain' {
 }
 
 function openScreen(mode: Exclude<UiMode, 'auto'>, options: UiOptions): Screen {
-  switch (mode) {
-    case 'tty':
-    case 'plain':
-      return lineScreen(plainFormatter(options), options.stderr);
-    case 'json':
-      return lineScreen(jsonFormatter(options), options.stderr);
-    case 'quiet':
-      return lineScreen(quietFormatter(options), options.stderr);
-  }
+  if (mode === 'tty') return terminalScreen(options);
+  return lineScreen(lineFormatter(mode, options), options.stderr);
+}
+
+function lineFormatter(mode: 'plain' | 'json' | 'quiet', options: UiOptions): LineFormatter {
+  if (mode === 'json') return jsonFormatter(options);
+  return mode === 'quiet' ? quietFormatter(options) : plainFormatter(options);
 }
 
 function lineScreen(format: LineFormatter, stderr: NodeJS.WriteStream): Screen {

@@ -65,9 +65,8 @@ export function plainFormatter(options: PlainOptions): LineFormatter {
         tasks.delete(event.id);
         return [line(event.group, paint(event.outcome === 'failed' ? 'red' : 'dim', end))];
       }
-      case 'message':
-        return messageLines(event, options, line);
     }
+    return messageLines(event, options, line);
   };
 }
 

@@ -9,6 +9,8 @@ const ESCAPES =
 const CONTROLS = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
 const SEPARATORS = /[\u2028\u2029]/g;
+/** Half a surrogate pair. */
+const LONE = /\p{Surrogate}/gu;
 const NEEDS_WORK = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]/;
 
 /** Longest line that is shown, in UTF-16 units. */
@@ -21,10 +23,7 @@ export const MAX_LINE_UNITS = 2000;
 export function printableLine(text: string): string {
   const clean = NEEDS_WORK.test(text) ? scrub(text) : text;
   if (clean.length <= MAX_LINE_UNITS) return clean;
-  const cut = clean
-    .slice(0, MAX_LINE_UNITS)
-    .toWellFormed()
-    .replace(/\ufffd$/, '');
+  const cut = clean.slice(0, MAX_LINE_UNITS).replace(LONE, '');
   return `${cut}… (${clean.length - cut.length} more characters)`;
 }
 
@@ -35,7 +34,7 @@ export function printableLines(text: string): string[] {
 
 function scrub(text: string): string {
   const visible = lastState(text.replace(ESCAPES, ''));
-  return visible.replace(SEPARATORS, ' ').replace(CONTROLS, '').toWellFormed();
+  return visible.replace(SEPARATORS, ' ').replace(CONTROLS, '').replace(LONE, '\ufffd');
 }
 
 /** A progress bar rewrites its line after `\r`; only what it wrote last is kept. */

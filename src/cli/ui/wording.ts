@@ -39,7 +39,7 @@ export function imageEnd(image: ImageFinished): string {
   const duration = formatDuration(image.durationMs);
   if (image.outcome === 'failed' || image.outcome === 'canceled') return `${image.outcome} after ${duration}`;
   const parts = [
-    image.outcome === 'cached' ? 'unchanged' : 'built',
+    image.outcome === 'cached' ? 'cached' : 'built',
     `${image.layers} ${image.layers === 1 ? 'layer' : 'layers'}`,
     formatBytes(image.sizeBytes),
     ...(image.tags.length > 0 ? [`tagged ${image.tags.map(printableLine).join(' ')}`] : []),
