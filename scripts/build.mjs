@@ -15,8 +15,6 @@ await build({
   platform: 'node',
   target: 'node20.19',
   chunkNames: 'chunks/[name]-[hash]',
-  minifySyntax: true,
-  minifyWhitespace: true,
   legalComments: 'linked',
   define: {
     STK_VERSION: JSON.stringify(version),

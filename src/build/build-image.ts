@@ -1,4 +1,3 @@
-import type { Digest } from '../core/digest.ts';
 import { say, type Emit } from '../core/events.ts';
 import { throwIfAborted } from '../core/errors.ts';
 import { mapLimited } from '../core/limiter.ts';
@@ -151,7 +150,7 @@ async function finish(build: ImageBuild, finished: Finished): Promise<ImageResul
     manifests.push(await emitImage(definition.name, image, type, build, build.signal));
   const layers = [...baseLayers, ...done.flatMap(({ record }) => (record.layer ? [{ squashfs: record.layer }] : []))];
   await records.put('image', key, { manifests, layers } as never);
-  const found = await findImage(build, { manifests, layers } as never);
+  const found = await findImage(build, { manifests, layers });
   if (!found) throw new Error(`image ${definition.name} was written but cannot be read back`);
   return { ...found, cached: false, layers };
 
@@ -194,7 +193,7 @@ function baseAnnotations(base: KnownBase): Record<string, string> {
   if (base.digest === undefined || base.name === undefined) return {};
   return {
     'org.opencontainers.image.base.name': base.name,
-    'org.opencontainers.image.base.digest': base.digest as Digest,
+    'org.opencontainers.image.base.digest': base.digest,
   };
 }
 

@@ -92,7 +92,7 @@ async function copyLayer(work: StepWork, entries: readonly LayerEntry[]): Promis
         onProgress: done => task.progress(done),
         ...epoch(work),
       });
-      return adopt(work, output, blob, work.step.role, task);
+      return await adopt(work, output, blob, work.step.role, task);
     },
     work.signal,
   );
@@ -100,7 +100,7 @@ async function copyLayer(work: StepWork, entries: readonly LayerEntry[]): Promis
 
 async function scriptLayer(work: StepWork): Promise<Descriptor | undefined> {
   await using run = await openScript(work, work.definition.run ?? '', undefined);
-  return withTask(
+  return await withTask(
     work.emit,
     { group: work.definition.name, kind: 'pack', label: work.step.label },
     async task => {
@@ -117,7 +117,7 @@ async function scriptLayer(work: StepWork): Promise<Descriptor | undefined> {
         onWarning: text => say(work.emit, 'warning', text, work.definition.name),
         ...epoch(work),
       });
-      if (!packed.empty) return adopt(work, output, packed, work.step.role, task);
+      if (!packed.empty) return await adopt(work, output, packed, work.step.role, task);
       task.finish('done', 'no change');
       return undefined;
     },

@@ -144,17 +144,16 @@ function hideSecrets(line: string, secrets: readonly MountedSecret[]): string {
 
 function stepFailure(run: ScriptRun, status: number, tail: readonly string[]): StkError {
   const { name } = run.definition;
-  const lines = tail.map(line => `  ${line}`).join('\n');
-  const failed = [...tail].reverse().find(line => line.startsWith('+ '));
+  const failed = tail.findLast(line => line.startsWith('+ '));
   const noShell = status === 127 || (status === 1 && tail.some(line => line.startsWith('bwrap: execvp')));
   return new StkError(
     'step-failed',
-    `${name}: ${failed ? `command \`${failed.slice(2)}\`` : 'the run script'} failed with exit status ${status}${lines === '' ? '' : `\n${lines}`}`,
+    `${name}: ${failed ? `command \`${failed.slice(2)}\`` : 'the run script'} failed with exit status ${status}`,
     {
       hint: noShell
         ? 'a command was not found in the image; `run` needs /bin/sh there, or a first line `#!/path/to/interpreter`'
         : 'look around in the failed root: stk build --shell-fail',
-      facts: { image: name, exitCode: status, ...(failed ? { command: failed.slice(2) } : {}) },
+      facts: { image: name, exitCode: status, output: tail, ...(failed ? { command: failed.slice(2) } : {}) },
     },
   );
 }

@@ -1,5 +1,4 @@
-import type { CacheKey, Digest } from '../core/digest.ts';
-import { isDigest } from '../core/digest.ts';
+import { isDigest, type CacheKey } from '../core/digest.ts';
 import type { JsonValue } from '../core/canonical-json.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { LayoutStore } from '../oci/layout.ts';
@@ -37,5 +36,5 @@ function isStepRecord(value: unknown): value is StoredStep {
   if (typeof value !== 'object' || value === null || !('created' in value) || !('layer' in value)) return false;
   const { layer } = value;
   if (layer === null) return true;
-  return typeof layer === 'object' && 'digest' in layer && isDigest(layer.digest as Digest);
+  return typeof layer === 'object' && 'digest' in layer && isDigest(layer.digest);
 }

@@ -20,7 +20,9 @@ async function main(): Promise<number> {
   setToolPath(process.env['PATH']);
   const { [INSIDE]: inside, ...environment } = process.env;
   const color = process.stderr.isTTY && !environment['NO_COLOR'] && environment['TERM'] !== 'dumb';
-  const view = { debug: process.argv.includes('--debug'), json: process.argv.includes('--progress=json') };
+  const debug = process.argv.includes('--debug');
+  const json = process.argv.join(' ').includes('--progress=json') || process.argv.join(' ').includes('--progress json');
+  const view = { stepOutputShown: false };
   const session = (global: GlobalOptions): Session => ({
     workingDirectory: absPath('.', process.cwd()),
     environment,
@@ -29,6 +31,7 @@ async function main(): Promise<number> {
     stderr: process.stderr,
     color,
     signal: controller.signal,
+    view,
     version: version(),
     inside: inside !== undefined,
     enter: async () => {
@@ -45,9 +48,9 @@ async function main(): Promise<number> {
     const shown =
       controller.signal.aborted && isStkError(error, 'interrupted') ? interruption(controller.signal) : error;
     process.stderr.write(
-      view.json
+      json
         ? `${JSON.stringify({ type: 'error', ...errorToJson(shown) })}\n`
-        : renderError(shown, { color, ...view }),
+        : renderError(shown, { color, debug, quoteOutput: !view.stepOutputShown }),
     );
     return controller.signal.aborted ? abortStatus(controller.signal) : exitStatusOf(error);
   }

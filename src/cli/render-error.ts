@@ -5,6 +5,8 @@ export interface RenderOptions {
   readonly color: boolean;
   /** Adds causes and stacks. */
   readonly debug: boolean;
+  /** Repeat the last lines of a failed step's output. */
+  readonly quoteOutput: boolean;
 }
 
 /** The text for a failed command: what failed, why, and what to do next. Ends with a newline. */
@@ -16,6 +18,8 @@ export function renderError(error: unknown, options: RenderOptions): string {
     lines.push(`${count} ${count === 1 ? 'problem' : 'problems'} found`);
   } else if (isStkError(error)) {
     lines.push(`${paint('error:', 31, options)} ${error.message}`);
+    const output = error.facts['output'];
+    if (options.quoteOutput && Array.isArray(output)) lines.push(...output.map(line => `  ${redact(String(line))}`));
     if (error.hint !== undefined) lines.push(`${paint('hint:', 36, options)} ${error.hint}`);
   } else {
     lines.push(`${paint('internal error:', 31, options)} ${error instanceof Error ? error.message : String(error)}`);

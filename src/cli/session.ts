@@ -10,6 +10,8 @@ export interface Session {
   readonly color: boolean;
   /** Aborted by SIGINT, SIGTERM and SIGHUP, and when the process that started this one is gone. */
   readonly signal: AbortSignal;
+  /** What the screen has shown already, so that an error does not say it again. */
+  readonly view: { stepOutputShown: boolean };
   /** Version of stk. */
   readonly version: string;
   /** Whether this process is the one inside the namespaces. */

@@ -82,7 +82,7 @@ export async function startTool(
   };
   const child = execa(file, args, settings);
   const tail = new LineTail(STDERR_TAIL_LINES, options.onStderr);
-  const stderr = child.stderr as Readable | null;
+  const { stderr } = child;
   stderr?.on('data', (chunk: Buffer) => tail.push(chunk));
   stderr?.on('error', () => {});
   return {
@@ -127,7 +127,9 @@ function toolFailure(file: string, args: readonly string[], outcome: Outcome, st
   });
 }
 
-/** Splits a byte stream into lines and keeps the last few. Lines are cut at 4096 bytes. */
+const MAX_LINE = 4096;
+
+/** Splits a byte stream into lines and keeps the last few. A line without an end is cut at 4096 characters. */
 export class LineTail {
   readonly lines: string[] = [];
   readonly #keep: number;
@@ -142,7 +144,10 @@ export class LineTail {
   push(chunk: Buffer): void {
     const parts = (this.#rest + chunk.toString('utf8')).split('\n');
     this.#rest = parts.pop() ?? '';
-    if (this.#rest.length > 4096) (parts.push(this.#rest.slice(0, 4096)), (this.#rest = ''));
+    if (this.#rest.length > MAX_LINE) {
+      parts.push(this.#rest.slice(0, MAX_LINE));
+      this.#rest = '';
+    }
     for (const line of parts) this.#add(line);
   }
 

@@ -50,7 +50,7 @@ export class LowerView implements AsyncDisposable {
    * kept as they are. `type` is what the last component is, `undefined` where there is nothing.
    */
   async resolve(path: string): Promise<{ readonly path: string; readonly type: 'directory' | 'other' | undefined }> {
-    const pending = imagePath(path).split('/').reverse();
+    const pending = imagePath(path).split('/').toReversed();
     const done: string[] = [];
     let links = 0;
     let type: 'directory' | 'other' | undefined = 'directory';
@@ -66,7 +66,7 @@ export class LowerView implements AsyncDisposable {
       if (stat?.isSymbolicLink() && ++links <= MAX_SYMLINKS) {
         const target = await readlink(full);
         if (target.startsWith('/')) done.length = 0;
-        pending.push(...target.split('/').reverse());
+        pending.push(...target.split('/').toReversed());
         continue;
       }
       done.push(part);

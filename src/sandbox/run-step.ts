@@ -2,6 +2,7 @@ import type { AbsPath } from '../core/paths.ts';
 import { startBwrap } from '../host/tools/bwrap.ts';
 import { LineTail } from '../host/exec.ts';
 import { isStkError } from '../core/errors.ts';
+import { canAccess } from '../host/privileges.ts';
 import type { StepRoot } from './step-root.ts';
 import type { MountPoint } from './skeleton.ts';
 
@@ -80,7 +81,7 @@ function isNested(mount: StepMount, mounts: readonly StepMount[]): boolean {
 export async function runStep(root: StepRoot, run: StepRun): Promise<number> {
   const stdout = new LineTail(0, line => run.onOutput('stdout', line));
   const tool = await startBwrap({
-    options: bwrapOptions(root, run),
+    options: bwrapOptions(root, run, await presentFiles(MASKED)),
     command: run.command,
     scratch: run.scratch,
     stdio: run.stdio,
@@ -100,9 +101,9 @@ export async function runStep(root: StepRoot, run: StepRun): Promise<number> {
   }
 }
 
-function bwrapOptions(root: StepRoot, run: StepRun): string[] {
+function bwrapOptions(root: StepRoot, run: StepRun, masked: readonly string[]): string[] {
   const options = ['--bind', root.root, '/', '--proc', '/proc', '--dev', '/dev', '--ro-bind', '/sys', '/sys'];
-  for (const path of MASKED) options.push('--ro-bind-try', '/dev/null', path);
+  for (const path of masked) options.push('--ro-bind', '/dev/null', path);
   options.push('--unshare-pid', '--unshare-ipc', '--unshare-uts', '--hostname', run.hostname);
   if (run.network === 'none') options.push('--unshare-net');
   if (run.stdio === 'capture') options.push('--new-session');
@@ -124,4 +125,10 @@ function mountOptions(root: StepRoot, mount: StepMount): string[] {
   const target = root.mountPoints.get(mount.target) ?? mount.target;
   if (mount.type === 'tmpfs') return ['--perms', '0755', '--tmpfs', target];
   return [mount.readOnly ? '--ro-bind' : '--bind', mount.source, target];
+}
+
+/** What a kernel was built without cannot be masked, and need not be. */
+async function presentFiles(paths: readonly string[]): Promise<readonly string[]> {
+  const present = await Promise.all(paths.map(path => canAccess(path, 'read')));
+  return paths.filter((_, index) => present[index]);
 }

@@ -45,7 +45,7 @@ interface TarSource {
 
 /** Local, verified bytes; reading may start over. */
 interface OpenTar extends AsyncDisposable {
-  read(): AsyncIterable<Uint8Array>;
+  readonly read: () => AsyncIterable<Uint8Array>;
   readonly sizeBytes: number;
 }
 

@@ -5,7 +5,10 @@ import type { BuiltImage } from './ports.ts';
 import type { RecordCache } from './record-cache.ts';
 
 export async function extractFromImage(
-  image: BuiltImage, path: string, _ports: { layout: LayoutStore; records: RecordCache; store: AbsPath }, _signal?: AbortSignal,
+  image: BuiltImage,
+  path: string,
+  _ports: { layout: LayoutStore; records: RecordCache; store: AbsPath },
+  _signal?: AbortSignal,
 ): Promise<AbsPath> {
   throw new StkError('unsupported', `cannot read ${image.name}${path}`);
 }

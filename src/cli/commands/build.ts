@@ -42,7 +42,7 @@ export async function runBuild(
     await report(session, quick, flags);
     return 0;
   }
-  await using ui = await openSessionUi(session);
+  await using ui = openSessionUi(session);
   for (const warning of loaded.warnings) {
     say(ui.emit, 'warning', renderDiagnostic(warning, loaded.sources, { color: false }));
   }
@@ -78,7 +78,7 @@ async function tryFromCache(
     const layout = await LayoutStore.open(session.global.ociDir);
     const refuse = () => Promise.reject(new WorkNeeded());
     const results = await build(session, recipes, options, layout, refuse, event => events.push(event));
-    await using ui = await openSessionUi(session);
+    await using ui = openSessionUi(session);
     for (const event of events) ui.emit(event);
     void flags;
     return results;
@@ -114,17 +114,18 @@ async function build(
   return results;
 }
 
-export async function openSessionUi(session: Session): Promise<Ui & AsyncDisposable> {
+export function openSessionUi(session: Session): Ui & AsyncDisposable {
   const { progress, debug, logFile } = session.global;
-  const ui = await openUi({
+  const { TERM, CI } = session.environment;
+  const ui = openUi({
     mode: progress,
-    stdout: session.stdout,
     stderr: session.stderr,
     color: session.color,
     debug,
-    interactive: session.environment['CI'] === undefined && session.environment['TERM'] !== 'dumb',
+    environment: { TERM, CI },
     ...(logFile === undefined ? {} : { logFile }),
   });
+  session.view.stepOutputShown = ui.showsStepOutput;
   return { ...ui, [Symbol.asyncDispose]: () => ui.close() };
 }
 

@@ -42,6 +42,6 @@ function collectDigests(value: JsonValue, into: Set<Digest>): void {
   if (isDigest(value)) into.add(value);
   else if (Array.isArray(value)) for (const entry of value) collectDigests(entry as JsonValue, into);
   else if (typeof value === 'object' && value !== null) {
-    for (const entry of Object.values(value)) if (entry !== undefined) collectDigests(entry as JsonValue, into);
+    for (const entry of Object.values(value)) if (entry !== undefined) collectDigests(entry, into);
   }
 }

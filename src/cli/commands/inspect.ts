@@ -7,8 +7,25 @@ import { readIndex, tagOf } from '../../oci/layout-index.ts';
 import { parseImageConfig, parseManifest } from '../../oci/parse-manifest.ts';
 import { LAYER_ROLE, VERITY_ROOT } from '../../sources/layer-descriptor.ts';
 import type { Session } from '../session.ts';
-import { renderTable } from '../ui/table.ts';
+import { formatTable, type Column } from '../ui/table.ts';
 import { openLocalImage } from './image-ref.ts';
+
+const IMAGE_COLUMNS: readonly Column[] = [
+  { heading: 'IMAGE' },
+  { heading: 'DIGEST' },
+  { heading: 'LAYERS', align: 'right' },
+  { heading: 'SIZE', align: 'right' },
+];
+
+const LAYER_COLUMNS: readonly Column[] = [
+  { heading: '#', align: 'right' },
+  { heading: 'ROLE' },
+  { heading: 'DIGEST' },
+  { heading: 'SIZE', align: 'right' },
+  { heading: 'VERITY' },
+  { heading: 'SHARED WITH', shrink: 'end' },
+  { heading: 'MADE BY', shrink: 'end' },
+];
 
 interface LocalImage {
   readonly tag: string;
@@ -58,9 +75,7 @@ export async function runInspect(
     layer.sharedWith.join(', '),
     layer.createdBy ?? '',
   ]);
-  session.stdout.write(
-    renderTable(['#', 'ROLE', 'DIGEST', 'SIZE', 'VERITY', 'SHARED WITH', 'MADE BY'], rows, { width: width(session) }),
-  );
+  writeTable(session, LAYER_COLUMNS, rows);
   return 0;
 }
 
@@ -74,7 +89,7 @@ async function listImages(session: Session, layout: LayoutStore, flags: { readon
   if (flags.json) session.stdout.write(`${JSON.stringify(rows)}\n`);
   else {
     const cells = rows.map(row => [row.name, row.digest.slice(7, 19), String(row.layers), formatBytes(row.size)]);
-    session.stdout.write(renderTable(['IMAGE', 'DIGEST', 'LAYERS', 'SIZE'], cells, { width: width(session) }));
+    writeTable(session, IMAGE_COLUMNS, cells);
   }
   return 0;
 }
@@ -135,6 +150,7 @@ function settings(config: ImageConfig): string {
   return rows.map(([name, value]) => (value ? `  ${name.padEnd(9)} ${value}\n` : '')).join('');
 }
 
-function width(session: Session): number | undefined {
-  return session.stdout.isTTY ? session.stdout.columns : undefined;
+function writeTable(session: Session, columns: readonly Column[], rows: readonly (readonly string[])[]): void {
+  const lines = formatTable(columns, rows, session.stdout.isTTY ? session.stdout.columns : undefined);
+  session.stdout.write(lines.map(line => `${line}\n`).join(''));
 }
