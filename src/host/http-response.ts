@@ -133,6 +133,13 @@ export function isCertificateError(error: unknown): boolean {
   return isStkError(error, 'network') && /CERT|SELF_SIGNED|^UNABLE_TO_/.test(String(error.facts['reason']));
 }
 
+/** For a body that ended in order but too soon: transient, like a dropped connection. */
+export function cutShort(url: URL, sizeBytes: number, foundBytes: number): StkError {
+  return new StkError('network', `${showUrl(url)}: the answer ended after ${foundBytes} of ${sizeBytes} bytes`, {
+    facts: { url: showUrl(url), sizeBytes, foundBytes, reason: 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH' },
+  });
+}
+
 function timedOut(context: RequestContext): StkError {
   return new StkError('network', `${context.method} ${showUrl(context.url)}: the answer took too long`, {
     facts: { method: context.method, url: showUrl(context.url), reason: 'UND_ERR_BODY_TIMEOUT' },

@@ -1,9 +1,9 @@
-import { StkError, throwIfAborted } from '../core/errors.ts';
+import { throwIfAborted } from '../core/errors.ts';
 import { HttpAgents, type AgentOptions, type ProxySettings, type TlsSettings } from './http-agents.ts';
 import { HttpResponse, isTransient, transportError } from './http-response.ts';
 import { DEFAULT_RETRY, backoffMs, isTransientStatus, retryAfterMs, systemDelay } from './http-retry.ts';
 import type { Delay, RetryPolicy } from './http-retry.ts';
-import { isLoopbackHost, showUrl } from './http-url.ts';
+import { badLocation, locationUrl } from './http-url.ts';
 
 export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
@@ -92,11 +92,11 @@ export class HttpClient implements AsyncDisposable {
     };
     for (let redirects = 0; ; redirects++) {
       const response = await this.#send(request, { method, url, headers, body });
-      const next = maxRedirects === 0 ? undefined : redirectTarget(response, method);
+      const next =
+        maxRedirects === 0 ? undefined : redirectTarget(response, method, request.allowUnsafeRedirects === true);
       if (!next) return response;
       await response.discard();
-      if (redirects >= maxRedirects) throw badRedirect(url, `more than ${maxRedirects} redirects`);
-      assertRedirect(url, next, request.allowUnsafeRedirects === true);
+      if (redirects >= maxRedirects) throw badLocation(url, `more than ${maxRedirects} redirects`);
       if (next.origin !== url.origin) {
         const { authorization: _authorization, cookie: _cookie, ...rest } = headers;
         headers = rest;
@@ -147,26 +147,10 @@ async function* watched(
 }
 
 /** RFC 9110, section 15.4: only 307 and 308 keep a method that changes something, so only they are followed for those. */
-function redirectTarget(response: HttpResponse, method: HttpMethod): URL | undefined {
+function redirectTarget(response: HttpResponse, method: HttpMethod, allowUnsafe: boolean): URL | undefined {
   const safe = method === 'GET' || method === 'HEAD';
   const follow = safe ? [301, 302, 303, 307, 308] : [307, 308];
   const location = response.header('location');
   if (!follow.includes(response.status) || location === undefined) return undefined;
-  if (!URL.canParse(location, response.url.href)) throw badRedirect(response.url, 'a Location that is no URL');
-  return new URL(location, response.url);
-}
-
-function assertRedirect(from: URL, to: URL, allowUnsafeRedirects: boolean): void {
-  if (to.protocol !== 'http:' && to.protocol !== 'https:') throw badRedirect(from, `a redirect to ${to.protocol}`);
-  if (to.username !== '' || to.password !== '') throw badRedirect(from, 'a redirect with credentials in it');
-  if (from.protocol === 'https:' && to.protocol === 'http:' && !allowUnsafeRedirects) {
-    throw badRedirect(from, `a redirect from https to http (${showUrl(to)})`);
-  }
-  if (isLoopbackHost(to.hostname) && !isLoopbackHost(from.hostname) && !allowUnsafeRedirects) {
-    throw badRedirect(from, `a redirect into this machine (${showUrl(to)})`);
-  }
-}
-
-function badRedirect(url: URL, problem: string): StkError {
-  return new StkError('registry', `${showUrl(url)} answered with ${problem}`, { facts: { url: showUrl(url) } });
+  return locationUrl(response.url, location, allowUnsafe);
 }

@@ -1,0 +1,86 @@
+import { StkError } from '../core/errors.ts';
+import { cutShort, isTransient, type HttpResponse } from '../host/http-response.ts';
+import type { CallOptions } from '../oci/blob-store.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { PATIENCE, firstByte, openBlob, skipped } from './download.ts';
+import type { RegistrySession } from './session.ts';
+
+/** Where a registry ignores Range, this much is read for nothing at most before giving up. */
+const MAX_WASTED_BYTES = 1024 * 1024;
+const MAX_REMEMBERED = 256;
+
+/** Reads parts of blobs. Remembers where a registry redirects to, so that most reads take one request. */
+export class BlobRanges {
+  readonly #session: RegistrySession;
+  readonly #redirects = new Map<string, URL>();
+
+  constructor(session: RegistrySession) {
+    this.#session = session;
+  }
+
+  /**
+   * Exactly `length` bytes from `offset`. **Not verified**: only a whole blob can be checked against its digest, so the
+   * caller holds a hash of the part. Throws `invalid-input` outside the blob and `unsupported` where the registry
+   * answers ranges with whole blobs.
+   */
+  async read(descriptor: Descriptor, offset: number, length: number, options: CallOptions = {}): Promise<Buffer> {
+    const valid = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
+    if (!valid || offset + length > descriptor.size) {
+      throw new StkError('invalid-input', `range of ${length} bytes at ${offset} is outside blob ${descriptor.digest}`);
+    }
+    const buffer = Buffer.allocUnsafe(length);
+    for (let done = 0, failures = 0; done < length;) {
+      const before = done;
+      try {
+        const response = await this.#open(descriptor, offset + done, offset + length, options.signal);
+        const skipBytes = await this.#waste(response, descriptor, offset + done);
+        for await (const chunk of skipped(response, skipBytes)) {
+          const copied = chunk.copy(buffer, done);
+          done += copied;
+          // A body that was read to its end leaves its connection to the next request; one with more costs it.
+          if (copied < chunk.byteLength) break;
+        }
+        if (done < length) throw cutShort(response.url, length, done);
+      } catch (error) {
+        if (!isTransient(error)) throw error;
+        this.#redirects.delete(descriptor.digest);
+        failures = done > before ? 1 : failures + 1;
+        if (failures >= PATIENCE) throw error;
+        if (done < length) await this.#session.client.backOff(failures, options.signal);
+      }
+    }
+    return buffer;
+  }
+
+  async #waste(response: HttpResponse, descriptor: Descriptor, from: number): Promise<number> {
+    const skipBytes = from - firstByte(response, descriptor, from);
+    if (skipBytes <= MAX_WASTED_BYTES) return skipBytes;
+    await response.discard();
+    throw new StkError('unsupported', `${this.#session.host} does not serve parts of blobs`, {
+      hint: 'the blob has to be downloaded as a whole',
+    });
+  }
+
+  async #open(
+    descriptor: Descriptor,
+    from: number,
+    end: number,
+    signal: AbortSignal | undefined,
+  ): Promise<HttpResponse> {
+    const known = this.#redirects.get(descriptor.digest);
+    if (known) {
+      const headers = { range: `bytes=${from}-${end - 1}` };
+      const response = await this.#session.send({ target: known, access: 'pull', headers, signal });
+      if (response.status === 206) return response;
+      // Such URLs expire; the registry gives a new one.
+      await response.discard();
+      this.#redirects.delete(descriptor.digest);
+    }
+    const response = await openBlob(this.#session, descriptor, from, end, signal);
+    if (response.status === 206 && this.#session.wasRedirected(response, `blobs/${descriptor.digest}`)) {
+      if (this.#redirects.size >= MAX_REMEMBERED) this.#redirects.clear();
+      this.#redirects.set(descriptor.digest, response.url);
+    }
+    return response;
+  }
+}

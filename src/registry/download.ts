@@ -1,0 +1,121 @@
+import { Digester } from '../core/digest.ts';
+import { StkError } from '../core/errors.ts';
+import { cutShort, isTransient, type HttpResponse } from '../host/http-response.ts';
+import { showUrl } from '../host/http-url.ts';
+import type { ReadOptions } from '../oci/blob-store.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { refusal } from './refusal.ts';
+import type { RegistrySession } from './session.ts';
+
+/** A connection that brought at least this much before it broke does not count against the patience. */
+const PROGRESS_BYTES = 256 * 1024;
+/** Connections in a row that may break without progress. */
+export const PATIENCE = 6;
+
+/**
+ * Streams a blob, hashing as it goes; after a dropped connection goes on from the byte it had reached. Ends with
+ * `integrity` unless every byte was right, so nobody may act on the bytes before the end.
+ */
+export async function* downloadBlob(
+  session: RegistrySession,
+  descriptor: Descriptor,
+  options: ReadOptions = {},
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const digester = new Digester();
+  let failures = 0;
+  for (let reached = 0; ;) {
+    try {
+      const from = digester.sizeBytes;
+      const response = await openBlob(session, descriptor, from, undefined, options.signal);
+      for await (const chunk of skipped(response, from - firstByte(response, descriptor, from))) {
+        digester.update(chunk);
+        if (digester.sizeBytes > descriptor.size) throw wrongBytes(session, descriptor, digester);
+        yield chunk;
+        options.onProgress?.(digester.sizeBytes);
+      }
+      if (digester.sizeBytes >= descriptor.size) break;
+      throw cutShort(response.url, descriptor.size, digester.sizeBytes);
+    } catch (error) {
+      if (digester.sizeBytes === descriptor.size && isTransient(error)) break;
+      if (digester.sizeBytes - reached >= PROGRESS_BYTES) [reached, failures] = [digester.sizeBytes, 0];
+      if (++failures >= PATIENCE || !isTransient(error)) throw error;
+      await session.client.backOff(failures, options.signal);
+    }
+  }
+  if (digester.finish() !== descriptor.digest) throw wrongBytes(session, descriptor, digester);
+}
+
+/**
+ * Asks for a blob from a byte on, up to before `end` if given. Only 200 and 206 are returned. What a redirect led to
+ * and refused (its URL may have expired) is transient.
+ */
+export async function openBlob(
+  session: RegistrySession,
+  descriptor: Descriptor,
+  from: number,
+  end: number | undefined,
+  signal: AbortSignal | undefined,
+): Promise<HttpResponse> {
+  const range = from > 0 || end !== undefined ? { range: `bytes=${from}-${end === undefined ? '' : end - 1}` } : {};
+  const target = `blobs/${descriptor.digest}`;
+  const response = await session.send({ target, access: 'pull', headers: range, signal });
+  if (response.status === 200 || response.status === 206) return response;
+  const refused = await refusal(response, `read blob ${descriptor.digest} of ${session.host}/${session.repository}`);
+  if (response.status === 416) throw wrongSize(session, descriptor, 'it ends before byte ' + from);
+  if (session.wasRedirected(response, target) && (response.status === 403 || response.status === 404)) {
+    throw new StkError('network', `${showUrl(response.url)} answered ${response.status}`, {
+      cause: refused,
+      facts: { ...refused.facts, reason: 'UND_ERR_SOCKET' },
+    });
+  }
+  throw refused;
+}
+
+/** Which byte of the blob a response begins with; never one after `from`. Checks what the headers say of the size. */
+export function firstByte(response: HttpResponse, descriptor: Descriptor, from: number): number {
+  const { contentLength } = response;
+  if (response.status === 200) {
+    if (contentLength === undefined || contentLength === descriptor.size) return 0;
+    throw wrongSize(undefined, descriptor, `the registry's is ${contentLength} bytes long`);
+  }
+  const [, first, total] =
+    /^bytes (\d{1,15})-\d{1,15}\/(\d{1,15}|\*)$/.exec(response.header('content-range') ?? '') ?? [];
+  if (first === undefined || Number(first) > from) {
+    throw new StkError('registry', `${showUrl(response.url)} answered another range than the one asked for`);
+  }
+  if (total !== '*' && Number(total) !== descriptor.size) {
+    throw wrongSize(undefined, descriptor, `the registry's is ${total} bytes long`);
+  }
+  return Number(first);
+}
+
+/** A body without its first bytes. */
+export async function* skipped(response: HttpResponse, skipBytes: number): AsyncGenerator<Buffer, void, undefined> {
+  let left = skipBytes;
+  for await (const chunk of response.stream()) {
+    if (left === 0) yield chunk;
+    else if (chunk.byteLength > left) {
+      yield chunk.subarray(left);
+      left = 0;
+    } else left -= chunk.byteLength;
+  }
+}
+
+function wrongSize(session: RegistrySession | undefined, descriptor: Descriptor, how: string): StkError {
+  const where = session ? `${session.host}/${session.repository}: ` : '';
+  return new StkError(
+    'integrity',
+    `${where}blob ${descriptor.digest} should be ${descriptor.size} bytes long but ${how}`,
+    {
+      facts: { digest: descriptor.digest, sizeBytes: descriptor.size },
+    },
+  );
+}
+
+function wrongBytes(session: RegistrySession, descriptor: Descriptor, digester: Digester): StkError {
+  const name = `${session.host}/${session.repository}`;
+  return new StkError('integrity', `${name}: bytes received do not match blob ${descriptor.digest}`, {
+    hint: 'the registry or something on the way to it changed the bytes; nothing of them was kept',
+    facts: { digest: descriptor.digest, sizeBytes: descriptor.size, foundBytes: digester.sizeBytes },
+  });
+}

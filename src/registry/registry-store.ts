@@ -1,0 +1,146 @@
+import { digestOf, type Digest } from '../core/digest.ts';
+import { StkError } from '../core/errors.ts';
+import type { BlobStore, CallOptions, ManifestBytes, PutOptions, ReadOptions } from '../oci/blob-store.ts';
+import type { Descriptor, Index } from '../oci/descriptor.ts';
+import { MediaType } from '../oci/media-types.ts';
+import { parseManifest } from '../oci/parse-manifest.ts';
+import { isTag, parseRegistryReference, type RepositoryName } from '../oci/reference.ts';
+import { BlobRanges } from './blob-ranges.ts';
+import { downloadBlob } from './download.ts';
+import { listReferrers, listTags, referrersTag } from './listing.ts';
+import { nameOf, putManifest, readManifest, resolveManifest } from './manifests.ts';
+import { refusal } from './refusal.ts';
+import { RegistrySession, type SessionOptions } from './session.ts';
+import { uploadBlob } from './upload.ts';
+
+export interface RegistryStoreOptions extends SessionOptions {
+  /** Largest body of one upload request; default: no limit. */
+  readonly chunkBytes?: number;
+}
+
+/** One repository of a registry (distribution-spec 1.1). Cheap to make; does not talk before it is asked to. */
+export class RegistryStore implements BlobStore {
+  /** `docker://host/repository`; also what another store's `mountFrom` understands. */
+  readonly name: string;
+  readonly #session: RegistrySession;
+  readonly #ranges: BlobRanges;
+  readonly #chunkBytes: number | undefined;
+
+  constructor(options: RegistryStoreOptions) {
+    this.name = `docker://${options.host}/${options.repository}`;
+    this.#session = new RegistrySession(options);
+    this.#ranges = new BlobRanges(this.#session);
+    this.#chunkBytes = options.chunkBytes;
+  }
+
+  /** Asks whether the registry is there and takes the credentials. Throws `unauthorized`, `network` or `registry`. */
+  async ping(options: CallOptions = {}): Promise<void> {
+    await this.#session.ping(options.signal);
+  }
+
+  async hasBlob(descriptor: Descriptor, options: CallOptions = {}): Promise<boolean> {
+    return this.#has(descriptor, 'pull', options);
+  }
+
+  /** `push` where a push follows, so that one token serves both. */
+  async #has(descriptor: Descriptor, access: 'pull' | 'push', { signal }: CallOptions): Promise<boolean> {
+    const response = await this.#session.send({ method: 'HEAD', target: `blobs/${descriptor.digest}`, access, signal });
+    if (response.status === 404) return (await response.discard(), false);
+    if (response.status !== 200) throw await refusal(response, `look for blob ${descriptor.digest} in ${this.name}`);
+    await response.discard();
+    // Some leave the length out, or say 0: nothing follows from that.
+    const { contentLength = 0 } = response;
+    return contentLength === 0 || contentLength === descriptor.size;
+  }
+
+  readBlob(descriptor: Descriptor, options: ReadOptions = {}): AsyncIterable<Uint8Array> {
+    return downloadBlob(this.#session, descriptor, options);
+  }
+
+  /**
+   * Part of a blob, **not verified**: check it against a hash of your own. Throws `unsupported` where the registry
+   * serves whole blobs only.
+   */
+  async readBlobRange(
+    descriptor: Descriptor,
+    offset: number,
+    length: number,
+    options: CallOptions = {},
+  ): Promise<Buffer> {
+    return this.#ranges.read(descriptor, offset, length, options);
+  }
+
+  async putBlob(
+    descriptor: Descriptor,
+    source: () => AsyncIterable<Uint8Array>,
+    options: PutOptions = {},
+  ): Promise<void> {
+    const has = () => this.#has(descriptor, 'push', options);
+    if (await has()) return;
+    const { mountFrom, ...rest } = options;
+    await uploadBlob(this.#session, descriptor, source, has, {
+      ...rest,
+      mountFrom: this.#neighbour(mountFrom),
+      chunkBytes: this.#chunkBytes,
+    });
+  }
+
+  /** Blobs can be mounted from repositories of the same registry only; anything else is just not used. */
+  #neighbour(mountFrom: string | undefined): RepositoryName | undefined {
+    if (mountFrom?.startsWith('docker://') !== true) return undefined;
+    const { host, repository } = parseRegistryReference(mountFrom);
+    return host === this.#session.host && repository !== this.#session.repository ? repository : undefined;
+  }
+
+  async resolve(reference: string, options: CallOptions = {}): Promise<Descriptor | undefined> {
+    return resolveManifest(this.#session, reference, options);
+  }
+
+  async readManifest(reference: string, options: CallOptions = {}): Promise<ManifestBytes> {
+    return readManifest(this.#session, reference, options);
+  }
+
+  async putManifest(manifest: ManifestBytes, tag?: string, options: CallOptions = {}): Promise<void> {
+    if (tag !== undefined && !isTag(tag)) {
+      throw new StkError('invalid-input', `not a tag that registries know: ${tag.slice(0, 200)}`, {
+        hint: 'up to 128 letters, digits, dots, dashes and underscores, not beginning with a dot or dash',
+      });
+    }
+    const { tracksSubject } = await putManifest(this.#session, manifest, tag, options);
+    if (!tracksSubject) await this.#recordReferrer(manifest, options);
+  }
+
+  async tags(options: CallOptions = {}): Promise<readonly string[]> {
+    return listTags(this.#session, options);
+  }
+
+  async referrers(digest: Digest, artifactType?: string, options: CallOptions = {}): Promise<readonly Descriptor[]> {
+    return listReferrers(this.#session, digest, artifactType, options);
+  }
+
+  /**
+   * For registries without the referrers API the client keeps the list (distribution-spec, "Pushing Manifests with
+   * Subject"). Two clients doing so at once may lose one entry: the specification offers nothing better.
+   */
+  async #recordReferrer({ descriptor, bytes }: ManifestBytes, options: CallOptions): Promise<void> {
+    const { manifest } = parseManifest(bytes, nameOf(this.#session, descriptor.digest));
+    if (!manifest.subject) return;
+    const listed = await listReferrers(this.#session, manifest.subject.digest, undefined, options);
+    if (listed.some(entry => entry.digest === descriptor.digest)) return;
+    const artifactType = manifest.artifactType ?? ('config' in manifest ? manifest.config.mediaType : undefined);
+    const { mediaType, digest, size } = descriptor;
+    const { annotations } = manifest;
+    const entry = {
+      mediaType,
+      digest,
+      size,
+      ...(artifactType ? { artifactType } : {}),
+      ...(annotations ? { annotations } : {}),
+    };
+    const index: Index = { schemaVersion: 2, mediaType: MediaType.index, manifests: [...listed, entry] };
+    const indexBytes = Buffer.from(JSON.stringify(index));
+    const indexDescriptor = { mediaType: MediaType.index, digest: digestOf(indexBytes), size: indexBytes.byteLength };
+    const target = { descriptor: indexDescriptor, bytes: indexBytes };
+    await putManifest(this.#session, target, referrersTag(manifest.subject.digest), options);
+  }
+}
