@@ -1,10 +1,17 @@
 // Bundles the command line into dist/: one small entry, and chunks that commands load when they need them.
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync, readdirSync, rmSync } from 'node:fs';
 import { chmod } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
 import { build } from 'esbuild';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 rmSync(new URL('../dist', import.meta.url), { recursive: true, force: true });
+
+// What stk remembers of parsing must not outlive the parser.
+const sources = createHash('sha256');
+for (const name of readdirSync('src', { recursive: true }).map(String).sort()) {
+  if (/\.tsx?$/.test(name)) sources.update(`${name}\0`).update(readFileSync(`src/${name}`));
+}
 
 await build({
   entryPoints: { stk: 'src/cli/main.ts' },

@@ -13,6 +13,7 @@ import type { GlobalOptions, Session } from './session.ts';
 const INSIDE = 'STK_INSIDE_NAMESPACES';
 
 declare const STK_VERSION: string | undefined;
+declare const STK_BUILD: string | undefined;
 
 async function main(): Promise<number> {
   const controller = new AbortController();
@@ -33,6 +34,7 @@ async function main(): Promise<number> {
     signal: controller.signal,
     view,
     version: version(),
+    build: typeof STK_BUILD === 'string' ? STK_BUILD : 'source',
     inside: inside !== undefined,
     enter: async () => {
       const { enterNamespaces } = await import('../sandbox/enter-namespaces.ts');

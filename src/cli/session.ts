@@ -14,6 +14,8 @@ export interface Session {
   readonly view: { stepOutputShown: boolean };
   /** Version of stk. */
   readonly version: string;
+  /** Differs between any two builds of stk, even of one version. */
+  readonly build: string;
   /** Whether this process is the one inside the namespaces. */
   readonly inside: boolean;
   /** Runs the same command again as root of fresh namespaces; returns its exit status. */

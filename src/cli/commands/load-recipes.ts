@@ -1,7 +1,12 @@
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
 import { StkError } from '../../core/errors.ts';
-import { absPath, joinInside } from '../../core/paths.ts';
+import { digestHex } from '../../core/digest.ts';
+import { absPath, joinInside, type AbsPath } from '../../core/paths.ts';
+import { writeFileAtomic } from '../../host/atomic-write.ts';
 import { loadRecipes, type LoadedRecipes } from '../../recipe/load.ts';
+import type { ParseCache } from '../../recipe/parse-cache.ts';
+import { stateDirectories } from '../../build/workspace.ts';
 import { builtInSubstitutions, parseSubstitution, parseSubstitutionFile } from '../../recipe/substitutions.ts';
 import type { Session } from '../session.ts';
 import { makeReadText } from './network-ports.ts';
@@ -38,6 +43,25 @@ export async function loadBuildRecipes(
     workingDirectory: session.workingDirectory,
     substitutions: values,
     readText: makeReadText(session),
+    cache: parseCache(stateDirectories(stkDir).records, session.build),
     signal: session.signal,
   });
+}
+
+/** Parsed recipes beside the other records; readable to their owner alone, since substituted values are in them. */
+function parseCache(records: AbsPath, version: string): ParseCache {
+  const file = (key: Parameters<ParseCache['read']>[0]) =>
+    joinInside(records, path.join('parse', `${digestHex(key)}.json`));
+  return {
+    version,
+    read: key => readFile(file(key), 'utf8').catch(() => undefined),
+    async write(key, text) {
+      try {
+        await mkdir(path.dirname(file(key)), { recursive: true });
+        await writeFileAtomic(file(key), text, { mode: 0o600 });
+      } catch {
+        // Only time is lost.
+      }
+    },
+  };
 }

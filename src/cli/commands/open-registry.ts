@@ -1,4 +1,8 @@
 import { HttpClient } from '../../host/http.ts';
+import { askCredentialHelper } from '../../host/tools/docker-credential.ts';
+import { parseRegistryReference, storeReference } from '../../oci/reference.ts';
+import { findCredentials } from '../../registry/credentials.ts';
+import { RegistryStore } from '../../registry/registry-store.ts';
 import type { Session } from '../session.ts';
 
 let client: HttpClient | undefined;
@@ -16,4 +20,28 @@ export function httpClient(session: Session): HttpClient {
       ...(noProxy ? { noProxy } : {}),
     },
   }));
+}
+
+/** Opens the repository of a `docker://` reference with the user's credentials and says what to ask it for. */
+export async function openRegistry(
+  session: Session,
+  url: string,
+  insecure: boolean,
+): Promise<{ readonly store: RegistryStore; readonly reference: string }> {
+  const reference = parseRegistryReference(url);
+  const { environment } = session;
+  const credentials = await findCredentials(reference.host, reference.repository, {
+    environment: {
+      home: environment['HOME'],
+      registryAuthFile: environment['REGISTRY_AUTH_FILE'],
+      runtimeDir: environment['XDG_RUNTIME_DIR'],
+      configHome: environment['XDG_CONFIG_HOME'],
+      dockerConfig: environment['DOCKER_CONFIG'],
+    },
+    askHelper: askCredentialHelper,
+    signal: session.signal,
+  });
+  const { host, repository } = reference;
+  const store = new RegistryStore({ client: httpClient(session), host, repository, credentials, insecure });
+  return { store, reference: storeReference(reference) };
 }
