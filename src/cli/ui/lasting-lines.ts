@@ -1,5 +1,6 @@
 import type { StkEvent, TaskOutcome } from '../../core/events.ts';
 import { formatDuration } from '../../core/bytes.ts';
+import { fitWidth } from './display-width.ts';
 import { groupStyle, type Paint } from './paint.ts';
 import { printableLine, printableLines } from './printable-line.ts';
 import type { RunningTask, UiState } from './reduce.ts';
@@ -9,6 +10,9 @@ const MARKS: Readonly<Record<TaskOutcome, string>> = { done: '✓', cached: '✓
 
 /** Output lines of a step that are shown when the terminal is handed to somebody else. */
 const SHOWN_ON_SUSPEND = 10;
+
+/** A reference may be long; its end says most. */
+const MAX_GROUP_WIDTH = 40;
 
 /** What an event leaves on a terminal for good, above the lines that are redrawn; `before` is the state without it. */
 export function lastingLines(
@@ -73,8 +77,8 @@ function mark(paint: Paint, outcome: TaskOutcome): string {
 }
 
 function name(paint: Paint, group: string): string {
-  const shown = printableLine(group);
-  return paint(groupStyle(shown), shown);
+  const whole = printableLine(group);
+  return paint(groupStyle(whole), fitWidth(whole, MAX_GROUP_WIDTH, 'start'));
 }
 
 function messageLines(event: Extract<StkEvent, { type: 'message' }>, paint: Paint): readonly string[] {

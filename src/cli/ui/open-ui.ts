@@ -73,7 +73,8 @@ export function openUi(options: UiOptions): Ui {
 
 function automaticMode({ stderr, environment }: UiOptions): 'tty' | 'plain' {
   const ci = environment?.CI;
-  const isCi = ci !== undefined && ci !== '' && ci !== '0' && ci !== 'false';
+  // As Ink sees it, which does not redraw there: even an empty variable counts.
+  const isCi = ci !== undefined && ci !== '0' && ci !== 'false';
   return stderr.isTTY && environment?.TERM !== 'dumb' && !isCi ? 'tty' : 'plain';
 }
 

@@ -5,9 +5,11 @@ import { printableLine } from './printable-line.ts';
 export type ImageFinished = Extract<StkEvent, { type: 'image-finished' }>;
 export type TaskFinished = Extract<StkEvent, { type: 'task-finished' }>;
 
-/** `pack imports /opt`, but `run` where kind and label say the same. */
-export function taskTitle(task: { readonly kind: TaskKind; readonly label: string }): string {
-  return task.label === task.kind ? task.kind : `${task.kind} ${printableLine(task.label)}`;
+/** `pack imports /opt`; what the label repeats of kind and group is left out. */
+export function taskTitle(task: { readonly kind: TaskKind; readonly group: string; readonly label: string }): string {
+  const { kind, group, label } = task;
+  const own = label === group ? '' : label.startsWith(`${group} `) ? label.slice(group.length + 1) : label;
+  return own === kind || own === '' ? kind : `${kind} ${printableLine(own)}`;
 }
 
 /** `12.3 MB of 57.3 MB (21%)`; without a total only what is done. */
@@ -34,15 +36,16 @@ export function taskEnd(task: TaskFinished, doneBytes?: number): string {
   return detail === undefined || outcome === 'failed' || outcome === 'canceled' ? text : `${text}, ${detail}`;
 }
 
-/** `3 layers, 57.3 MB, tagged app, in 12.3s`, or how else the image ended. */
+/** `built, 3 layers, 57.3 MB, in 12.3s`, or how else the image ended; tags other than the image's name are listed. */
 export function imageEnd(image: ImageFinished): string {
   const duration = formatDuration(image.durationMs);
   if (image.outcome === 'failed' || image.outcome === 'canceled') return `${image.outcome} after ${duration}`;
+  const tags = image.tags.filter(tag => tag !== image.image);
   const parts = [
     image.outcome === 'cached' ? 'cached' : 'built',
     `${image.layers} ${image.layers === 1 ? 'layer' : 'layers'}`,
     formatBytes(image.sizeBytes),
-    ...(image.tags.length > 0 ? [`tagged ${image.tags.map(printableLine).join(' ')}`] : []),
+    ...(tags.length > 0 ? [`tagged ${tags.map(printableLine).join(' ')}`] : []),
     ...(image.digest === undefined ? [] : [image.digest.slice(0, 19)]),
   ];
   return `${parts.join(', ')}, in ${duration}`;

@@ -15,7 +15,10 @@ export interface LiveView {
 export function openLiveView(terminal: NodeJS.WriteStream, liveAfterResize: () => readonly string[]): LiveView {
   const stream = new TerminalStream(terminal);
   let write: (text: string) => void = () => {};
-  const tree = (live: readonly string[]) => <LiveLines lines={live} onWriter={given => (write = given)} />;
+  const onWriter = (given: (text: string) => void) => {
+    write = given;
+  };
+  const tree = (live: readonly string[]) => <LiveLines lines={live} onWriter={onWriter} />;
   const app = render(tree([]), {
     stdout: stream as unknown as NodeJS.WriteStream,
     stderr: stream as unknown as NodeJS.WriteStream,
@@ -54,7 +57,9 @@ export function LiveLines(props: {
 }): ReactNode {
   const { write } = useStdout();
   const { onWriter } = props;
-  useLayoutEffect(() => onWriter(write), [onWriter, write]);
+  useLayoutEffect(() => {
+    onWriter(write);
+  }, [onWriter, write]);
   return (
     <Box flexDirection="column">
       {props.lines.map((line, index) => (
