@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { StkError } from '../core/errors.ts';
 import { absPath } from '../core/paths.ts';
+import type { Act } from './act.ts';
 import { addBuildCommands } from './commands/build.command.ts';
 import { addLayoutCommands } from './commands/layout.command.ts';
 import { addHostCommands } from './commands/host.command.ts';
@@ -8,11 +9,6 @@ import type { GlobalOptions, Session } from './session.ts';
 
 /** Makes a session once the global options are known. */
 export type MakeSession = (global: GlobalOptions) => Session;
-
-/** Adds a command's action: it gets a session and returns the exit status. */
-export type Act = <A extends readonly unknown[]>(
-  action: (session: Session, ...args: A) => Promise<number>,
-) => (...args: unknown[]) => Promise<void>;
 
 export interface Program {
   /** Runs a command line; returns the exit status. */

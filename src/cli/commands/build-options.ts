@@ -6,7 +6,7 @@ import { LAYER_TYPES } from '../../build/layer-types.ts';
 import { defaultPackOptions, parseCompression } from '../../layer/pack-options.ts';
 import type { Platform } from '../../oci/descriptor.ts';
 import type { Session } from '../session.ts';
-import type { BuildFlags } from './build.command.ts';
+import type { BuildFlags } from './build-flags.ts';
 
 /** Checks and converts the flags of a build. Throws `usage`. */
 export function buildOptions(session: Session, names: readonly string[], flags: BuildFlags): BuildOptions {

@@ -1,23 +1,6 @@
 import { Option, type Command } from 'commander';
-import type { Act } from '../program.ts';
-
-/** Flags of `build` and `recursive-build`, as commander gives them. */
-export interface BuildFlags {
-  readonly cache: boolean;
-  readonly substitute: readonly string[];
-  readonly substituteFile: readonly string[];
-  readonly layerType: readonly ('squashfs' | 'tar')[];
-  readonly compression?: string;
-  readonly verity: boolean;
-  readonly requireHash?: boolean;
-  readonly orderOnly?: boolean;
-  readonly onRunFailure?: string;
-  readonly shellFail?: boolean;
-  readonly jobs: string;
-  readonly secret: readonly string[];
-  readonly metadataFile?: string;
-  readonly annotationsNamespace: string;
-}
+import type { Act } from '../act.ts';
+import type { BuildFlags } from './build-flags.ts';
 
 /** The commands that read recipes: build, recursive-build, lint. */
 export function addBuildCommands(program: Command, act: Act): void {

@@ -14,7 +14,7 @@ import type { Recipe } from '../../recipe/model.ts';
 import { FileDigests } from '../../sources/file-digests.ts';
 import type { Session } from '../session.ts';
 import { openUi, type Ui } from '../ui/open-ui.ts';
-import type { BuildFlags } from './build.command.ts';
+import type { BuildFlags } from './build-flags.ts';
 import { buildOptions } from './build-options.ts';
 import { loadBuildRecipes } from './load-recipes.ts';
 import { makeDownload, makeOpenStore } from './network-ports.ts';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Act } from '../program.ts';
+import type { Act } from '../act.ts';
 
 /** The commands about this host and this program: check, completion. */
 export function addHostCommands(program: Command, act: Act): void {

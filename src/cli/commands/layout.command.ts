@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Act } from '../program.ts';
+import type { Act } from '../act.ts';
 
 /** The commands that look at and tidy up a layout: inspect, ls, gc, clean. */
 export function addLayoutCommands(program: Command, act: Act): void {

@@ -1,0 +1,17 @@
+/** Flags of `build` and `recursive-build`, as commander gives them. */
+export interface BuildFlags {
+  readonly cache: boolean;
+  readonly substitute: readonly string[];
+  readonly substituteFile: readonly string[];
+  readonly layerType: readonly ('squashfs' | 'tar')[];
+  readonly compression?: string;
+  readonly verity: boolean;
+  readonly requireHash?: boolean;
+  readonly orderOnly?: boolean;
+  readonly onRunFailure?: string;
+  readonly shellFail?: boolean;
+  readonly jobs: string;
+  readonly secret: readonly string[];
+  readonly metadataFile?: string;
+  readonly annotationsNamespace: string;
+}
