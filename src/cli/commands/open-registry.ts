@@ -1,5 +1,5 @@
 import { HttpClient } from '../../host/http.ts';
-import { askCredentialHelper } from '../../host/tools/docker-credential.ts';
+import { askDockerCredentialHelper } from '../../host/tools/docker-credential.ts';
 import { parseRegistryReference, storeReference } from '../../oci/reference.ts';
 import { findCredentials } from '../../registry/credentials.ts';
 import { RegistryStore } from '../../registry/registry-store.ts';
@@ -38,10 +38,18 @@ export async function openRegistry(
       configHome: environment['XDG_CONFIG_HOME'],
       dockerConfig: environment['DOCKER_CONFIG'],
     },
-    askHelper: askCredentialHelper,
+    askHelper: (helper, server, signal) =>
+      askDockerCredentialHelper(helper, server, { env: helperEnvironment(session), signal }),
     signal: session.signal,
   });
   const { host, repository } = reference;
   const store = new RegistryStore({ client: httpClient(session), host, repository, credentials, insecure });
   return { store, reference: storeReference(reference) };
+}
+
+/** Keychains need the user's own environment. */
+function helperEnvironment(session: Session): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(session.environment).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
 }
