@@ -5,13 +5,14 @@ const WIDE =
 /** Clusters without a cell of their own. */
 const INVISIBLE = /^[\p{Mn}\p{Me}\p{Cf}\p{Cc}\u1160-\u11ff]+$/u;
 
-const ASCII = /^[ -~]*$/;
+/** Text of one cell per UTF-16 unit, by far the most common: ASCII, Latin letters, punctuation, lines, blocks, Braille. */
+const SIMPLE = /^[ -~\u00a1-\u00ac\u00ae-\u02ff\u2010-\u2027\u2500-\u259f\u2800-\u28ff]*$/;
 
 const segmenter = new Intl.Segmenter('en', { granularity: 'grapheme' });
 
 /** Cells that text without escapes, tabs and newlines takes on a terminal. */
 export function displayWidth(text: string): number {
-  if (ASCII.test(text)) return text.length;
+  if (SIMPLE.test(text)) return text.length;
   let width = 0;
   for (const { segment } of segmenter.segment(text)) width += clusterWidth(segment);
   return width;
@@ -20,8 +21,12 @@ export function displayWidth(text: string): number {
 /** The text, cut to at most `width` cells; `…` stands for what was cut, at the end or, to keep the end, at the start. */
 export function fitWidth(text: string, width: number, cut: 'end' | 'start' = 'end'): string {
   if (width <= 0) return '';
-  // No cell holds more than a few units; the rest of a long line need not be measured.
-  const bounded = boundedText(text, width * 16, cut);
+  // Few clusters are longer than this; the rest of a long line need not be measured.
+  const bounded = boundedText(text, width * 4, cut);
+  if (SIMPLE.test(bounded)) {
+    if (text.length <= width) return text;
+    return cut === 'start' ? `…${bounded.slice(bounded.length - width + 1)}` : `${bounded.slice(0, width - 1)}…`;
+  }
   if (bounded === text && displayWidth(text) <= width) return text;
   const clusters = Array.from(segmenter.segment(bounded), part => part.segment);
   if (cut === 'start') clusters.reverse();
@@ -50,7 +55,7 @@ export function expandTabs(text: string): string {
 }
 
 function clusterWidth(cluster: string): number {
-  if (ASCII.test(cluster)) return cluster.length;
+  if (SIMPLE.test(cluster)) return cluster.length;
   if (INVISIBLE.test(cluster)) return 0;
   return WIDE.test(cluster) ? 2 : 1;
 }

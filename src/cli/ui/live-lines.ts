@@ -17,7 +17,7 @@ export interface LiveOptions extends ScreenSize {
 }
 
 const SPINNER = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
-const SPINNER_STEP_MS = 100;
+const SPINNER_STEP_MS = 150;
 const OUTPUT_LINES = 4;
 /** On wider terminals the eye would lose the line between its two ends. */
 const MAX_WIDTH = 120;

@@ -7,8 +7,8 @@ import { painter } from './paint.ts';
 import { initialState, reduce } from './reduce.ts';
 import type { Screen } from './screen.ts';
 
-/** Ten frames a second; also how long work must last before the view is loaded at all. */
-const FRAME_MS = 100;
+/** Seven frames a second; also how long work must last before the view is loaded at all. */
+const FRAME_MS = 150;
 /** Lines waiting for the next frame, or for the end of a suspension. */
 const MAX_WAITING_LINES = 10_000;
 
