@@ -1,11 +1,14 @@
-// Bundles the command line into dist/: one small entry, and chunks that commands load when they need them.
+// Bundles the command line into dist/, or the directory given as argument: one small entry, and chunks that commands
+// load when they need them.
 import { readFileSync, readdirSync, rmSync } from 'node:fs';
 import { chmod } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
+import path from 'node:path';
 import { build } from 'esbuild';
 
+const outdir = path.resolve(process.argv[2] ?? 'dist');
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-rmSync(new URL('../dist', import.meta.url), { recursive: true, force: true });
+rmSync(outdir, { recursive: true, force: true });
 
 // What stk remembers of parsing must not outlive the parser.
 const sources = createHash('sha256');
@@ -14,8 +17,9 @@ for (const name of readdirSync('src', { recursive: true }).map(String).sort()) {
 }
 
 await build({
+  absWorkingDir: new URL('..', import.meta.url).pathname,
   entryPoints: { stk: 'src/cli/main.ts' },
-  outdir: 'dist',
+  outdir,
   bundle: true,
   splitting: true,
   format: 'esm',
@@ -34,4 +38,4 @@ await build({
     js: "#!/usr/bin/env node\nimport { createRequire as stkRequire } from 'node:module'; const require = stkRequire(import.meta.url);",
   },
 });
-await chmod('dist/stk.js', 0o755);
+await chmod(path.join(outdir, 'stk.js'), 0o755);

@@ -1,0 +1,40 @@
+#!/bin/bash
+# Every check of the house, on this Node and on a newer one. Leaves the counts of the test runs in $STK_TEST_REPORTS
+# (.cache/test-reports by default), one JSON file for each run.
+set -u
+cd "$(dirname "$0")/.."
+./setup --tests || exit 1
+
+reports=${STK_TEST_REPORTS:-$PWD/.cache/test-reports}
+rm -rf "$reports"
+mkdir -p "$reports"
+
+failed=()
+stage() {
+  local name=$1 start=$SECONDS
+  shift
+  echo "== $name"
+  "$@" || failed+=("$name")
+  echo "== $name: $((SECONDS - start)) s"
+}
+
+# Its own tools are the ones of the checkout.
+bin=node_modules/.bin
+run_tests() {
+  local node=$1 name=$2
+  shift 2
+  STK_TEST_REPORT=$reports/$name.json "$node" node_modules/vitest/vitest.mjs run "$@"
+}
+
+stage 'format' "$bin/prettier" --check .
+stage 'lint' "$bin/oxlint" --type-aware
+stage 'types' "$bin/tsc" -p .
+stage 'validator in step with the schema' node scripts/generate-validator.mjs --check
+stage "tests on Node $(node --version)" run_tests node first
+stage "tests on Node $(.cache/node24/node --version)" run_tests .cache/node24/node newer
+
+if [ ${#failed[@]} -gt 0 ]; then
+  printf 'failed: %s\n' "${failed[@]}"
+  exit 1
+fi
+echo 'everything passed'
