@@ -77,7 +77,7 @@ export async function buildAll(build: BuildAll): Promise<readonly BuildResult[]>
         inner,
       );
     const extract = (image: string, path: string, inner?: AbortSignal): Promise<AbsPath> =>
-      extractFromImage(built(image), path, { layout, records, store: build.state.imports }, inner);
+      extractFromImage(built(image), path, { layout, store: build.state.imports }, inner);
     return buildImage({
       definition,
       options,
