@@ -46,25 +46,30 @@ export async function* listDirectory(
   let previous = '';
   while (left > 0) {
     throwIfAborted(signal);
-    const header =
-      metadata.readNow(cursor, RUN_HEADER_BYTES) ?? (await metadata.read(cursor, RUN_HEADER_BYTES, region, signal));
+    const header = await metadata.read(cursor, RUN_HEADER_BYTES, region, signal);
     const count = header.readUInt32LE(0) + 1;
     if (count > MAX_RUN_ENTRIES) throw malformed(name, `a directory claims ${count} entries in one run`);
     const inodeBlock = header.readUInt32LE(4) * 65536;
     left -= RUN_HEADER_BYTES;
     const run: DirectoryEntry[] = [];
     for (let i = 0; i < count; i++) {
-      const entry = metadata.readNow(cursor, ENTRY_BYTES) ?? (await metadata.read(cursor, ENTRY_BYTES, region, signal));
-      const offset = entry.readUInt16LE(0);
-      const type = INODE_TYPES[entry.readUInt16LE(4) - 1];
-      const nameBytes = entry.readUInt16LE(6) + 1;
+      let at = cursor.offset;
+      let bytes = metadata.blockNow(cursor, ENTRY_BYTES);
+      if (bytes === undefined) [bytes, at] = [await metadata.read(cursor, ENTRY_BYTES, region, signal), 0];
+      else cursor.offset += ENTRY_BYTES;
+      const offset = bytes.readUInt16LE(at);
+      const type = INODE_TYPES[bytes.readUInt16LE(at + 4) - 1];
+      const nameBytes = bytes.readUInt16LE(at + 6) + 1;
       left -= ENTRY_BYTES + nameBytes;
       if (left < 0) throw malformed(name, 'a directory is longer than it says');
       if (type === undefined || offset >= METADATA_BYTES || nameBytes > MAX_NAME_BYTES) {
         throw malformed(name, 'a directory entry is not valid');
       }
-      const bytes = metadata.readNow(cursor, nameBytes) ?? (await metadata.read(cursor, nameBytes, region, signal));
-      const entryName = bytes.toString('latin1');
+      at = cursor.offset;
+      bytes = metadata.blockNow(cursor, nameBytes);
+      if (bytes === undefined) [bytes, at] = [await metadata.read(cursor, nameBytes, region, signal), 0];
+      else cursor.offset += nameBytes;
+      const entryName = bytes.toString('latin1', at, at + nameBytes);
       if (entryName <= previous || !isFileName(entryName)) {
         throw malformed(name, `a directory has the name ${JSON.stringify(entryName)} where it cannot be`);
       }
@@ -102,12 +107,12 @@ async function indexedStart(
   const cursor = { ...listing.index };
   let start: Start | undefined;
   for (let i = 0; i < listing.indexCount; i++) {
-    const entry = metadata.readNow(cursor, 12) ?? (await metadata.read(cursor, 12, inodeRegion, signal));
+    const entry = await metadata.read(cursor, 12, inodeRegion, signal);
     const skippedBytes = entry.readUInt32LE(0);
     const block = entry.readUInt32LE(4);
     const nameBytes = entry.readUInt32LE(8) + 1;
     if (nameBytes > MAX_NAME_BYTES) throw malformed(source.name, 'the index of a directory is not valid');
-    const first = metadata.readNow(cursor, nameBytes) ?? (await metadata.read(cursor, nameBytes, inodeRegion, signal));
+    const first = await metadata.read(cursor, nameBytes, inodeRegion, signal);
     if (first.toString('latin1') > name) break;
     const offset = (listing.offset + skippedBytes) % METADATA_BYTES;
     start = { cursor: metadata.cursor(directoryRegion, block, offset), skippedBytes };

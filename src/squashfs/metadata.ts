@@ -52,15 +52,13 @@ export class MetadataReader {
     return { block: position, offset };
   }
 
-  /** The next bytes if they lie in one block that is cached, without waiting. Shared memory: not to be written to. */
-  readNow(cursor: Cursor, length: number): Buffer | undefined {
+  /**
+   * The decoded block in which the next bytes lie, at the cursor's offset, if it is cached and holds all of them: the way
+   * without waiting or allocating. The cursor stays. Shared memory: not to be written to.
+   */
+  blockNow(cursor: Readonly<Cursor>, length: number): Buffer | undefined {
     const block = this.#blocks.get(cursor.block);
-    if (block === undefined) return undefined;
-    const end = cursor.offset + length;
-    if (end > block.bytes.length) return undefined;
-    const bytes = block.bytes.subarray(cursor.offset, end);
-    cursor.offset = end;
-    return bytes;
+    return block !== undefined && cursor.offset + length <= block.bytes.length ? block.bytes : undefined;
   }
 
   /** The next bytes across block borders. The caller bounds the length. Shared memory: not to be written to. */
@@ -82,20 +80,6 @@ export class MetadataReader {
       left -= taken;
     }
     return parts.length === 1 ? parts[0]! : Buffer.concat(parts, length);
-  }
-
-  /** Moves a cursor on without copying what it passes. */
-  async skip(cursor: Cursor, length: number, region: Region, signal?: AbortSignal): Promise<void> {
-    let left = length;
-    while (left > 0) {
-      const block = await this.#block(cursor.block, region, signal);
-      const available = block.bytes.length - cursor.offset;
-      if (available < 0) throw this.#outside(region);
-      const taken = Math.min(available, left);
-      cursor.offset += taken;
-      left -= taken;
-      if (left > 0) [cursor.block, cursor.offset] = [block.next, 0];
-    }
   }
 
   async #block(position: number, region: Region, signal: AbortSignal | undefined): Promise<Block> {

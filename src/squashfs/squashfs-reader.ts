@@ -78,11 +78,18 @@ export class SquashfsReader implements AsyncDisposable {
 
   /** The inode behind a directory entry. */
   async inode(entry: DirectoryEntry, signal?: AbortSignal): Promise<Inode> {
-    const inode = await readInode(this.#source, entry.ref, signal);
-    if (inode.type !== entry.type) {
-      throw malformed(this.name, `${JSON.stringify(entry.name)} is listed as ${entry.type} and is ${inode.type}`);
-    }
-    return inode;
+    return this.#open(entry, signal);
+  }
+
+  /** As `inode`, but at once where the metadata are cached, since a walk asks for very many. */
+  #open(entry: DirectoryEntry, signal: AbortSignal | undefined): Inode | Promise<Inode> {
+    const check = (inode: Inode) => {
+      if (inode.type === entry.type) return inode;
+      const listed = JSON.stringify(entry.name);
+      throw malformed(this.name, `${listed} is listed as ${entry.type} and is ${inode.type}`);
+    };
+    const inode = readInode(this.#source, entry.ref, signal);
+    return inode instanceof Promise ? inode.then(check) : check(inode);
   }
 
   /** An inode by its number; `unsupported` where the image has no export table. */
@@ -204,7 +211,7 @@ export class SquashfsReader implements AsyncDisposable {
         guard.enter(inode);
         return this.listRuns(inode, signal);
       },
-      open: (entry: DirectoryEntry) => this.inode(entry, signal),
+      open: (entry: DirectoryEntry) => this.#open(entry, signal),
     };
     yield* walkTree(tree, { path, node }, options);
   }
