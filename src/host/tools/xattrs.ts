@@ -1,0 +1,92 @@
+import path from 'node:path';
+import { StkError } from '../../core/errors.ts';
+import type { AbsPath } from '../../core/paths.ts';
+import { runTool, startTool } from '../exec.ts';
+
+/** Extended attributes of one file; the path is relative to the root that was asked for, and a byte string (latin1). */
+export interface FileXattrs {
+  readonly path: string;
+  readonly xattrs: ReadonlyMap<string, Buffer>;
+}
+
+/** A line of `getfattr`'s output may hold one value of 64 KiB in hexadecimal. */
+const MAX_LINE_BYTES = 256 * 1024;
+
+/**
+ * Reads the xattrs of a tree in one go, without following symlinks: only files that have some whose name matches.
+ *
+ * @param pattern extended regular expression over names
+ */
+export async function* readTreeXattrs(
+  root: AbsPath,
+  pattern: string,
+  signal?: AbortSignal,
+): AsyncGenerator<FileXattrs, void> {
+  const args = ['--recursive', '--physical', '--no-dereference', '--dump', '--encoding=hex', `--match=${pattern}`, '.'];
+  const tool = await startTool('getfattr', args, { cwd: root, stdout: 'pipe', signal });
+  let current: { path: string; xattrs: Map<string, Buffer> } | undefined;
+  let finished = false;
+  try {
+    for await (const line of latin1Lines(tool.stdout as AsyncIterable<Buffer>)) {
+      if (line.startsWith('# file: ')) {
+        current = { path: path.posix.normalize(unescaped(line.slice('# file: '.length))), xattrs: new Map() };
+      } else if (line !== '' && current) {
+        const [name, value = ''] = line.split('=', 2);
+        current.xattrs.set(unescaped(name!), Buffer.from(value.slice(2), 'hex'));
+      } else if (current) {
+        yield current;
+        current = undefined;
+      }
+    }
+    finished = true;
+  } finally {
+    if (!finished) tool.kill('SIGKILL');
+    await tool.done.catch((error: unknown) => {
+      if (finished) throw error;
+    });
+  }
+}
+
+/** Removes one xattr from many files, by paths relative to `root`; symlinks are not followed. */
+export async function removeXattr(
+  root: AbsPath,
+  name: string,
+  paths: readonly string[],
+  signal?: AbortSignal,
+): Promise<void> {
+  await forEachPath(root, ['-x', name], paths, signal);
+}
+
+/** Sets one xattr of many files to the same text. */
+export async function setXattr(
+  root: AbsPath,
+  name: string,
+  value: string,
+  paths: readonly string[],
+  signal?: AbortSignal,
+): Promise<void> {
+  await forEachPath(root, ['-n', name, '-v', value], paths, signal);
+}
+
+/** Paths go through stdin, because arguments cannot hold bytes that are no UTF-8. */
+async function forEachPath(root: AbsPath, args: readonly string[], paths: readonly string[], signal?: AbortSignal) {
+  if (paths.length === 0) return;
+  const input = Buffer.from(paths.map(path => `./${path}\0`).join(''), 'latin1');
+  await runTool('xargs', ['--null', 'setfattr', '--no-dereference', ...args, '--'], { cwd: root, input, signal });
+}
+
+async function* latin1Lines(chunks: AsyncIterable<Buffer>): AsyncGenerator<string, void> {
+  let rest = '';
+  for await (const chunk of chunks) {
+    const lines = (rest + chunk.toString('latin1')).split('\n');
+    rest = lines.pop()!;
+    if (rest.length > MAX_LINE_BYTES) throw new StkError('tool-failed', 'getfattr wrote a line beyond all bounds');
+    yield* lines;
+  }
+  if (rest !== '') yield* [rest, ''];
+}
+
+/** Undoes the octal escapes of control characters, backslashes and equals signs. */
+function unescaped(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+}

@@ -1,0 +1,241 @@
+import { StkError } from '../core/errors.ts';
+import type { DirectoryAttributes, LowerLookup } from './lower-tree.ts';
+import { shownPath, tarError } from './tar-error.ts';
+
+/** squashfs 4.0: a directory entry's name is at most 256 bytes. */
+const MAX_NAME_BYTES = 256;
+/** Of a path in the layer; the kernel takes 4 KiB at once, deeper trees are walked step by step. */
+const MAX_PATH_BYTES = 32 * 1024;
+const MAX_NODES = 4_000_000;
+/** As many as the kernel follows (path_resolution(7)). */
+const MAX_SYMLINKS = 40;
+
+/** Where a directory's attributes come from. */
+type Origin = 'entry' | 'lower' | 'default';
+
+/** A directory of the layer. */
+export class LayerDirectory {
+  readonly kind = 'directory';
+  readonly parent: LayerDirectory | undefined;
+  readonly name: string;
+  readonly children = new Map<string, LayerDirectory | LayerLeaf>();
+  /** Names below that the layer deletes from lower layers. */
+  whiteouts: Set<string> | undefined;
+  attributes: DirectoryAttributes | undefined;
+  origin: Origin = 'default';
+  opaque = false;
+  /** Known to have nothing below it in lower layers, so that these need not be asked. */
+  lowerAbsent = false;
+  readonly pathBytes: number;
+
+  constructor(parent: LayerDirectory | undefined, name: string) {
+    this.parent = parent;
+    this.name = name;
+    this.pathBytes = parent ? parent.pathBytes + 1 + name.length : 0;
+  }
+
+  get path(): string {
+    const names: string[] = [];
+    for (let at: LayerDirectory = this; at.parent; at = at.parent) names.push(at.name);
+    return names.reverse().join('/');
+  }
+}
+
+/** A file, symlink or device of the layer; one object for all of its names. */
+export interface LayerLeaf {
+  readonly kind: 'leaf';
+  /** Number of the archive entry that holds its content and attributes. */
+  readonly entry: number;
+  /** The name it was first given. */
+  readonly path: string;
+  /** Where it points, for symlinks. */
+  readonly target?: string;
+}
+
+/** A place in the layer: the directory, and a name in it. */
+export interface Place {
+  readonly directory: LayerDirectory;
+  readonly name: string;
+}
+
+/**
+ * What a layer holds, built up as an unpacker would build it on disk: parents are found through symlinks, those of the
+ * layer and those of the layers below, never leaving the root; later entries replace earlier ones. Paths are byte strings.
+ */
+export class LayerTree {
+  readonly root = new LayerDirectory(undefined, '');
+  /** Whether a symlink, or the attributes, of a lower layer went into this one. */
+  usedLower = false;
+  readonly #lower: LowerLookup;
+  #nodes = 0;
+
+  constructor(lower: LowerLookup) {
+    this.#lower = lower;
+  }
+
+  /** Finds the parent of a path, making directories that are missing. The path is canonical and not the root's. */
+  async place(path: string): Promise<Place> {
+    const { parent, name } = split(path);
+    return { directory: (await this.#walk(parent, path, true))!, name: checkName(name, path) };
+  }
+
+  /** The directory at a path, made where it is missing. */
+  async directory(path: string): Promise<LayerDirectory> {
+    return (await this.#walk(path, path, true))!;
+  }
+
+  /** The node at a path whose parents may be symlinks; makes nothing. */
+  async find(path: string): Promise<LayerDirectory | LayerLeaf | undefined> {
+    if (path === '') return this.root;
+    const { parent, name } = split(path);
+    return (await this.#walk(parent, path, false))?.children.get(name);
+  }
+
+  /** Puts a directory in place or gives attributes to the one that is there; returns whether something else had to go. */
+  putDirectory({ directory, name }: Place, attributes: DirectoryAttributes): boolean {
+    const existing = directory.children.get(name);
+    const node = existing?.kind === 'directory' ? existing : this.#add(directory, name);
+    node.attributes = attributes;
+    node.origin = 'entry';
+    return existing?.kind === 'leaf';
+  }
+
+  /** Puts a leaf in place; returns whether something had to go. */
+  putLeaf({ directory, name }: Place, leaf: LayerLeaf): boolean {
+    const existing = directory.children.get(name);
+    if (!existing) this.#count(directory);
+    directory.children.set(name, leaf);
+    return existing !== undefined;
+  }
+
+  whiteOut({ directory, name }: Place): void {
+    this.#count(directory);
+    (directory.whiteouts ??= new Set()).add(checkName(name, name));
+  }
+
+  /** Turns "deleted and made anew" into what overlayfs says for it: an opaque directory, or just the new file. */
+  settleWhiteouts(): void {
+    for (const directory of this.directories()) {
+      for (const name of directory.whiteouts ?? []) {
+        const child = directory.children.get(name);
+        if (child === undefined) continue;
+        directory.whiteouts!.delete(name);
+        if (child.kind === 'directory') child.opaque = true;
+      }
+    }
+  }
+
+  /** Every directory, parents before children. */
+  *directories(): Generator<LayerDirectory> {
+    const pending = [this.root];
+    for (let at = pending.pop(); at; at = pending.pop()) {
+      yield at;
+      for (const child of at.children.values()) if (child.kind === 'directory') pending.push(child);
+    }
+  }
+
+  /** Whether the layer would come out differently over other lower layers. */
+  dependsOnLower(): boolean {
+    if (this.usedLower) return true;
+    const pending = [this.root];
+    for (let at = pending.pop(); at; at = pending.pop()) {
+      if (at.parent && at.origin !== 'entry') return true;
+      // Whatever lies below an opaque directory is the layer's own alone.
+      if (at.opaque) continue;
+      for (const child of at.children.values()) if (child.kind === 'directory' && !child.opaque) pending.push(child);
+    }
+    return false;
+  }
+
+  async #walk(path: string, entryPath: string, create: boolean): Promise<LayerDirectory | undefined> {
+    const quick = this.#walkKnown(path);
+    if (quick) return quick;
+    if (entryPath.length > MAX_PATH_BYTES) throw tarError(`a path of more than ${MAX_PATH_BYTES} bytes`);
+    let at = this.root;
+    let links = 0;
+    const pending = path.split('/').reverse();
+    for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
+      if (name === '' || name === '.') continue;
+      if (name === '..') {
+        at = at.parent ?? at;
+        continue;
+      }
+      const child = at.children.get(name);
+      if (child?.kind === 'directory') {
+        at = child;
+        continue;
+      }
+      if (child && child.target === undefined) {
+        throw tarError(`${shownPath(entryPath)} lies below ${shownPath(child.path)}, which is not a directory`);
+      }
+      const below = child ? undefined : await this.#below(at, name);
+      const target = child ? child.target : below?.type === 'symlink' ? below.target : undefined;
+      if (target !== undefined) {
+        if (below) this.usedLower = true;
+        if (++links > MAX_SYMLINKS) throw tarError(`too many symlinks on the way to ${shownPath(entryPath)}`);
+        if (target.startsWith('/')) at = this.root;
+        pending.push(...target.split('/').reverse());
+        continue;
+      }
+      if (!create) return undefined;
+      at = this.#add(at, checkName(name, entryPath));
+      if (below?.type === 'directory') [at.attributes, at.origin] = [below.attributes, 'lower'];
+      else at.lowerAbsent = true;
+    }
+    return at;
+  }
+
+  /** The directory at a path if every step to it is a known directory: the usual case, which need not wait. */
+  #walkKnown(path: string): LayerDirectory | undefined {
+    let at = this.root;
+    if (path === '') return at;
+    for (let start = 0; start <= path.length;) {
+      const slash = path.indexOf('/', start);
+      const end = slash < 0 ? path.length : slash;
+      const child = at.children.get(path.slice(start, end));
+      if (child?.kind !== 'directory') return undefined;
+      at = child;
+      start = end + 1;
+    }
+    return at;
+  }
+
+  async #below(directory: LayerDirectory, name: string): ReturnType<LowerLookup['lookup']> {
+    if (directory.lowerAbsent || directory.whiteouts?.has(name) || this.#isHidden(directory)) return undefined;
+    const { path } = directory;
+    return this.#lower.lookup(path === '' ? name : `${path}/${name}`);
+  }
+
+  /** Whether the layer itself hides whatever lower layers have at and below this directory. */
+  #isHidden(directory: LayerDirectory): boolean {
+    for (let at: LayerDirectory | undefined = directory; at; at = at.parent) {
+      if (at.opaque || at.parent?.whiteouts?.has(at.name)) return true;
+    }
+    return false;
+  }
+
+  #add(parent: LayerDirectory, name: string): LayerDirectory {
+    this.#count(parent);
+    const node = new LayerDirectory(parent, name);
+    if (node.pathBytes > MAX_PATH_BYTES) throw tarError(`a path of more than ${MAX_PATH_BYTES} bytes`);
+    parent.children.set(name, node);
+    return node;
+  }
+
+  #count(directory: LayerDirectory): void {
+    if (++this.#nodes <= MAX_NODES) return;
+    throw new StkError('unsupported', `a layer of more than ${MAX_NODES} files`, {
+      facts: { directory: shownPath(directory.path) },
+    });
+  }
+}
+
+function split(path: string): { parent: string; name: string } {
+  const slash = path.lastIndexOf('/');
+  return { parent: path.slice(0, Math.max(slash, 0)), name: path.slice(slash + 1) };
+}
+
+function checkName(name: string, path: string): string {
+  if (name.length <= MAX_NAME_BYTES) return name;
+  throw tarError(`${shownPath(path)} has a name of ${name.length} bytes; squashfs holds ${MAX_NAME_BYTES} at most`);
+}

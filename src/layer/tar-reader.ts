@@ -1,0 +1,199 @@
+import { ByteSource } from './byte-source.ts';
+import { fieldNumber, isZeroBlock, parseTarHeader, type TarHeader } from './tar-header.ts';
+import { entryFrom, HEADER_ONLY, type Extensions } from './tar-extensions.ts';
+import { TAR_BLOCK_BYTES, tarPadding, type SparseSegment, type TarEntry } from './tar-entry.ts';
+import { tarError } from './tar-error.ts';
+import { parsePaxRecords, type PaxRecords } from './tar-pax.ts';
+import { MAX_SPARSE_SEGMENTS, checkSparseMap, decimal, oldSparsePairs, pairs } from './tar-sparse.ts';
+
+/** Largest pax header or GNU long name, in bytes. */
+const MAX_EXTENSION_BYTES = 1024 * 1024;
+
+/**
+ * Reads a tar archive as a stream: v7, ustar, GNU and pax dialects (GNU long names, base-256 numbers, sparse files of
+ * all four kinds, xattrs of star and libarchive). Everything wrong with the archive is `invalid-input`; an archive
+ * without its closing zero blocks is accepted, and so is whatever follows them.
+ */
+export class TarReader {
+  readonly #source: ByteSource;
+  #globals: PaxRecords = [];
+  #bodyLeft = 0;
+  #padding = 0;
+  #ended = false;
+
+  constructor(chunks: AsyncIterable<Uint8Array>) {
+    this.#source = new ByteSource(chunks);
+  }
+
+  /** The next entry, whose body can then be read; what was left of the previous one is skipped. `undefined` at the end. */
+  async next(): Promise<TarEntry | undefined> {
+    if (this.#ended) return undefined;
+    while ((await this.readBody()) !== undefined);
+    let extensions: Extensions = {};
+    for (;;) {
+      const block = await this.#nextBlock();
+      if (block === undefined) {
+        if (Object.keys(extensions).length > 0) throw tarError('it ends after an extended header');
+        return undefined;
+      }
+      const header = parseTarHeader(block);
+      const sizeBytes = this.#bodySize(header, extensions);
+      switch (header.typeFlag) {
+        case 'x':
+        case 'X':
+          extensions = { ...extensions, pax: parsePaxRecords(await this.#extension(sizeBytes)) };
+          break;
+        case 'g':
+          this.#globals = [...this.#globals, ...parsePaxRecords(await this.#extension(sizeBytes))].slice(-1000);
+          break;
+        case 'L':
+          extensions = { ...extensions, longPath: longName(await this.#extension(sizeBytes)) };
+          break;
+        case 'K':
+          extensions = { ...extensions, longLinkPath: longName(await this.#extension(sizeBytes)) };
+          break;
+        case 'V':
+          await this.#skip(sizeBytes);
+          extensions = {};
+          break;
+        default:
+          return this.#entry(header, block, sizeBytes, extensions);
+      }
+    }
+  }
+
+  /** The next piece of the current body, as large as it comes; `undefined` at its end. Valid until the next call. */
+  async readBody(): Promise<Buffer | undefined> {
+    if (this.#bodyLeft === 0) {
+      if (this.#padding > 0) {
+        const padding = this.#padding;
+        this.#padding = 0;
+        // Archives cut off in their last padding are common enough.
+        await this.#source.takeUpTo(padding);
+      }
+      return undefined;
+    }
+    const piece = await this.#source.takeSome(this.#bodyLeft);
+    if (piece === undefined) throw tarError('the archive ends in the middle of a file');
+    this.#bodyLeft -= piece.length;
+    return piece;
+  }
+
+  /** Reads whatever follows the archive, so that a digest over the stream is complete. */
+  async drain(): Promise<void> {
+    await this.#source.drain();
+  }
+
+  async close(): Promise<void> {
+    await this.#source.close();
+  }
+
+  async #nextBlock(): Promise<Buffer | undefined> {
+    const block = this.#source.takeNow(TAR_BLOCK_BYTES) ?? (await this.#source.take(TAR_BLOCK_BYTES));
+    if (block && !isZeroBlock(block)) return block;
+    this.#ended = true;
+    if (block === undefined) return undefined;
+    const second = await this.#source.takeUpTo(TAR_BLOCK_BYTES);
+    if (second.some(byte => byte !== 0)) throw tarError('a block of zeros stands between entries');
+    return undefined;
+  }
+
+  #bodySize(header: TarHeader, extensions: Extensions): number {
+    if (HEADER_ONLY.has(header.typeFlag)) return 0;
+    let size = header.sizeBytes;
+    // Records before an extension header are about the entry to come, never about the extension itself.
+    if (!'xXgLK'.includes(header.typeFlag)) {
+      for (const [key, value] of [...this.#globals, ...(extensions.pax ?? [])]) {
+        if (key === 'size' && value.length > 0) size = decimalSize(value);
+      }
+    }
+    if (!Number.isSafeInteger(size) || size < 0) throw tarError('an entry has an impossible size');
+    return size;
+  }
+
+  async #extension(sizeBytes: number): Promise<Buffer> {
+    if (sizeBytes > MAX_EXTENSION_BYTES) throw tarError(`an extended header of ${sizeBytes} bytes`);
+    if (sizeBytes === 0) return Buffer.alloc(0);
+    const body = await this.#source.take(sizeBytes + tarPadding(sizeBytes));
+    if (body === undefined) throw tarError('the archive ends in the middle of an extended header');
+    // A copy, because records outlive the chunk they came in.
+    return Buffer.from(body.subarray(0, sizeBytes));
+  }
+
+  async #skip(sizeBytes: number): Promise<void> {
+    this.#bodyLeft = sizeBytes;
+    this.#padding = tarPadding(sizeBytes);
+    while ((await this.readBody()) !== undefined);
+  }
+
+  async #entry(header: TarHeader, block: Buffer, stored: number, extensions: Extensions): Promise<TarEntry> {
+    const entry = entryFrom(header, this.#globals, extensions);
+    this.#bodyLeft = stored;
+    this.#padding = tarPadding(stored);
+    if (entry.type !== 'file') {
+      await this.#skip(stored);
+      return { ...entry, sizeBytes: 0 };
+    }
+    if (header.typeFlag === 'S') return this.#oldSparse(entry, block, stored);
+    if (entry.sparseSize === undefined) return { ...entry, sizeBytes: stored };
+    const sparse = entry.segments ?? (await this.#sparseMapInBody());
+    checkSparseMap(sparse, entry.sparseSize, this.#bodyLeft);
+    return { ...entry, sizeBytes: entry.sparseSize, sparse };
+  }
+
+  async #oldSparse(entry: TarEntry, block: Buffer, stored: number): Promise<TarEntry> {
+    const segments: SparseSegment[] = oldSparsePairs(block, 386, 4);
+    const sizeBytes = parseRealSize(block);
+    let more = block[482] !== 0;
+    while (more) {
+      const extension = await this.#source.take(TAR_BLOCK_BYTES);
+      if (extension === undefined) throw tarError('the archive ends in the middle of a sparse map');
+      segments.push(...oldSparsePairs(extension, 0, 21));
+      if (segments.length > MAX_SPARSE_SEGMENTS) throw tarError('a sparse file has too many stretches');
+      more = extension[504] !== 0;
+    }
+    const sparse = segments.filter(segment => segment.length > 0);
+    checkSparseMap(sparse, sizeBytes, stored);
+    return { ...entry, sizeBytes, sparse };
+  }
+
+  /** Format 1.0: decimal numbers on lines of their own, the count first, padded to a block. */
+  async #sparseMapInBody(): Promise<SparseSegment[]> {
+    const numbers: number[] = [];
+    let rest = '';
+    let wanted = 1;
+    while (numbers.length < wanted) {
+      if (this.#bodyLeft < TAR_BLOCK_BYTES) throw tarError('a sparse map is longer than its file');
+      const block = await this.#source.take(TAR_BLOCK_BYTES);
+      if (block === undefined) throw tarError('the archive ends in the middle of a sparse map');
+      this.#bodyLeft -= TAR_BLOCK_BYTES;
+      const lines = (rest + block.toString('latin1')).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) {
+        if (numbers.length === wanted) break;
+        numbers.push(decimal(line));
+        if (numbers.length === 1) {
+          if (numbers[0]! > MAX_SPARSE_SEGMENTS) throw tarError('a sparse file has too many stretches');
+          wanted = 1 + 2 * numbers[0]!;
+        }
+      }
+    }
+    return pairs(numbers.slice(1));
+  }
+}
+
+function longName(body: Buffer): string {
+  const end = body.indexOf(0);
+  return body.toString('latin1', 0, end < 0 ? body.length : end);
+}
+
+function decimalSize(value: Buffer): number {
+  const text = value.toString('latin1');
+  return /^\d{1,20}$/.test(text) ? Number(text) : Number.NaN;
+}
+
+function parseRealSize(block: Buffer): number {
+  const size = fieldNumber(block, 483, 12);
+  if (!Number.isSafeInteger(size) || size < 0) throw tarError('a sparse file has an impossible size');
+  return size;
+}
