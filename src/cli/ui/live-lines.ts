@@ -37,7 +37,7 @@ export function liveLines(state: UiState, options: LiveOptions): readonly string
   if (tasks.length === 0 && state.images.size === 0) return [];
   const shown = tasks.length > room ? tasks.slice(0, Math.max(0, room - 1)) : tasks;
   const groupWidth = Math.min(
-    shown.reduce((most, task) => Math.max(most, displayWidth(printableLine(task.group))), 0),
+    shown.reduce((most, task) => Math.max(most, displayWidth(groupText(task))), 0),
     Math.max(6, Math.floor(width / 4)),
   );
   const outputRoom = shareOut(
@@ -69,21 +69,26 @@ function shareOut(wanted: readonly number[], available: number): number[] {
 }
 
 function taskLine(task: RunningTask, width: number, groupWidth: number, { now, paint }: LiveOptions): string {
-  const group = padWidth(fitWidth(printableLine(task.group), groupWidth, 'start'), groupWidth);
+  const group = padWidth(fitWidth(groupText(task), groupWidth, 'start'), groupWidth);
   const right = [
     ...progressCells(task, width, paint),
     paint('dim', padWidth(formatDuration(Math.max(0, now - task.startedAt)), 6, 'right')),
   ];
   const rightWidth = right.reduce((sum, cell) => sum + 1 + displayWidth(unpainted(cell)), 0);
-  const titleWidth = Math.max(0, width - 2 - groupWidth - 1 - rightWidth);
-  const title = padWidth(fitWidth(expandTabs(liveTitle(task)), titleWidth), titleWidth);
   const spinner = SPINNER[Math.floor(now / SPINNER_STEP_MS) % SPINNER.length]!;
-  return `${paint('cyan', spinner)} ${paint(groupStyle(printableLine(task.group)), group)} ${title} ${right.join(' ')}`;
+  const titleWidth = width - 2 - groupWidth - 1 - rightWidth;
+  if (titleWidth < 0) return fitWidth(`${spinner} ${group.trimEnd()} ${liveTitle(task)}`, width);
+  const title = padWidth(fitWidth(liveTitle(task), titleWidth), titleWidth);
+  return `${paint('cyan', spinner)} ${paint(groupStyle(groupText(task)), group)} ${title} ${right.join(' ')}`;
+}
+
+function groupText(task: RunningTask): string {
+  return expandTabs(printableLine(task.group));
 }
 
 /** A shell that announces its commands says more than the name of the step. */
 function liveTitle(task: RunningTask): string {
-  return task.command === undefined ? taskTitle(task) : `${taskTitle(task)}: ${task.command}`;
+  return expandTabs(task.command === undefined ? taskTitle(task) : `${taskTitle(task)}: ${task.command}`);
 }
 
 function progressCells(task: RunningTask, width: number, paint: Paint): string[] {

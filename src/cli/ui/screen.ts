@@ -1,8 +1,8 @@
-import type { StkEvent } from '../../core/events.ts';
+import type { Emit } from '../../core/events.ts';
 
 /** One way of showing events; `show` neither throws nor blocks. */
 export interface Screen {
-  show(event: StkEvent): void;
+  readonly show: Emit;
   suspend(): Promise<void>;
   resume(): Promise<void>;
   close(): Promise<void>;
