@@ -128,7 +128,8 @@ describe('architecture', () => {
 
   it('has no default exports and no type escapes', () => {
     const wrong = production.filter(
-      file => !GENERATED.has(file.path) && /^export default\b|\bas any\b|:\s*any\b|@ts-(ignore|nocheck)/m.test(file.code),
+      file =>
+        !GENERATED.has(file.path) && /^export default\b|\bas any\b|:\s*any\b|@ts-(ignore|nocheck)/m.test(file.code),
     );
     expect(wrong.map(file => file.path)).toEqual([]);
   });

@@ -1,0 +1,149 @@
+import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { execa } from 'execa';
+import { inject } from 'vitest';
+import { AsyncScope } from '../../src/core/async-scope.ts';
+import { ControlledSteps } from './controlled-steps.ts';
+import { DockerRegistry, type DockerRegistryOptions } from './docker-registry.ts';
+import { findLeftovers, unmountBelow } from './leftovers.ts';
+import { commandAs, ordinaryUser, self, type Actor } from './users.ts';
+
+export interface StkOptions {
+  /** Who runs it; by default whom the rig was opened for. */
+  readonly as?: Actor;
+  /** Added to a small fixed environment; nothing of the tests' own passes. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** The rig's directory by default. */
+  readonly cwd?: string;
+  /** Empty by default. */
+  readonly stdin?: string;
+}
+
+export interface StkResult {
+  readonly stdout: string;
+  readonly stderr: string;
+  /** `undefined` where a signal ended it. */
+  readonly exitCode: number | undefined;
+  readonly signal: string | undefined;
+}
+
+/** A running command line. */
+export interface RunningStk {
+  readonly pid: number;
+  readonly done: Promise<StkResult>;
+  kill(signal: NodeJS.Signals): void;
+}
+
+/**
+ * A directory on a disk, and the built command line to use in it. Disposing it proves that nothing was left mounted or
+ * running in the directory, and removes it; what was left fails the test.
+ */
+export class StkRig implements AsyncDisposable {
+  readonly directory: string;
+  readonly #actor: Actor | undefined;
+  readonly #scope = new AsyncScope();
+
+  private constructor(directory: string, actor: Actor | undefined) {
+    this.directory = directory;
+    this.#actor = actor;
+  }
+
+  /** @param options.as whose the directory is, and who runs commands unless they say otherwise */
+  static async open(options: { readonly as?: Actor } = {}): Promise<StkRig> {
+    const directory = await mkdtemp(path.join(inject('stk').rigs, 'rig-'));
+    await chmod(directory, 0o755);
+    const rig = new StkRig(directory, options.as);
+    await mkdir(rig.path('home'));
+    if (options.as === 'user' && self.uid === 0) {
+      const account = await ordinaryUser();
+      if (!account) throw new Error('there is no ordinary user for the tests; run ./setup --tests');
+      for (const name of ['', 'home']) await chown(rig.path(name), account.uid, account.gid);
+    }
+    return rig;
+  }
+
+  path(...parts: readonly string[]): string {
+    return path.join(this.directory, ...parts);
+  }
+
+  /** Writes a file below the directory, readable to everybody; objects are written as JSON, which is YAML, too. */
+  async write(file: string, content: string | Uint8Array | object, mode = 0o644): Promise<string> {
+    const target = this.path(file);
+    await mkdir(path.dirname(target), { recursive: true });
+    const isText = typeof content === 'string' || content instanceof Uint8Array;
+    await writeFile(target, isText ? content : JSON.stringify(content, null, 2));
+    await chmod(target, mode);
+    return target;
+  }
+
+  /** Runs the command line to its end; a failure is an answer. */
+  async stk(args: readonly string[], options: StkOptions = {}): Promise<StkResult> {
+    return (await this.start(args, options)).done;
+  }
+
+  /** Runs the command line and expects it to succeed; returns its standard output. */
+  async ok(args: readonly string[], options: StkOptions = {}): Promise<string> {
+    const { exitCode, signal, stdout, stderr } = await this.stk(args, options);
+    if (exitCode === 0) return stdout;
+    throw new Error(`stk ${args.join(' ')} ended with ${exitCode ?? signal}:\n${stderr}`);
+  }
+
+  async start(args: readonly string[], options: StkOptions = {}): Promise<RunningStk> {
+    const { node, cli } = inject('stk');
+    const env = { ...this.#environment(), ...options.env };
+    const command = await commandAs(options.as ?? this.#actor, [node, cli, ...args], env);
+    const child = execa(command.file, command.args, {
+      ...command.identity,
+      cwd: options.cwd ?? this.directory,
+      env,
+      extendEnv: false,
+      input: options.stdin ?? '',
+      reject: false,
+      stripFinalNewline: false,
+      maxBuffer: 64 * 1024 * 1024,
+    });
+    const done = child.then(({ stdout, stderr, exitCode, signal }) => ({ stdout, stderr, exitCode, signal }));
+    this.#scope.defer(async () => {
+      child.kill('SIGKILL');
+      await done;
+    });
+    return { pid: child.pid ?? -1, done, kill: signal => void child.kill(signal) };
+  }
+
+  /** Steps that connect back; see `ControlledSteps.image`. */
+  async steps(): Promise<ControlledSteps> {
+    return this.#scope.use(await ControlledSteps.open(this.path('control')));
+  }
+
+  /** A registry on the loopback network; `host` is what references name. */
+  async registry(options: DockerRegistryOptions = {}): Promise<DockerRegistry> {
+    return this.#scope.use(await DockerRegistry.start(options));
+  }
+
+  #environment(): Record<string, string> {
+    return { PATH: process.env['PATH'] ?? '', HOME: this.path('home'), LC_ALL: 'C.UTF-8' };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#scope[Symbol.asyncDispose]();
+    const leftovers = await findLeftovers(this.directory);
+    if (leftovers.length > 0) await unmountBelow(this.directory);
+    await removeTree(this.directory);
+    if (leftovers.length > 0) throw new Error(`left behind:\n${leftovers.join('\n')}`);
+  }
+}
+
+/** Rootless builds leave files of subordinate ids, which their owner can remove in a user namespace only. */
+async function removeTree(directory: string): Promise<void> {
+  try {
+    await rm(directory, { recursive: true, force: true });
+  } catch {
+    const { file, args, identity } = await commandAs(
+      'user',
+      ['unshare', '--user', '--map-auto', '--map-root-user', 'rm', '-rf', directory],
+      {},
+    );
+    await execa(file, args, { ...identity, cwd: '/', reject: false });
+    await rm(directory, { recursive: true, force: true });
+  }
+}
