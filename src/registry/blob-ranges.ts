@@ -53,7 +53,7 @@ export class BlobRanges {
   }
 
   async #waste(response: HttpResponse, descriptor: Descriptor, from: number): Promise<number> {
-    const skipBytes = from - firstByte(response, descriptor, from);
+    const skipBytes = from - (await firstByte(response, descriptor, from));
     if (skipBytes <= MAX_WASTED_BYTES) return skipBytes;
     await response.discard();
     throw new StkError('unsupported', `${this.#session.host} does not serve parts of blobs`, {

@@ -31,15 +31,16 @@ export function parseChallenges(header: string | undefined): readonly Challenge[
 function takeParameters(scanner: Scanner): ReadonlyMap<string, string> {
   const parameters = new Map<string, string>();
   scanner.take(SPACE);
+  // A token68 instead of parameters, which no scheme used by registries carries.
+  if (scanner.take(TOKEN68) !== '') return parameters;
   for (;;) {
     const start = scanner.position;
     scanner.take(SEPARATORS);
     const name = scanner.take(TOKEN);
     scanner.take(SPACE);
     if (name === '' || !scanner.takeText('=')) {
-      // No parameter but the next challenge's scheme, or a token68, which no scheme used by registries carries.
+      // No parameter but the next challenge's scheme.
       scanner.position = start;
-      if (parameters.size === 0) scanner.take(TOKEN68);
       return parameters;
     }
     scanner.take(SPACE);

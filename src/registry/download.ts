@@ -27,7 +27,8 @@ export async function* downloadBlob(
     try {
       const from = digester.sizeBytes;
       const response = await openBlob(session, descriptor, from, undefined, options.signal);
-      for await (const chunk of skipped(response, from - firstByte(response, descriptor, from))) {
+      const skipBytes = from - (await firstByte(response, descriptor, from));
+      for await (const chunk of skipped(response, skipBytes)) {
         digester.update(chunk);
         if (digester.sizeBytes > descriptor.size) throw wrongBytes(session, descriptor, digester);
         yield chunk;
@@ -59,9 +60,12 @@ export async function openBlob(
   const range = from > 0 || end !== undefined ? { range: `bytes=${from}-${end === undefined ? '' : end - 1}` } : {};
   const target = `blobs/${descriptor.digest}`;
   const response = await session.send({ target, access: 'pull', headers: range, signal });
-  if (response.status === 200 || response.status === 206) return response;
+  if (response.status === 200 || response.status === 206) {
+    await assertNoPage(response, descriptor);
+    return response;
+  }
   const refused = await refusal(response, `read blob ${descriptor.digest} of ${session.host}/${session.repository}`);
-  if (response.status === 416) throw wrongSize(session, descriptor, 'it ends before byte ' + from);
+  if (response.status === 416) throw wrongSize(descriptor, `the registry's ends before byte ${from}`);
   if (session.wasRedirected(response, target) && (response.status === 403 || response.status === 404)) {
     throw new StkError('network', `${showUrl(response.url)} answered ${response.status}`, {
       cause: refused,
@@ -71,20 +75,41 @@ export async function openBlob(
   throw refused;
 }
 
-/** Which byte of the blob a response begins with; never one after `from`. Checks what the headers say of the size. */
-export function firstByte(response: HttpResponse, descriptor: Descriptor, from: number): number {
+/** What stands between us and the registry, such as a login page of a network, answers everything with HTML. */
+async function assertNoPage(response: HttpResponse, descriptor: Descriptor): Promise<void> {
+  const isPage = response.header('content-type')?.startsWith('text/html') === true;
+  if (!isPage || descriptor.mediaType.startsWith('text/html')) return;
+  await response.discard();
+  throw new StkError('registry', `${showUrl(response.url)} answered with a web page, not a blob`, {
+    hint: 'check that the address is that of a registry, and that the network needs no login of its own',
+    facts: { url: showUrl(response.url) },
+  });
+}
+
+/**
+ * Which byte of the blob a response begins with; never one after `from`. Checks what the headers say of the size; a
+ * response that is refused is discarded.
+ */
+export async function firstByte(response: HttpResponse, descriptor: Descriptor, from: number): Promise<number> {
+  const first = checkedFirstByte(response, descriptor, from);
+  if (typeof first === 'number') return first;
+  await response.discard();
+  throw first;
+}
+
+function checkedFirstByte(response: HttpResponse, descriptor: Descriptor, from: number): number | StkError {
   const { contentLength } = response;
   if (response.status === 200) {
     if (contentLength === undefined || contentLength === descriptor.size) return 0;
-    throw wrongSize(undefined, descriptor, `the registry's is ${contentLength} bytes long`);
+    return wrongSize(descriptor, `the registry's is ${contentLength} bytes long`);
   }
-  const [, first, total] =
-    /^bytes (\d{1,15})-\d{1,15}\/(\d{1,15}|\*)$/.exec(response.header('content-range') ?? '') ?? [];
+  const range = response.header('content-range') ?? '';
+  const [, first, total] = /^bytes (\d{1,15})-\d{1,15}\/(\d{1,15}|\*)$/.exec(range) ?? [];
   if (first === undefined || Number(first) > from) {
-    throw new StkError('registry', `${showUrl(response.url)} answered another range than the one asked for`);
+    return new StkError('registry', `${showUrl(response.url)} answered another range than the one asked for`);
   }
   if (total !== '*' && Number(total) !== descriptor.size) {
-    throw wrongSize(undefined, descriptor, `the registry's is ${total} bytes long`);
+    return wrongSize(descriptor, `the registry's is ${total} bytes long`);
   }
   return Number(first);
 }
@@ -101,15 +126,10 @@ export async function* skipped(response: HttpResponse, skipBytes: number): Async
   }
 }
 
-function wrongSize(session: RegistrySession | undefined, descriptor: Descriptor, how: string): StkError {
-  const where = session ? `${session.host}/${session.repository}: ` : '';
-  return new StkError(
-    'integrity',
-    `${where}blob ${descriptor.digest} should be ${descriptor.size} bytes long but ${how}`,
-    {
-      facts: { digest: descriptor.digest, sizeBytes: descriptor.size },
-    },
-  );
+function wrongSize(descriptor: Descriptor, how: string): StkError {
+  return new StkError('integrity', `blob ${descriptor.digest} should be ${descriptor.size} bytes long but ${how}`, {
+    facts: { digest: descriptor.digest, sizeBytes: descriptor.size },
+  });
 }
 
 function wrongBytes(session: RegistrySession, descriptor: Descriptor, digester: Digester): StkError {

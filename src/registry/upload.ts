@@ -104,9 +104,9 @@ class Upload implements AsyncDisposable {
       return this.begin();
     }
     if (response.status !== 202) throw await refusal(response, this.#name);
+    await response.discard();
     this.#location = this.#session.locate(response);
     this.#chunkBytes = chunkSize(response, this.#options.chunkBytes);
-    await response.discard();
     return 'begun';
   }
 
@@ -129,8 +129,8 @@ class Upload implements AsyncDisposable {
         body: () => this.#pieces(from, end),
       });
       if (response.status !== 202 && response.status !== 204 && response.status !== 201) return this.#broken(response);
-      if (response.header('location') !== undefined) this.#location = this.#session.locate(response);
       await response.discard();
+      if (response.header('location') !== undefined) this.#location = this.#session.locate(response);
       this.offset = end;
     }
     await (await this.#cursorAt(size)).verify();
@@ -145,8 +145,8 @@ class Upload implements AsyncDisposable {
     const range = /^(?:bytes=)?0-(\d{1,15})$/.exec(response.header('range') ?? '')?.[1];
     const known = response.status === 204 || response.status === 202 || response.status === 200;
     const has = range === undefined ? 0 : Number(range) + 1;
-    const location = known && response.header('location') !== undefined ? this.#session.locate(response) : undefined;
     await response.discard();
+    const location = known && response.header('location') !== undefined ? this.#session.locate(response) : undefined;
     // `0-0` is what a registry says that has nothing, and one that has one byte; so nothing is assumed.
     if (!known || has > this.#descriptor.size || has <= 1) {
       await this.cancel();

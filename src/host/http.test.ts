@@ -1,0 +1,307 @@
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { DockerRegistry } from '../../test/rig/docker-registry.ts';
+import { AsyncScope } from '../core/async-scope.ts';
+import { downloadFile } from './http-download.ts';
+import { DEFAULT_RETRY, backoffMs, retryAfterMs } from './http-retry.ts';
+import { isLoopbackHost, locationUrl, showUrl } from './http-url.ts';
+import { HttpClient, type HttpClientOptions } from './http.ts';
+
+type Handler = (request: IncomingMessage, response: ServerResponse, count: number) => void;
+
+interface Rig extends AsyncDisposable {
+  readonly client: HttpClient;
+  readonly delays: number[];
+  readonly requests: IncomingMessage[];
+  readonly ports: (number | undefined)[];
+  readonly url: URL;
+  /** The same server seen as another origin. */
+  readonly otherUrl: URL;
+}
+
+async function start(handler: Handler, options: HttpClientOptions = {}): Promise<Rig> {
+  const scope = new AsyncScope();
+  const requests: IncomingMessage[] = [];
+  const ports: (number | undefined)[] = [];
+  const server = createServer((request, response) => {
+    requests.push(request);
+    ports.push(request.socket.remotePort);
+    handler(request, response, requests.length);
+  });
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  scope.defer(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const delays: number[] = [];
+  const delay = async (delayMs: number) => void delays.push(delayMs);
+  const client = scope.use(new HttpClient({ delay, random: () => 1, ...options }));
+  const { port } = server.address() as AddressInfo;
+  return {
+    client,
+    delays,
+    requests,
+    ports,
+    url: new URL(`http://127.0.0.1:${port}/a?x=1`),
+    otherUrl: new URL(`http://localhost:${port}/b`),
+    [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
+  };
+}
+
+const ok = (response: ServerResponse) => void response.writeHead(200).end('fine');
+
+describe('retrying', () => {
+  it.each([408, 429, 500, 502, 503, 504])('sends again after %i, waiting longer each time', async status => {
+    await using rig = await start((_, response, count) => {
+      if (count < 4) response.writeHead(status).end();
+      else ok(response);
+    });
+    const response = await rig.client.request({ url: rig.url });
+    expect((await response.bytes(10)).toString()).toBe('fine');
+    expect(rig.delays).toEqual([200, 400, 800]);
+  });
+
+  it('gives up after so many attempts and hands over the last answer', async () => {
+    await using rig = await start((_, response) => response.writeHead(503).end('busy'));
+    expect((await rig.client.request({ url: rig.url })).status).toBe(503);
+    expect(rig.requests).toHaveLength(DEFAULT_RETRY.attempts);
+  });
+
+  it.each([400, 401, 403, 404, 416, 501])('does not send again after %i', async status => {
+    await using rig = await start((_, response) => response.writeHead(status).end());
+    expect((await rig.client.request({ url: rig.url })).status).toBe(status);
+    expect(rig.requests).toHaveLength(1);
+  });
+
+  it('waits as long as it is asked to, up to a cap', async () => {
+    const pauses = ['7', '99999999', 'soon'];
+    await using rig = await start((_, response, count) => {
+      const pause = pauses[count - 1];
+      if (pause === undefined) ok(response);
+      else response.writeHead(429, { 'retry-after': pause }).end();
+    });
+    await (await rig.client.request({ url: rig.url })).discard();
+    expect(rig.delays).toEqual([7000, DEFAULT_RETRY.maxRetryAfterMs, 800]);
+  });
+
+  it('sends the body again after a dropped connection', async () => {
+    const bodies: string[] = [];
+    await using rig = await start((request, response, count) => {
+      if (count === 1) return void request.socket.destroy();
+      let body = '';
+      request.on('data', chunk => (body += String(chunk)));
+      request.on('end', () => {
+        bodies.push(body);
+        ok(response);
+      });
+    });
+    async function* body() {
+      yield Buffer.from('a');
+      yield Buffer.from('b');
+    }
+    await (await rig.client.request({ method: 'PUT', url: rig.url, body })).discard();
+    expect(bodies).toEqual(['ab']);
+  });
+
+  it('passes on the failure of a body, once', async () => {
+    await using rig = await start(request => request.resume());
+    let opened = 0;
+    async function* body() {
+      opened++;
+      yield Buffer.from('a');
+      throw new Error('source broke');
+    }
+    await expect(rig.client.request({ method: 'PUT', url: rig.url, body })).rejects.toThrow('source broke');
+    expect(opened).toBe(1);
+  });
+
+  it('is network when nobody listens, after trying again', async () => {
+    await using rig = await start((_, response) => ok(response));
+    const url = new URL('http://127.0.0.1:1/secret?token=abc');
+    const failure = await rig.client.request({ url }).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ code: 'network', facts: { reason: 'ECONNREFUSED' } });
+    expect(rig.delays).toHaveLength(DEFAULT_RETRY.attempts - 1);
+    expect(JSON.stringify(failure) + String(failure)).not.toContain('abc');
+  });
+
+  it('computes pauses between half and all of a doubling bound', () => {
+    expect([1, 2, 3, 50].map(n => backoffMs(DEFAULT_RETRY, n, 0))).toEqual([100, 200, 400, 5000]);
+    expect([1, 2, 3, 50].map(n => backoffMs(DEFAULT_RETRY, n, 1))).toEqual([200, 400, 800, 10_000]);
+  });
+
+  it.each([
+    ['Wed, 21 Oct 2026 07:28:00 GMT', Date.UTC(2026, 9, 21, 7, 27, 30), 30_000],
+    ['Wed, 21 Oct 2026 07:28:00 GMT', Date.UTC(2027, 0, 1), 0],
+    ['120', 0, DEFAULT_RETRY.maxRetryAfterMs],
+    ['soon', 0, undefined],
+    ['', 0, undefined],
+    [undefined, 0, undefined],
+  ])('reads Retry-After %s', (value, now, expected) => {
+    expect(retryAfterMs(value, DEFAULT_RETRY, now)).toBe(expected);
+  });
+});
+
+describe('redirects', () => {
+  it.each([301, 302, 303, 307, 308])('follows %i and keeps authorization on the same origin', async status => {
+    await using rig = await start((_, response, count) => {
+      if (count === 1) response.writeHead(status, { location: '/next' }).end();
+      else ok(response);
+    });
+    const response = await rig.client.request({ url: rig.url, headers: { authorization: 'Basic c2VjcmV0' } });
+    await response.discard();
+    expect(response.url.pathname).toBe('/next');
+    expect(rig.requests[1]?.headers.authorization).toBe('Basic c2VjcmV0');
+  });
+
+  it('drops authorization on another origin, and does not take it up again', async () => {
+    await using rig = await start((_, response, count) => {
+      if (count === 1) response.writeHead(307, { location: rig.otherUrl.href }).end();
+      else if (count === 2) response.writeHead(307, { location: rig.url.href }).end();
+      else ok(response);
+    });
+    const headers = { authorization: 'Basic c2VjcmV0', range: 'bytes=1-' };
+    await (await rig.client.request({ url: rig.url, headers })).discard();
+    expect(rig.requests.map(request => request.headers.authorization)).toEqual([
+      'Basic c2VjcmV0',
+      undefined,
+      undefined,
+    ]);
+    expect(rig.requests.map(request => request.headers.range)).toEqual(['bytes=1-', 'bytes=1-', 'bytes=1-']);
+  });
+
+  it('ends a loop', async () => {
+    await using rig = await start((request, response) => response.writeHead(302, { location: request.url }).end());
+    await expect(rig.client.request({ url: rig.url })).rejects.toMatchObject({ code: 'registry' });
+    expect(rig.requests).toHaveLength(6);
+  });
+
+  it('sends a body along with 307 only', async () => {
+    await using rig = await start((request, response, count) => {
+      request.resume();
+      response.writeHead(count === 1 ? 307 : 302, { location: '/elsewhere' }).end();
+    });
+    const response = await rig.client.request({ method: 'PUT', url: rig.url, body: Buffer.from('x') });
+    expect([response.status, rig.requests.length]).toEqual([302, 2]);
+  });
+
+  it.each<[string, string, boolean]>([
+    ['https://a.example/', 'http://a.example/x', true],
+    ['https://a.example/', 'http://127.0.0.1/x', true],
+    ['http://a.example/', 'http://localhost:22/x', true],
+    ['https://a.example/', 'https://[::1]/x', true],
+    ['https://a.example/', 'file:///etc/passwd', false],
+    ['https://a.example/', 'javascript:alert(1)', false],
+    ['https://a.example/', 'https://user:password@b.example/', false],
+    ['https://a.example/', 'https://', false],
+  ])('refuses to go from %s to %s', (from, to, allowed) => {
+    const refused = expect.objectContaining({ code: 'registry' }) as Error;
+    expect(() => locationUrl(new URL(from), to, false)).toThrow(refused);
+    if (allowed) expect(locationUrl(new URL(from), to, true).href).toBe(new URL(to).href);
+    else expect(() => locationUrl(new URL(from), to, true)).toThrow(refused);
+  });
+});
+
+describe('bodies', () => {
+  it.each([true, false])('are bounded, with a stated length: %s', async stated => {
+    await using rig = await start((_, response) => {
+      response.writeHead(200, stated ? { 'content-length': '100' } : {}).end(Buffer.alloc(100));
+    });
+    await expect((await rig.client.request({ url: rig.url })).bytes(99)).rejects.toMatchObject({ code: 'registry' });
+    expect(await (await rig.client.request({ url: rig.url })).bytes(100)).toHaveLength(100);
+  });
+
+  it('that fall silent end as network', async () => {
+    await using rig = await start((_, response) => void response.writeHead(200).write('begun'), { bodyTimeoutMs: 20 });
+    const response = await rig.client.request({ url: rig.url });
+    await expect(response.bytes(100)).rejects.toMatchObject({ code: 'network' });
+  });
+
+  it('that never come end as network', async () => {
+    await using rig = await start(() => {}, { headersTimeoutMs: 20, retry: { attempts: 2 } });
+    await expect(rig.client.request({ url: rig.url })).rejects.toMatchObject({ code: 'network' });
+    expect(rig.requests).toHaveLength(2);
+  });
+
+  it('end as interrupted with the signal, at once', async () => {
+    const controller = new AbortController();
+    await using rig = await start((_, response) => void response.writeHead(200).write('begun'));
+    const response = await rig.client.request({ url: rig.url, signal: controller.signal });
+    const reading = response.bytes(100);
+    controller.abort();
+    await expect(reading).rejects.toMatchObject({ code: 'interrupted' });
+    const next = rig.client.request({ url: rig.url, signal: controller.signal });
+    await expect(next).rejects.toMatchObject({ code: 'interrupted' });
+  });
+
+  it('leave their connection to the next request', async () => {
+    await using rig = await start((_, response) => ok(response));
+    for (let round = 0; round < 10; round++) await (await rig.client.request({ url: rig.url })).discard();
+    // An answer may be handed over just before its connection is free again.
+    expect(new Set(rig.ports).size).toBeLessThanOrEqual(2);
+  });
+
+  it('under too many headers are network', async () => {
+    await using rig = await start((_, response) => response.writeHead(200, { 'x-large': 'x'.repeat(100_000) }).end());
+    await expect(rig.client.request({ url: rig.url })).rejects.toMatchObject({ code: 'network' });
+  });
+});
+
+describe('TLS', () => {
+  it('accepts what an authority given to it has signed, and nothing else unless told to', async () => {
+    await using registry = await DockerRegistry.start({ tls: true });
+    await using client = new HttpClient();
+    const url = new URL(`https://${registry.host}/v2/`);
+    const failure = await client.request({ url }).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ code: 'network', hint: expect.stringContaining('CA') as string });
+    for (const tls of [{ ca: [registry.ca!] }, { insecure: true }]) {
+      const response = await client.request({ url, tls });
+      await response.discard();
+      expect(response.status).toBe(200);
+    }
+  });
+});
+
+describe('downloading to a file', () => {
+  it('begins again after a drop, hands over validators, and asks with them', async () => {
+    const directory = await mkdtemp(path.join(tmpdir(), 'stk-download-'));
+    await using scope = new AsyncScope();
+    scope.defer(() => rm(directory, { recursive: true }));
+    await using rig = await start((request, response, count) => {
+      if (request.headers['if-none-match'] === '"v1"') return void response.writeHead(304).end();
+      response.writeHead(200, { etag: '"v1"', 'content-length': '4' });
+      if (count === 1) response.write('ab', () => request.socket.destroy());
+      else response.end('abcd');
+    });
+    const target = path.join(directory, 'file');
+    const outcome = await downloadFile(rig.client, rig.url, target);
+    expect(outcome).toEqual({ status: 'downloaded', validators: { etag: '"v1"' } });
+    expect(await readFile(target, 'utf8')).toBe('abcd');
+    const validators = outcome.status === 'downloaded' ? outcome.validators : {};
+    const again = await downloadFile(rig.client, rig.url, path.join(directory, 'other'), { validators });
+    expect(again).toEqual({ status: 'unchanged' });
+  });
+
+  it('leaves nothing when refused', async () => {
+    await using rig = await start((_, response) => response.writeHead(404).end());
+    const target = path.join(tmpdir(), 'stk-never-written');
+    await expect(downloadFile(rig.client, rig.url, target)).rejects.toMatchObject({ code: 'not-found' });
+    await expect(stat(target)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+});
+
+it.each([
+  ['http://localhost/', true],
+  ['http://127.1/', true],
+  ['http://[::1]/', true],
+  ['http://127.0.0.1.example/', false],
+  ['http://localhost.example/', false],
+  ['http://10.0.0.1/', false],
+])('%s is this machine: %s', (url, expected) => expect(isLoopbackHost(new URL(url).hostname)).toBe(expected));
+
+it('shows URLs without user and query', () => {
+  expect(showUrl(new URL('https://u:p@h.example/a/b?signature=x'))).toBe('https://h.example/a/b');
+});
