@@ -1,14 +1,14 @@
 // Bundles the command line into dist/, or the directory given as argument: one small entry, and chunks that commands
-// load when they need them.
-import { readFileSync, readdirSync, rmSync } from 'node:fs';
+// load when they need them. A build that fails leaves what was there.
+import { readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { chmod } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { build } from 'esbuild';
 
-const outdir = path.resolve(process.argv[2] ?? 'dist');
+const target = path.resolve(process.argv[2] ?? 'dist');
+const outdir = `${target}.${process.pid}.unfinished`;
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-rmSync(outdir, { recursive: true, force: true });
 
 // What stk remembers of parsing must not outlive the parser.
 const sources = createHash('sha256');
@@ -16,26 +16,32 @@ for (const name of readdirSync('src', { recursive: true }).map(String).sort()) {
   if (/\.tsx?$/.test(name)) sources.update(`${name}\0`).update(readFileSync(`src/${name}`));
 }
 
-await build({
-  absWorkingDir: new URL('..', import.meta.url).pathname,
-  entryPoints: { stk: 'src/cli/main.ts' },
-  outdir,
-  bundle: true,
-  splitting: true,
-  format: 'esm',
-  platform: 'node',
-  target: 'node20.19',
-  chunkNames: 'chunks/[name]-[hash]',
-  legalComments: 'linked',
-  define: {
-    STK_VERSION: JSON.stringify(version),
-    'process.env.NODE_ENV': '"production"',
-    'process.env.DEV': '"false"',
-  },
-  // ink loads it only for its own debugging.
-  alias: { 'react-devtools-core': './scripts/no-devtools.mjs' },
-  banner: {
-    js: "#!/usr/bin/env node\nimport { createRequire as stkRequire } from 'node:module'; const require = stkRequire(import.meta.url);",
-  },
-});
-await chmod(path.join(outdir, 'stk.js'), 0o755);
+try {
+  await build({
+    absWorkingDir: new URL('..', import.meta.url).pathname,
+    entryPoints: { stk: 'src/cli/main.ts' },
+    outdir,
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20.19',
+    chunkNames: 'chunks/[name]-[hash]',
+    legalComments: 'linked',
+    define: {
+      STK_VERSION: JSON.stringify(version),
+      'process.env.NODE_ENV': '"production"',
+      'process.env.DEV': '"false"',
+    },
+    // ink loads it only for its own debugging.
+    alias: { 'react-devtools-core': './scripts/no-devtools.mjs' },
+    banner: {
+      js: "#!/usr/bin/env node\nimport { createRequire as stkRequire } from 'node:module'; const require = stkRequire(import.meta.url);",
+    },
+  });
+  await chmod(path.join(outdir, 'stk.js'), 0o755);
+  rmSync(target, { recursive: true, force: true });
+  renameSync(outdir, target);
+} finally {
+  rmSync(outdir, { recursive: true, force: true });
+}
