@@ -54,21 +54,28 @@ export class HttpAgents implements AsyncDisposable {
     foreign: boolean,
     request: Omit<Dispatcher.RequestOptions, 'origin' | 'path'>,
   ): Promise<Dispatcher.ResponseData> {
-    const undici = await (this.#undici ??= import('undici'));
+    const undici = await (this.#undici ??= loadUndici());
     return undici.request(url, { ...request, dispatcher: this.#pool(undici, url, tls, foreign) });
   }
 
   #pool(undici: Undici, url: URL, tls: TlsSettings | undefined, foreign: boolean): Dispatcher {
     const proxied = this.#options.proxy !== undefined && !isLoopbackHost(url.hostname);
-    const key = `${proxied ? 'proxied' : 'direct'} ${foreign ? 'foreign' : 'own'}`;
+    const via = proxied ? this.#proxyFor(url) : undefined;
+    const key = `${foreign ? 'foreign' : 'own'} ${via ?? ''}`;
     let pools = this.#pools.get(tls);
     if (!pools) this.#pools.set(tls, (pools = new Map()));
     let pool = pools.get(key);
-    if (!pool) pools.set(key, (pool = this.#open(undici, tls, proxied, foreign)));
+    if (!pool) pools.set(key, (pool = this.#open(undici, tls, via, foreign)));
     return pool;
   }
 
-  #open(undici: Undici, tls: TlsSettings | undefined, proxied: boolean, foreign: boolean): Dispatcher {
+  /** Each scheme has a proxy of its own, as elsewhere; undici alone would send https through the one for http. */
+  #proxyFor(url: URL): string | undefined {
+    const { httpProxy, httpsProxy } = this.#options.proxy ?? {};
+    return (url.protocol === 'https:' ? httpsProxy : httpProxy) || undefined;
+  }
+
+  #open(undici: Undici, tls: TlsSettings | undefined, via: string | undefined, foreign: boolean): Dispatcher {
     const { connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs, proxy } = this.#options;
     const connect = {
       timeout: connectTimeoutMs,
@@ -83,13 +90,13 @@ export class HttpAgents implements AsyncDisposable {
       bodyTimeout: bodyTimeoutMs,
       maxHeaderSize: MAX_HEADER_BYTES,
     };
-    if (!proxied) return new undici.Agent(options);
-    // Empty strings rather than nothing: for what is undefined undici would look into the process's environment.
+    if (via === undefined) return new undici.Agent(options);
+    // Nothing is left undefined, because then undici would look into the process's environment.
     return new undici.EnvHttpProxyAgent({
       ...options,
       requestTls: connect,
-      httpProxy: proxy?.httpProxy ?? '',
-      httpsProxy: proxy?.httpsProxy ?? '',
+      httpProxy: via,
+      httpsProxy: via,
       noProxy: proxy?.noProxy ?? '',
     });
   }
@@ -100,4 +107,10 @@ export class HttpAgents implements AsyncDisposable {
     this.#pools.clear();
     await Promise.all(pools.map(pool => pool.destroy()));
   }
+}
+
+/** A bundle gives a CommonJS package a default export only. */
+async function loadUndici(): Promise<Undici> {
+  const module = await import('undici');
+  return (module.default as Undici | undefined) ?? module;
 }
