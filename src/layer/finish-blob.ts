@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { open, type FileHandle } from 'node:fs/promises';
 import { Digester } from '../core/digest.ts';
-import { StkError, throwIfAborted } from '../core/errors.ts';
+import { StkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { storageError } from '../host/atomic-write.ts';
+import { fileChunks } from './file-chunks.ts';
 import type { LayerBlob } from './layer-blob.ts';
 import {
   VERITY_BLOCK_BYTES,
@@ -14,7 +15,6 @@ import {
 } from './verity-format.ts';
 import { saltedHasher } from './verity-tree.ts';
 
-const CHUNK_BYTES = 2 * 1024 * 1024;
 /** How much of an image's end, where squashfs keeps its tables, decides salt and UUID. */
 const SAMPLE_BYTES = 64 * 1024;
 
@@ -59,7 +59,7 @@ async function alignImage(file: FileHandle, path: AbsPath): Promise<number> {
 
 async function digestOnly(file: FileHandle, sizeBytes: number, signal: AbortSignal | undefined): Promise<LayerBlob> {
   const digester = new Digester();
-  for await (const chunk of chunksOf(file, sizeBytes, signal)) digester.update(chunk);
+  for await (const chunk of fileChunks(file, sizeBytes, signal)) digester.update(chunk);
   return { digest: digester.finish(), sizeBytes };
 }
 
@@ -70,7 +70,7 @@ async function appendVerity(file: FileHandle, imageBytes: number, signal: AbortS
   const leaves = Buffer.alloc(superblock.dataBlocks * VERITY_HASH_BYTES);
   const hash = saltedHasher(superblock.salt);
   let at = 0;
-  for await (const chunk of chunksOf(file, imageBytes, signal)) {
+  for await (const chunk of fileChunks(file, imageBytes, signal)) {
     digester.update(chunk);
     for (let start = 0; start < chunk.length; start += VERITY_BLOCK_BYTES, at += VERITY_HASH_BYTES) {
       hash(chunk.subarray(start, start + VERITY_BLOCK_BYTES), leaves, at);
@@ -122,32 +122,4 @@ function hashArea(superblock: VeritySuperblock, leaves: Buffer): { readonly area
     }
   }
   return { area, root: hashes };
-}
-
-/** The file in large chunks, the next being read while one is used. */
-async function* chunksOf(
-  file: FileHandle,
-  sizeBytes: number,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Buffer, void> {
-  const buffers = [Buffer.allocUnsafeSlow(CHUNK_BYTES), Buffer.allocUnsafeSlow(CHUNK_BYTES)] as const;
-  const read = async (index: number): Promise<Buffer> => {
-    const start = index * CHUNK_BYTES;
-    const chunk = buffers[index % 2 === 0 ? 0 : 1].subarray(0, Math.min(CHUNK_BYTES, sizeBytes - start));
-    for (let done = 0; done < chunk.length;) {
-      const { bytesRead } = await file.read(chunk, done, chunk.length - done, start + done);
-      if (bytesRead === 0) throw new StkError('integrity', 'a file shrank while it was read');
-      done += bytesRead;
-    }
-    return chunk;
-  };
-  const count = Math.ceil(sizeBytes / CHUNK_BYTES);
-  let next = read(0);
-  for (let index = 0; index < count; index++) {
-    throwIfAborted(signal);
-    const chunk = await next;
-    // Handled when it is awaited; until then a failure must not count as unhandled.
-    if (index + 1 < count) (next = read(index + 1)).catch(() => {});
-    yield chunk;
-  }
 }

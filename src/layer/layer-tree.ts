@@ -13,6 +13,9 @@ const MAX_SYMLINKS = 40;
 /** Where a directory's attributes come from. */
 type Origin = 'entry' | 'lower' | 'default';
 
+/** What a walk does where the layer has no directory: makes one, takes over one of the lower layers, or gives up. */
+type Missing = 'make' | 'adopt' | 'look';
+
 /** A directory of the layer. */
 export class LayerDirectory {
   readonly kind = 'directory';
@@ -37,7 +40,7 @@ export class LayerDirectory {
   get path(): string {
     const names: string[] = [];
     for (let at: LayerDirectory = this; at.parent; at = at.parent) names.push(at.name);
-    return names.reverse().join('/');
+    return names.toReversed().join('/');
   }
 }
 
@@ -76,19 +79,24 @@ export class LayerTree {
   /** Finds the parent of a path, making directories that are missing. The path is canonical and not the root's. */
   async place(path: string): Promise<Place> {
     const { parent, name } = split(path);
-    return { directory: (await this.#walk(parent, path, true))!, name: checkName(name, path) };
+    return { directory: (await this.#walk(parent, path, 'make'))!, name: checkName(name, path) };
   }
 
   /** The directory at a path, made where it is missing. */
   async directory(path: string): Promise<LayerDirectory> {
-    return (await this.#walk(path, path, true))!;
+    return (await this.#walk(path, path, 'make'))!;
+  }
+
+  /** The directory that a path leads to in this layer or below it, symlinks followed; none is made anew. */
+  async existingDirectory(path: string): Promise<LayerDirectory | undefined> {
+    return this.#walk(path, path, 'adopt');
   }
 
   /** The node at a path whose parents may be symlinks; makes nothing. */
   async find(path: string): Promise<LayerDirectory | LayerLeaf | undefined> {
     if (path === '') return this.root;
     const { parent, name } = split(path);
-    return (await this.#walk(parent, path, false))?.children.get(name);
+    return (await this.#walk(parent, path, 'look'))?.children.get(name);
   }
 
   /** Puts a directory in place or gives attributes to the one that is there; returns whether something else had to go. */
@@ -147,13 +155,13 @@ export class LayerTree {
     return false;
   }
 
-  async #walk(path: string, entryPath: string, create: boolean): Promise<LayerDirectory | undefined> {
+  async #walk(path: string, entryPath: string, missing: Missing): Promise<LayerDirectory | undefined> {
     const quick = this.#walkKnown(path);
     if (quick) return quick;
     if (entryPath.length > MAX_PATH_BYTES) throw tarError(`a path of more than ${MAX_PATH_BYTES} bytes`);
     let at = this.root;
     let links = 0;
-    const pending = path.split('/').reverse();
+    const pending = path.split('/').toReversed();
     for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
       if (name === '' || name === '.') continue;
       if (name === '..') {
@@ -166,6 +174,7 @@ export class LayerTree {
         continue;
       }
       if (child && child.target === undefined) {
+        if (missing !== 'make') return undefined;
         throw tarError(`${shownPath(entryPath)} lies below ${shownPath(child.path)}, which is not a directory`);
       }
       const below = child ? undefined : await this.#below(at, name);
@@ -174,10 +183,10 @@ export class LayerTree {
         if (below) this.usedLower = true;
         if (++links > MAX_SYMLINKS) throw tarError(`too many symlinks on the way to ${shownPath(entryPath)}`);
         if (target.startsWith('/')) at = this.root;
-        pending.push(...target.split('/').reverse());
+        pending.push(...target.split('/').toReversed());
         continue;
       }
-      if (!create) return undefined;
+      if (missing === 'look' || (missing === 'adopt' && below?.type !== 'directory')) return undefined;
       at = this.#add(at, checkName(name, entryPath));
       if (below?.type === 'directory') [at.attributes, at.origin] = [below.attributes, 'lower'];
       else at.lowerAbsent = true;

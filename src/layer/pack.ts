@@ -1,7 +1,16 @@
+import { readdir, rm, stat } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import type { AbsPath } from '../core/paths.ts';
+import { mksquashfs } from '../host/tools/mksquashfs.ts';
+import { finishBlob } from './finish-blob.ts';
 import type { LayerBlob } from './layer-blob.ts';
 import type { LowerTree } from './lower-tree.ts';
+import { cleanUpper, removeFromUpper } from './overlay-upper.ts';
 import type { PackOptions } from './pack-options.ts';
+
+/** Buffers of mksquashfs. More buys nothing measurable: it fills them only where the disk is slower than compression. */
+const MEMORY_BYTES = 256 * 1024 * 1024;
+const PROGRESS_INTERVAL_MS = 250;
 
 export interface PackRequest {
   /** Upper directory of an overlay. It is modified (xattrs, excluded paths) and belongs to the packer. */
@@ -13,7 +22,7 @@ export interface PackRequest {
   /** Paths in the image, and what is below them, that do not become part of the layer. */
   readonly exclude?: readonly string[];
   /** Seconds since the Unix epoch; newer times are set to it. */
-  readonly epochSeconds?: number;
+  readonly epochSeconds?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Receives the bytes written so far. */
   readonly onProgress?: (doneBytes: number) => void;
@@ -24,9 +33,60 @@ export interface PackRequest {
 /** A packed layer; where `empty`, nothing but the root directory was there and no file was written. */
 export type PackedLayer =
   | { readonly empty: true; readonly entries: 0 }
-  | (LayerBlob & { readonly empty: false; /** Nodes without the root directory. */ readonly entries: number });
+  | (LayerBlob & {
+      readonly empty: false;
+      /** Inodes without the root directory's. */
+      readonly entries: number;
+    });
 
-/** Packs the upper directory of an overlay as a squashfs layer. */
-export async function packLayer(_request: PackRequest): Promise<PackedLayer> {
-  throw new Error('not implemented');
+const EMPTY: PackedLayer = { empty: true, entries: 0 };
+
+/**
+ * Packs the upper directory of an overlay as a squashfs layer. Whiteouts (character devices 0:0) and opaque marks stay
+ * as they are, overlayfs's other xattrs and sockets are left out. The same tree gives the same bytes, in whatever order
+ * it was written, if an epoch is given; without one the times of the files differ from run to run. Throws `storage`
+ * where the disk is full, `unsupported` for an upper that is not self-contained.
+ */
+export async function packLayer(request: PackRequest): Promise<PackedLayer> {
+  const { upper, output, options, epochSeconds, signal, onWarning } = request;
+  for (const path of request.exclude ?? []) await removeFromUpper(upper, path, signal);
+  if ((await readdir(upper)).length === 0) return EMPTY;
+  await cleanUpper(upper, request.lower, signal);
+  try {
+    await using _progress = reportSize(output, request.onProgress);
+    const { inodes, sockets } = await mksquashfs(upper, output, {
+      compressor: options.compressor,
+      ...(options.level === undefined ? {} : { level: options.level }),
+      blockSizeBytes: options.blockSizeBytes,
+      processors: availableParallelism(),
+      memoryBytes: MEMORY_BYTES,
+      ...(epochSeconds === undefined ? {} : { epochSeconds }),
+      signal,
+    });
+    if (sockets.length > 0) onWarning?.(`sockets are not part of a layer and were left out: ${sockets.join(', ')}`);
+    if (inodes === 0) {
+      await rm(output, { force: true });
+      return EMPTY;
+    }
+    const blob = await finishBlob(output, { verity: options.verity, signal });
+    return { ...blob, empty: false, entries: inodes };
+  } catch (error) {
+    await rm(output, { force: true });
+    throw error;
+  }
+}
+
+/** Tells the size of a growing file now and then, until disposed. */
+function reportSize(path: AbsPath, report: ((doneBytes: number) => void) | undefined): AsyncDisposable {
+  const look = () =>
+    void stat(path).then(
+      ({ size }) => report?.(size),
+      () => {},
+    );
+  const timer = report ? setInterval(look, PROGRESS_INTERVAL_MS) : undefined;
+  return {
+    async [Symbol.asyncDispose]() {
+      clearInterval(timer);
+    },
+  };
 }

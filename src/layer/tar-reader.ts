@@ -14,7 +14,7 @@ const MAX_EXTENSION_BYTES = 1024 * 1024;
  * all four kinds, xattrs of star and libarchive). Everything wrong with the archive is `invalid-input`; an archive
  * without its closing zero blocks is accepted, and so is whatever follows them.
  */
-export class TarReader {
+export class TarReader implements AsyncDisposable {
   readonly #source: ByteSource;
   #globals: PaxRecords = [];
   #bodyLeft = 0;
@@ -84,7 +84,8 @@ export class TarReader {
     await this.#source.drain();
   }
 
-  async close(): Promise<void> {
+  /** Gives the stream back. */
+  async [Symbol.asyncDispose](): Promise<void> {
     await this.#source.close();
   }
 

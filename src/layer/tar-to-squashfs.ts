@@ -1,9 +1,21 @@
-import type { DiffId } from '../core/digest.ts';
+import { Digester, type DiffId } from '../core/digest.ts';
+import { StkError, throwIfAborted } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import type { TarCompression } from '../oci/media-types.ts';
+import { decompressStream } from './decompress-stream.ts';
 import type { LayerBlob } from './layer-blob.ts';
+import { LayerScan, normalized } from './layer-scan.ts';
+import { LayerTree } from './layer-tree.ts';
 import type { LowerLookup } from './lower-tree.ts';
 import type { PackOptions } from './pack-options.ts';
+import { SquashfsWriter } from './squashfs-writer.ts';
+import { storedBytes, type TarEntry } from './tar-entry.ts';
+import { TarReader } from './tar-reader.ts';
+
+/** Guard against bombs: a layer that holds more than this, holes included, is refused. */
+export const DEFAULT_MAX_CONTENT_BYTES = 256 * 1024 ** 3;
+/** Room for headers beside the content. */
+const HEADER_ALLOWANCE_BYTES = 4 * 1024 ** 3;
 
 export interface ConvertTarRequest {
   /** Bytes as they lie in the store, verified by the caller. Called again where a second pass is needed. */
@@ -13,10 +25,10 @@ export interface ConvertTarRequest {
   readonly output: AbsPath;
   readonly options: PackOptions;
   readonly lower: LowerLookup;
-  /** Largest total of file content that is accepted, holes included; a guard against bombs. */
+  /** Largest total of file content that is accepted, holes included. */
   readonly maxContentBytes?: number;
   readonly signal?: AbortSignal | undefined;
-  /** Receives the count of compressed bytes read so far. */
+  /** Receives the count of compressed bytes read so far; starts anew with a second pass. */
   readonly onProgress?: (doneBytes: number) => void;
 }
 
@@ -27,7 +39,98 @@ export interface ConvertedLayer extends LayerBlob {
   readonly dependsOnLower: boolean;
 }
 
-/** Converts one tar layer to a squashfs layer as a stream. */
-export async function convertTarLayer(_request: ConvertTarRequest): Promise<ConvertedLayer> {
-  throw new Error('not implemented');
+/**
+ * Converts one tar layer to a squashfs layer as a stream; nothing is unpacked on the host. Paths mean what they mean to
+ * the unpackers of container runtimes: cleaned, rooted, parents resolved through symlinks of the layer and those below.
+ * Whiteouts become overlayfs's (image-spec, layer.md). A layer that names a path twice is read twice, since only its end
+ * tells which entry wins. A malformed or hostile archive is `invalid-input`.
+ */
+export async function convertTarLayer(request: ConvertTarRequest): Promise<ConvertedLayer> {
+  const { lower, maxContentBytes = DEFAULT_MAX_CONTENT_BYTES } = request;
+  const scan = new LayerScan(new LayerTree(lower), { maxContentBytes, marks: true });
+  const first = await firstPass(request, scan);
+  const blob = first.blob ?? (await secondPass(request, scan));
+  return { ...blob, diffId: first.diffId, dependsOnLower: scan.tree.dependsOnLower() };
+}
+
+/** Writes as it reads, until a path comes twice; the blob is absent then. */
+async function firstPass(
+  request: ConvertTarRequest,
+  scan: LayerScan,
+): Promise<{ readonly diffId: DiffId; readonly blob: LayerBlob | undefined }> {
+  const digester = new Digester();
+  await using writer = await SquashfsWriter.start(request.output, request.options, request.signal);
+  await using reader = openTar(request, digester);
+  let writing = true;
+  for (let entry = await reader.next(); entry; entry = await reader.next()) {
+    const verdict = await scan.add(entry);
+    if (verdict.clash && writing) {
+      writing = false;
+      await writer.abandon();
+    }
+    if (verdict.write && writing) await copyEntry(writer, reader, verdict.write);
+  }
+  await reader.drain();
+  scan.tree.settleWhiteouts();
+  const blob = writing ? await writer.finish(scan.tree) : undefined;
+  return { diffId: digester.finish() as DiffId, blob };
+}
+
+/** Writes only what was left at the end of the first pass. */
+async function secondPass(request: ConvertTarRequest, scan: LayerScan): Promise<LayerBlob> {
+  const survivors = scan.survivors();
+  await using writer = await SquashfsWriter.start(request.output, request.options, request.signal);
+  await using reader = openTar(request, undefined);
+  let number = 0;
+  for (let entry = await reader.next(); entry; entry = await reader.next()) {
+    const [path, ...links] = survivors.get(number++) ?? [];
+    if (path === undefined) continue;
+    const final = normalized(entry, path);
+    await copyEntry(writer, reader, final);
+    for (const link of links) await writer.entry(linkEntry(final, link));
+  }
+  return await writer.finish(scan.tree);
+}
+
+function linkEntry({ sparse: _sparse, ...entry }: TarEntry, path: string): TarEntry {
+  return { ...entry, type: 'hardlink', path, linkPath: entry.path, sizeBytes: 0, xattrs: new Map() };
+}
+
+async function copyEntry(writer: SquashfsWriter, reader: TarReader, entry: TarEntry): Promise<void> {
+  await writer.entry(entry);
+  if (entry.type !== 'file') return;
+  for (let piece = await reader.readBody(); piece; piece = await reader.readBody()) await writer.body(piece);
+  await writer.endBody(storedBytes(entry));
+}
+
+function openTar(request: ConvertTarRequest, digester: Digester | undefined): TarReader {
+  const limit = (request.maxContentBytes ?? DEFAULT_MAX_CONTENT_BYTES) + HEADER_ALLOWANCE_BYTES;
+  const compressed = countedStream(request);
+  return new TarReader(
+    hashedStream(decompressStream(compressed, request.compression, request.signal), digester, limit),
+  );
+}
+
+async function* countedStream({ source, onProgress, signal }: ConvertTarRequest): AsyncGenerator<Uint8Array, void> {
+  let done = 0;
+  for await (const chunk of source()) {
+    throwIfAborted(signal);
+    done += chunk.byteLength;
+    onProgress?.(done);
+    yield chunk;
+  }
+}
+
+async function* hashedStream(
+  chunks: AsyncIterable<Uint8Array>,
+  digester: Digester | undefined,
+  limit: number,
+): AsyncGenerator<Uint8Array, void> {
+  let total = 0;
+  for await (const chunk of chunks) {
+    total += chunk.byteLength;
+    if (total > limit) throw new StkError('invalid-input', `a layer of more than ${limit} bytes`);
+    digester?.update(chunk);
+    yield chunk;
+  }
 }

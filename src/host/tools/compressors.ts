@@ -9,17 +9,24 @@ export async function startZstdDecompressor(signal?: AbortSignal): Promise<Runni
   return startTool('zstd', args, { stdin: 'pipe', stdout: 'pipe', signal });
 }
 
-/** Starts `zstd -c` on its stdin, one thread, so that the same bytes come out on every machine with the same zstd. */
-export async function startZstdCompressor(signal?: AbortSignal): Promise<RunningTool> {
+/**
+ * Starts `zstd -c` on its stdin, writing to an open file; one thread, so that the same bytes come out on every machine
+ * with the same zstd.
+ */
+export async function startZstdCompressor(outputFd: number, signal?: AbortSignal): Promise<RunningTool> {
   const args = ['--stdout', '--quiet', '--no-progress', '--single-thread', '-3'];
-  return startTool('zstd', args, { stdin: 'pipe', stdout: 'pipe', signal });
+  return startTool('zstd', args, { stdin: 'pipe', stdout: outputFd, signal });
 }
 
 /**
- * Starts `pigz` on its stdin. Its output depends on the level and the block size alone, not on the count of threads; no
- * name and no time are written.
+ * Starts `pigz` on its stdin, writing to an open file. The bytes depend on the level and the block size alone, not on the
+ * count of threads; no name and no time are written.
  */
-export async function startGzipCompressor(threads: number, signal?: AbortSignal): Promise<RunningTool> {
-  const args = ['--stdout', '--no-name', '--no-time', '-6', '--processes', String(threads)];
-  return startTool('pigz', args, { stdin: 'pipe', stdout: 'pipe', signal });
+export async function startGzipCompressor(
+  outputFd: number,
+  threads: number,
+  signal?: AbortSignal,
+): Promise<RunningTool> {
+  const args = ['--stdout', '--no-name', '--no-time', '-6', '--blocksize', '128', '--processes', String(threads)];
+  return startTool('pigz', args, { stdin: 'pipe', stdout: outputFd, signal });
 }

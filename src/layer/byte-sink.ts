@@ -1,0 +1,112 @@
+import { open, rm, type FileHandle } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { Digester, type Digest } from '../core/digest.ts';
+import type { AbsPath } from '../core/paths.ts';
+import { storageError } from '../host/atomic-write.ts';
+import { startGzipCompressor, startZstdCompressor } from '../host/tools/compressors.ts';
+import type { TarCompression } from '../oci/media-types.ts';
+import { fileChunks } from './file-chunks.ts';
+import { ToolInput } from './tool-input.ts';
+
+/** Pieces are gathered to this many bytes before they are written to a file. */
+const BATCH_BYTES = 1024 * 1024;
+
+/** Takes a stream of bytes and makes a file of it, compressed or not. */
+export interface ByteSink {
+  /** The piece must not change afterwards. */
+  write(piece: Uint8Array): Promise<void>;
+  /** Ends the stream, syncs the file and tells what is in it. */
+  finish(): Promise<{ readonly digest: Digest; readonly sizeBytes: number }>;
+  /** Gives up: nothing is left of the file. */
+  abandon(): Promise<void>;
+}
+
+/** @param output created here; a file that is there is replaced */
+export async function openSink(output: AbsPath, compression: TarCompression, signal?: AbortSignal): Promise<ByteSink> {
+  const file = await open(output, 'w+');
+  const abandon = async () => {
+    await file.close();
+    await rm(output, { force: true });
+  };
+  try {
+    return compression === 'none'
+      ? plainSink(file, output, abandon)
+      : await toolSink(file, output, compression, abandon, signal);
+  } catch (error) {
+    await abandon();
+    throw error;
+  }
+}
+
+function plainSink(file: FileHandle, output: AbsPath, abandon: () => Promise<void>): ByteSink {
+  const digester = new Digester();
+  let pieces: Uint8Array[] = [];
+  let pieceBytes = 0;
+  const flush = async () => {
+    for (const batch of batches(pieces)) {
+      let { bytesWritten } = await file.writev(batch).catch((error: unknown) => {
+        throw storageError(error, output);
+      });
+      for (const piece of batch) {
+        const written = Math.min(bytesWritten, piece.byteLength);
+        bytesWritten -= written;
+        if (written < piece.byteLength) await file.writeFile(piece.subarray(written));
+      }
+    }
+    [pieces, pieceBytes] = [[], 0];
+  };
+  return {
+    async write(piece) {
+      digester.update(piece);
+      pieces.push(piece);
+      pieceBytes += piece.byteLength;
+      if (pieceBytes >= BATCH_BYTES) await flush();
+    },
+    async finish() {
+      await flush();
+      await file.sync();
+      await file.close();
+      return { sizeBytes: digester.sizeBytes, digest: digester.finish() };
+    },
+    abandon,
+  };
+}
+
+/** writev(2) takes at most IOV_MAX pieces at once. */
+function* batches(pieces: readonly Uint8Array[]): Generator<Uint8Array[]> {
+  for (let at = 0; at < pieces.length; at += 1024) yield pieces.slice(at, at + 1024);
+}
+
+async function toolSink(
+  file: FileHandle,
+  output: AbsPath,
+  compression: 'gzip' | 'zstd',
+  abandon: () => Promise<void>,
+  signal: AbortSignal | undefined,
+): Promise<ByteSink> {
+  const tool =
+    compression === 'gzip'
+      ? await startGzipCompressor(file.fd, availableParallelism(), signal)
+      : await startZstdCompressor(file.fd, signal);
+  const input = new ToolInput(tool);
+  return {
+    async write(piece) {
+      if (input.push(piece)) await input.flush();
+    },
+    async finish() {
+      await input.finish();
+      const { size } = await file.stat();
+      const digester = new Digester();
+      for await (const chunk of fileChunks(file, size, signal)) digester.update(chunk);
+      await file.sync().catch((error: unknown) => {
+        throw storageError(error, output);
+      });
+      await file.close();
+      return { digest: digester.finish(), sizeBytes: size };
+    },
+    async abandon() {
+      await input.abandon();
+      await abandon();
+    },
+  };
+}
