@@ -32,6 +32,10 @@ interface Block {
   readonly next: number;
 }
 
+interface RawBlock extends Block {
+  readonly compressed: boolean;
+}
+
 /** Decodes and caches the metadata blocks of one image. Safe for concurrent calls. */
 export class MetadataReader {
   readonly #name: string;
@@ -90,31 +94,42 @@ export class MetadataReader {
     }
     throwIfAborted(signal);
     const raw = await this.#rawBlocks(position, region, signal);
+    let blocks: readonly Block[];
     try {
-      const packed = raw.filter(block => block.compressed).map(block => block.bytes);
-      const decoded =
-        packed.length === 1
-          ? [await this.#decompressor.one(packed[0]!, METADATA_BYTES, signal)]
-          : await this.#decompressor.many(packed, METADATA_BYTES, signal);
-      let at = 0;
-      const blocks = raw.map(({ bytes, compressed, next }) => ({ bytes: compressed ? decoded[at++]! : bytes, next }));
-      let start = position;
-      for (const block of blocks) {
-        if (block.bytes.length === 0) throw malformed(this.#name, `a block of its ${region.what} is empty`);
-        this.#blocks.set(start, block);
-        start = block.next;
-      }
-      return blocks[0]!;
+      // A damaged successor must not take down the block that is asked for.
+      blocks = await this.#decode(raw, signal).catch((error: unknown) => {
+        if (raw.length > 1 && error instanceof CorruptBlock) return this.#decode(raw.slice(0, 1), signal);
+        throw error;
+      });
     } catch (error) {
       if (!(error instanceof CorruptBlock)) throw error;
       throw malformed(this.#name, `its ${region.what} at byte ${position} does not decode`, error);
     }
+    let start = position;
+    for (const block of blocks) {
+      if (block.bytes.length === 0) throw malformed(this.#name, `a block of its ${region.what} is empty`);
+      this.#blocks.set(start, block);
+      start = block.next;
+    }
+    return blocks[0]!;
+  }
+
+  async #decode(raw: readonly RawBlock[], signal: AbortSignal | undefined): Promise<Block[]> {
+    const packed = raw.filter(block => block.compressed).map(block => block.bytes);
+    const decoded =
+      packed.length === 1
+        ? [await this.#decompressor.one(packed[0]!, METADATA_BYTES, signal)]
+        : packed.length === 0
+          ? []
+          : await this.#decompressor.many(packed, METADATA_BYTES, signal);
+    let at = 0;
+    return raw.map(({ bytes, compressed, next }) => ({ bytes: compressed ? decoded[at++]! : bytes, next }));
   }
 
   /** The block at a position, and its successors where decoding them together saves a process. */
   async #rawBlocks(position: number, region: Region, signal: AbortSignal | undefined) {
     const wanted = this.#decompressor.batched ? BATCH_BLOCKS : 1;
-    const blocks: { bytes: Buffer; compressed: boolean; next: number }[] = [];
+    const blocks: RawBlock[] = [];
     let at = position;
     while (blocks.length < wanted) {
       if (at < region.start || at + 2 > region.end) {
