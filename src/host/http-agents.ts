@@ -112,5 +112,5 @@ export class HttpAgents implements AsyncDisposable {
 /** A bundle gives a CommonJS package a default export only. */
 async function loadUndici(): Promise<Undici> {
   const module = await import('undici');
-  return (module.default as Undici | undefined) ?? module;
+  return module.default ?? module;
 }

@@ -12,7 +12,7 @@ export interface ReadOptions extends CallOptions {
 
 export interface PutOptions extends CallOptions {
   readonly onProgress?: (doneBytes: number) => void;
-  /** Another repository or store that is known to hold the blob; a store may use it instead of the bytes. */
+  /** `name` of another store that is known to hold the blob; a store may take it from there instead of the bytes. */
   readonly mountFrom?: string;
 }
 
