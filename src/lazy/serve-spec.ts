@@ -1,0 +1,107 @@
+import path from 'node:path';
+import { isDigest, type Digest } from '../core/digest.ts';
+import { StkError } from '../core/errors.ts';
+import type { AbsPath } from '../core/paths.ts';
+
+/** A blob on this machine that is served under a name. */
+export interface BlobToServe {
+  readonly name: string;
+  readonly path: AbsPath;
+  readonly digest: Digest;
+  readonly sizeBytes: number;
+  /** Root hash of the blob's verity tree; without it the whole blob is read and checked before the mount. */
+  readonly verityRoot?: string;
+  /** Serves the file as it is, to the length that it has. */
+  readonly unchecked?: boolean;
+}
+
+/** Everything that a server needs to know; JSON. Paths are absolute. */
+export interface ServeSpec {
+  /** An existing directory, outside of every path below. */
+  readonly target: AbsPath;
+  readonly blobs: readonly BlobToServe[];
+  /** Errors, one JSON object a line, appended. */
+  readonly logFile: AbsPath;
+  /** `ServerState` as JSON for as long as the server lives. */
+  readonly stateFile: AbsPath;
+  /** Whether users other than the server's may read. */
+  readonly allowOther: boolean;
+  /** Descriptor of a /dev/fuse that somebody mounted already; absent, the server mounts. */
+  readonly device?: number;
+  /** Descriptor that gets one line, the `FirstWord`, and is closed. */
+  readonly ready?: number;
+  /** After SIGTERM: how long those who still have files open are served, in milliseconds. */
+  readonly drainMs: number;
+}
+
+/** What the state file says of a server; written before it mounts. */
+export interface ServerState {
+  readonly pid: number;
+  readonly target: string;
+  readonly files: readonly string[];
+}
+
+const MAX_SPEC_BYTES = 16 * 1024 * 1024;
+
+/** Parses what a server got on its standard input. Throws `invalid-input` naming the member that is wrong. */
+export function parseServeSpec(text: string): ServeSpec {
+  if (text.length > MAX_SPEC_BYTES) throw wrong('length');
+  const spec = asRecord(parseJson(text), 'top level');
+  if (!Array.isArray(spec['blobs'])) throw wrong('blobs');
+  return {
+    target: asPath(spec['target'], 'target'),
+    blobs: spec['blobs'].map(parseBlob),
+    logFile: asPath(spec['logFile'], 'logFile'),
+    stateFile: asPath(spec['stateFile'], 'stateFile'),
+    allowOther: spec['allowOther'] === true,
+    ...(spec['device'] === undefined ? {} : { device: asSize(spec['device'], 'device') }),
+    ...(spec['ready'] === undefined ? {} : { ready: asSize(spec['ready'], 'ready') }),
+    drainMs: asSize(spec['drainMs'], 'drainMs'),
+  };
+}
+
+function parseBlob(value: unknown, index: number): BlobToServe {
+  const at = `blobs[${index}]`;
+  const blob = asRecord(value, at);
+  const { name, digest, verityRoot } = blob;
+  if (typeof name !== 'string') throw wrong(`${at}.name`);
+  if (!isDigest(digest)) throw wrong(`${at}.digest`);
+  if (verityRoot !== undefined && (typeof verityRoot !== 'string' || !/^[0-9a-f]{64}$/.test(verityRoot))) {
+    throw wrong(`${at}.verityRoot`);
+  }
+  return {
+    name,
+    path: asPath(blob['path'], `${at}.path`),
+    digest,
+    sizeBytes: asSize(blob['sizeBytes'], `${at}.sizeBytes`),
+    ...(verityRoot === undefined ? {} : { verityRoot }),
+    unchecked: blob['unchecked'] === true,
+  };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new StkError('invalid-input', 'the settings of the file server are not JSON', { cause });
+  }
+}
+
+function asRecord(value: unknown, what: string): Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrong(what);
+  return value as Readonly<Record<string, unknown>>;
+}
+
+function asPath(value: unknown, what: string): AbsPath {
+  if (typeof value !== 'string' || !path.isAbsolute(value) || value.includes('\0')) throw wrong(what);
+  return path.normalize(value) as AbsPath;
+}
+
+function asSize(value: unknown, what: string): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw wrong(what);
+  return value;
+}
+
+function wrong(what: string): StkError {
+  return new StkError('invalid-input', `the settings of the file server are wrong: ${what}`);
+}

@@ -1,0 +1,105 @@
+import fs from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AsyncScope } from '../core/async-scope.ts';
+import type { BlobReader } from '../core/blob-reader.ts';
+import { isStkError, messageOf, throwIfAborted } from '../core/errors.ts';
+import { writeFileAtomic } from '../host/atomic-write.ts';
+import { openFileReader } from '../host/file-reader.ts';
+import { mountDevice } from '../host/fuse/mount-device.ts';
+import { abortConnection, detachFuse, findMountPoint, raiseReadahead } from '../host/fuse/mount-point.ts';
+import { MAX_READAHEAD_BYTES, serveFiles } from './file-server.ts';
+import { FileTable, type ServedFile } from './file-table.ts';
+import type { BlobToServe, ServeSpec, ServerState } from './serve-spec.ts';
+import { openServerLog, type ServerLog } from './server-log.ts';
+import { openVerified } from './verified-reader.ts';
+
+/** Name of stk's mounts in the mount table, as `fuse.stk`. */
+export const FUSE_SUBTYPE = 'stk';
+
+export interface ServeOptions {
+  /** Fires to end the server: it detaches the mount, serves what is still open for `drainMs`, and ends. */
+  readonly signal: AbortSignal;
+  /** Called once files can be read. */
+  readonly onReady: () => void;
+}
+
+/**
+ * How a server ended: `unmounted` from outside or after the signal with nobody left; `abandoned` when users remained
+ * after the signal and their connection could not be cut, which only the end of the process can do: pending reads of
+ * the device hold threads that an ordinary exit would wait for, so the caller must end with SIGKILL.
+ */
+export type ServeEnd = 'unmounted' | 'abandoned';
+
+/**
+ * Mounts a directory of verified files and serves it. This process must never touch the mount itself: nobody would
+ * answer. Needs a libuv pool larger than the reads of the device that wait (`UV_THREADPOOL_SIZE`).
+ */
+export async function serve(spec: ServeSpec, options: ServeOptions): Promise<ServeEnd> {
+  await using scope = new AsyncScope();
+  const log = scope.use(openServerLog(spec.logFile));
+  const files: (ServedFile & { readonly blob: BlobToServe })[] = [];
+  for (const blob of spec.blobs) {
+    files.push({ name: blob.name, reader: scope.use(await openBlob(blob, options.signal)), blob });
+  }
+  const digests = new Map<ServedFile, string>(files.map(file => [file, file.blob.digest]));
+  const table = new FileTable(files, { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 });
+  throwIfAborted(options.signal);
+  const state: ServerState = { pid: process.pid, target: spec.target, files: files.map(file => file.name) };
+  await writeFileAtomic(spec.stateFile, JSON.stringify(state), { mode: 0o600 });
+  scope.defer(() => rm(spec.stateFile, { force: true }));
+  const fd = await openDevice(spec, scope, options.signal);
+  log.write({ event: 'mounted', target: spec.target, pid: process.pid });
+  const served = serveFiles(fd, table, {
+    onReady: () => void announce(spec, options),
+    onReadError: (file, offset, error) => logReadError(log, digests.get(file) ?? file.name, offset, error),
+    onFault: error => log.write({ event: 'fault', message: messageOf(error) }, `fault ${messageOf(error)}`),
+  });
+  const end = await Promise.race([served.then((): ServeEnd => 'unmounted'), endOnSignal(spec, served, options.signal)]);
+  log.write({ event: end, target: spec.target, pid: process.pid });
+  return end;
+}
+
+async function openBlob(blob: BlobToServe, signal: AbortSignal): Promise<BlobReader> {
+  const reader = await openFileReader(blob.path);
+  return blob.unchecked ? reader : openVerified(reader, blob, signal);
+}
+
+/** A device that was received is already mounted and belongs to this process alone. */
+async function openDevice(spec: ServeSpec, scope: AsyncScope, signal: AbortSignal): Promise<number> {
+  const { device } = spec;
+  if (device !== undefined) {
+    scope.defer(() => fs.closeSync(device));
+    return device;
+  }
+  const mounted = await mountDevice(spec.target, { allowOther: spec.allowOther, subtype: FUSE_SUBTYPE }, signal);
+  scope.defer(() => mounted.close());
+  return mounted.fd;
+}
+
+async function announce(spec: ServeSpec, options: ServeOptions): Promise<void> {
+  const mount = await findMountPoint(spec.target);
+  if (mount) await raiseReadahead(mount, MAX_READAHEAD_BYTES);
+  options.onReady();
+}
+
+function logReadError(log: ServerLog, digest: string, readOffset: number, error: unknown): void {
+  const facts = isStkError(error) ? error.facts : {};
+  const offset = typeof facts['offset'] === 'number' ? facts['offset'] : readOffset;
+  const code = isStkError(error) ? error.code : 'read-failed';
+  log.write({ event: code, digest, offset, message: messageOf(error) }, `${code} ${digest} ${offset}`);
+}
+
+async function endOnSignal(spec: ServeSpec, served: Promise<void>, signal: AbortSignal): Promise<ServeEnd> {
+  await new Promise<void>(resolve => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  // The table forgets the mount once it is detached.
+  const mount = await findMountPoint(spec.target);
+  await detachFuse(spec.target, spec.device === undefined ? 'umount' : 'fusermount3').catch(() => {});
+  const ended = served.then((): ServeEnd => 'unmounted');
+  const drained = await Promise.race([ended, sleep(spec.drainMs, undefined, { ref: false })]);
+  if (drained) return drained;
+  return mount && (await abortConnection(mount)) ? ended : 'abandoned';
+}
