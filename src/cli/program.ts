@@ -5,6 +5,7 @@ import type { Act } from './act.ts';
 import { addBuildCommands } from './commands/build.command.ts';
 import { addLayoutCommands } from './commands/layout.command.ts';
 import { addHostCommands } from './commands/host.command.ts';
+import { addMountCommands } from './commands/mount.command.ts';
 import type { GlobalOptions, Session } from './session.ts';
 
 /** Makes a session once the global options are known. */
@@ -57,6 +58,7 @@ export function makeProgram(
   addBuildCommands(program, act);
   addLayoutCommands(program, act);
   addHostCommands(program, act);
+  addMountCommands(program, act);
   for (const command of program.commands) command.exitOverride();
   return {
     command: program,

@@ -14,6 +14,8 @@ export interface OverlayMount {
   readonly upper?: string;
   readonly work?: string;
   readonly target: string;
+  /** What the mount table shows as its source; default `overlay`. */
+  readonly source?: string;
 }
 
 /**
@@ -24,7 +26,7 @@ export async function mountOverlay(mount: OverlayMount, signal?: AbortSignal): P
   const options = overlayOptions(mount);
   // The new mount API cuts one parameter at 256 bytes; mount(2) takes a whole page.
   const env = { LIBMOUNT_FORCE_MOUNT2: 'always' };
-  await runTool('mount', ['-i', '-t', 'overlay', '-o', options, 'overlay', mount.target], {
+  await runTool('mount', ['-i', '-t', 'overlay', '-o', options, mount.source ?? 'overlay', mount.target], {
     cwd: mount.cwd,
     env,
     signal,
@@ -45,6 +47,11 @@ export function overlayOptions(mount: OverlayMount): string {
 /** Mounts a squashfs file read-only through a loop device that goes away with the mount. Needs real root. */
 export async function mountSquashfsLoop(file: AbsPath, target: AbsPath, signal?: AbortSignal): Promise<void> {
   await runTool('mount', ['-i', '-t', 'squashfs', '-o', 'loop,ro,nodev,nosuid', file, target], { signal });
+}
+
+/** Mounts the squashfs on a block device read-only. Needs real root. */
+export async function mountSquashfsDevice(device: AbsPath, target: AbsPath, signal?: AbortSignal): Promise<void> {
+  await runTool('mount', ['-i', '-t', 'squashfs', '-o', 'ro,nodev,nosuid', device, target], { signal });
 }
 
 export async function mountBind(source: AbsPath, target: AbsPath, signal?: AbortSignal): Promise<void> {

@@ -1,0 +1,73 @@
+import { Option, type Command } from 'commander';
+import type { Act } from '../act.ts';
+import type { MountFlags } from './mount.ts';
+
+const REF = 'REF is TAG in the default layout, or oci:DIR:TAG.';
+
+/** The commands that mount images; `stk atomfs` has the same ones under the names that atomfs users know. */
+export function addMountCommands(program: Command, act: Act): void {
+  addTo(program, act, 'stk');
+  program
+    .command('mounts')
+    .description('list the mounted images, and whether their mounts really stand')
+    .option('--json', 'print JSON')
+    .option('--repair', 'clear away what crashed or was unmounted by others')
+    .addHelpText('after', '\nExamples:\n  stk mounts\n  stk mounts --repair')
+    .action(
+      act(async (session, flags: { readonly json?: boolean; readonly repair?: boolean }) => {
+        const { runMounts } = await import('./mounts.ts');
+        return runMounts(session, flags);
+      }),
+    );
+  const atomfs = program.command('atomfs').description('mount, umount and verify, as atomfs names them');
+  addTo(atomfs, act, 'stk atomfs');
+  for (const command of atomfs.commands) command.exitOverride();
+}
+
+function addTo(parent: Command, act: Act, name: string): void {
+  parent
+    .command('mount <ref> <target>')
+    .description('mount an image on a directory, without unpacking it')
+    .option('--rw', 'allow writing; what is written goes with the mount')
+    .option('--upper <dir>', 'allow writing; what is written is kept in DIR')
+    .option('--read-only', 'the default')
+    .addOption(new Option('--kernel', 'kernel squashfs on loop devices (root)').conflicts('fuse'))
+    .option('--fuse', 'squashfuse, also for root')
+    .addOption(
+      new Option('--verify <mode>', 'check blocks while they are read, where layers have a verity root')
+        .choices(['auto', 'require', 'off'])
+        .default('auto'),
+    )
+    .addHelpText(
+      'after',
+      `\n${REF}\n\nExamples:\n  ${name} mount app /mnt\n  ${name} mount oci:dir:app /mnt --upper changes`,
+    )
+    .action(
+      act(async (session, ref: string, target: string, flags: MountFlags) => {
+        const { runMount } = await import('./mount.ts');
+        return runMount(session, ref, target, flags);
+      }),
+    );
+  parent
+    .command('umount <target>')
+    .alias('unmount')
+    .description('unmount an image, and those of its layers that no other mount uses')
+    .addHelpText('after', `\nExamples:\n  ${name} umount /mnt`)
+    .action(
+      act(async (session, target: string) => {
+        const { runUmount } = await import('./umount.ts');
+        return runUmount(session, target);
+      }),
+    );
+  parent
+    .command('verify <ref>')
+    .description('check every blob of an image against its digest, and every layer against its verity root')
+    .option('--json', 'print JSON')
+    .addHelpText('after', `\n${REF}\n\nExamples:\n  ${name} verify app`)
+    .action(
+      act(async (session, ref: string, flags: { readonly json?: boolean }) => {
+        const { runVerify } = await import('./verify.ts');
+        return runVerify(session, ref, flags);
+      }),
+    );
+}

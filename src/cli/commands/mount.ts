@@ -1,0 +1,59 @@
+import { StkError } from '../../core/errors.ts';
+import { absPath, joinInside } from '../../core/paths.ts';
+import { readPrivileges } from '../../host/privileges.ts';
+import { mountImage } from '../../mount/mount-image.ts';
+import { stateHome } from '../../mount/state-directory.ts';
+import type { UpperWish } from '../../mount/writable-upper.ts';
+import type { VerifyMode } from '../../mount/choose-method.ts';
+import type { Session } from '../session.ts';
+import { hostPlatform } from './build-options.ts';
+import { openImage } from './mount-image-ref.ts';
+
+export interface MountFlags {
+  readonly rw?: boolean;
+  readonly upper?: string;
+  readonly readOnly?: boolean;
+  readonly kernel?: boolean;
+  readonly fuse?: boolean;
+  readonly verify: VerifyMode;
+}
+
+/** `stk mount REF TARGET`. */
+export async function runMount(session: Session, ref: string, target: string, flags: MountFlags): Promise<number> {
+  const upper = upperWish(session, flags);
+  const { layout, tag } = await openImage(session, ref);
+  const mounted = await mountImage({
+    layout,
+    tag,
+    target: absPath(target, session.workingDirectory),
+    home: await stateHome(session.environment, await readPrivileges()),
+    platform: hostPlatform(),
+    engine: flags.kernel ? 'kernel' : flags.fuse ? 'fuse' : 'auto',
+    verify: flags.verify,
+    ...(upper ? { upper } : {}),
+    signal: session.signal,
+    onWait: () => session.stderr.write('waiting for another mount to end\n'),
+  });
+  const { record, isNew, reason, warnings } = mounted;
+  const quiet = session.global.progress === 'quiet';
+  if (!quiet) for (const warning of warnings) session.stderr.write(`warning: ${warning}\n`);
+  const layers = `${record.layers.length} ${record.layers.length === 1 ? 'layer' : 'layers'}`;
+  const access = record.upper ? 'writable' : 'read-only';
+  if (!isNew) session.stdout.write(`${tag} is mounted on ${record.target} already\n`);
+  else session.stdout.write(`mounted ${tag} on ${record.target}: ${layers}, ${access}, ${reason}\n`);
+  return 0;
+}
+
+function upperWish(session: Session, flags: MountFlags): UpperWish | undefined {
+  if (flags.rw && flags.upper !== undefined) {
+    throw new StkError('usage', '--rw and --upper exclude each other', {
+      hint: '--rw forgets what is written when it is unmounted, --upper DIR keeps it',
+    });
+  }
+  if (flags.readOnly && (flags.rw || flags.upper !== undefined)) {
+    throw new StkError('usage', `--read-only and ${flags.rw ? '--rw' : '--upper'} exclude each other`);
+  }
+  if (flags.upper === '') throw new StkError('usage', '--upper is empty', { hint: 'name a directory' });
+  if (flags.upper !== undefined) return { directory: absPath(flags.upper, session.workingDirectory) };
+  return flags.rw ? { scratchBelow: joinInside(session.global.stkDir, 'mounts') } : undefined;
+}

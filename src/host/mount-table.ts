@@ -1,0 +1,46 @@
+import { readFile } from 'node:fs/promises';
+
+/** One line of /proc/self/mountinfo (proc_pid_mountinfo(5)): a mount as this mount namespace sees it. */
+export interface MountEntry {
+  readonly target: string;
+  /** `squashfs`, `overlay`, `fuse.squashfuse_ll`, … */
+  readonly type: string;
+  readonly source: string;
+}
+
+/** All mounts of this process's mount namespace in the kernel's order: a later one covers an earlier one. */
+export async function readMountTable(): Promise<readonly MountEntry[]> {
+  return parseMountTable(await readFile('/proc/self/mountinfo', 'utf8'));
+}
+
+export function parseMountTable(text: string): readonly MountEntry[] {
+  const entries: MountEntry[] = [];
+  for (const line of text.split('\n')) {
+    const fields = line.split(' ');
+    const target = fields[4];
+    // Optional fields have no fixed number; a lone hyphen ends them.
+    const hyphen = fields.indexOf('-', 6);
+    if (target === undefined || hyphen < 0) continue;
+    entries.push({
+      target: unescape(target),
+      type: unescape(fields[hyphen + 1] ?? ''),
+      source: unescape(fields[hyphen + 2] ?? ''),
+    });
+  }
+  return entries;
+}
+
+/** The uppermost mount exactly at a canonical path. */
+export function mountAt(table: readonly MountEntry[], target: string): MountEntry | undefined {
+  return table.findLast(entry => entry.target === target);
+}
+
+/** Mounts below a canonical directory, itself not included, latest first: the order in which they come off. */
+export function mountsBelow(table: readonly MountEntry[], directory: string): readonly MountEntry[] {
+  return table.filter(entry => entry.target.startsWith(`${directory}/`)).toReversed();
+}
+
+/** The kernel writes space, tab, newline and backslash as three octal digits, and other bytes as they are. */
+function unescape(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+}

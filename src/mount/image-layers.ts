@@ -1,0 +1,95 @@
+import { StkError } from '../core/errors.ts';
+import type { Digest } from '../core/digest.ts';
+import type { AbsPath } from '../core/paths.ts';
+import type { Descriptor, Manifest, Platform } from '../oci/descriptor.ts';
+import type { LayoutStore } from '../oci/layout.ts';
+import { layerFormat } from '../oci/media-types.ts';
+import { parseManifest } from '../oci/parse-manifest.ts';
+import { matchPlatform } from '../registry/platform.ts';
+
+/** Annotations that hold the root hash of a layer's verity tree: the one written today, then its predecessor. */
+const VERITY_ROOTS = [
+  'io.stackeroci.stacker.atomfs_verity_root_hash',
+  'io.stackeroci.stacker.squashfs_verity_root_hash',
+] as const;
+const LAYER_ROLE = 'dev.stk.layer.role';
+/** Indexes within indexes are followed this far. */
+const MAX_DEPTH = 4;
+
+/** One squashfs layer of an image in a layout. */
+export interface ImageLayer {
+  readonly descriptor: Descriptor;
+  readonly file: AbsPath;
+  /** 64 lower-case hex digits, or `undefined` where the manifest promises no verity tree. */
+  readonly verityRoot: string | undefined;
+  /** Whether the manifest says that stk packed it. */
+  readonly packedByStk: boolean;
+}
+
+export interface LayeredImage {
+  /** As a user would write it: `oci:DIR:TAG`. */
+  readonly name: string;
+  /** Of the manifest. */
+  readonly digest: Digest;
+  readonly manifest: Manifest;
+}
+
+/** Finds an image of a layout; an index gives the entry for the platform. Throws `not-found` or `invalid-input`. */
+export async function readLayeredImage(layout: LayoutStore, tag: string, platform: Platform): Promise<LayeredImage> {
+  const name = `${layout.name}:${tag}`;
+  let reference = tag;
+  for (let depth = 0; depth <= MAX_DEPTH; depth++) {
+    const { descriptor, bytes } = await layout.readManifest(reference);
+    const parsed = parseManifest(bytes, name);
+    if (parsed.kind === 'manifest') return { name, digest: descriptor.digest, manifest: parsed.manifest };
+    const entry = matchPlatform(parsed.manifest.manifests, platform)[0];
+    if (!entry) {
+      throw new StkError('not-found', `${name} has no image for ${platform.os}/${platform.architecture}`);
+    }
+    reference = entry.digest;
+  }
+  throw new StkError('invalid-input', `${name}: indexes are nested more than ${MAX_DEPTH} deep`);
+}
+
+/**
+ * The image's layers from the bottom up, as its manifest tells them. Throws `unsupported` for layers that are no squashfs
+ * and `invalid-input` for an image without layers or with a malformed root hash.
+ */
+export function imageLayers(layout: LayoutStore, image: LayeredImage): readonly ImageLayer[] {
+  const { layers } = image.manifest;
+  if (layers.length === 0)
+    throw new StkError('invalid-input', `${image.name} has no layers: there is nothing to mount`);
+  for (const layer of layers) assertSquashfs(image, layer);
+  return layers.map(descriptor => ({
+    descriptor,
+    file: layout.blobPath(descriptor.digest),
+    verityRoot: verityRootOf(descriptor),
+    packedByStk: descriptor.annotations?.[LAYER_ROLE] !== undefined,
+  }));
+}
+
+function assertSquashfs(image: LayeredImage, layer: Descriptor): void {
+  const { kind } = layerFormat(layer.mediaType);
+  if (kind === 'squashfs') return;
+  const what = kind === 'tar' ? 'a tar layer' : `a layer of unknown type ${layer.mediaType}`;
+  throw new StkError('unsupported', `${image.name} cannot be mounted: ${layer.digest} is ${what}`, {
+    hint:
+      kind === 'tar'
+        ? `turn it into squashfs layers first: stk convert ${image.name} oci:DIR:TAG`
+        : 'only squashfs layers can be mounted; build or convert the image with stk',
+    facts: { digest: layer.digest, mediaType: layer.mediaType },
+  });
+}
+
+export function verityRootOf(descriptor: Descriptor): string | undefined {
+  const roots = VERITY_ROOTS.flatMap(name => descriptor.annotations?.[name] ?? []);
+  const [root] = roots;
+  if (root === undefined) return undefined;
+  if (roots.some(other => other !== root) || !/^[0-9a-f]{64}$/.test(root)) {
+    throw new StkError('invalid-input', `layer ${descriptor.digest} has a bad verity root hash: ${roots.join(', ')}`, {
+      hint: 'a root hash is 64 lower-case hex digits; use --verify off to mount it without',
+      facts: { digest: descriptor.digest },
+    });
+  }
+  return root;
+}

@@ -1,0 +1,57 @@
+import { lstat } from 'node:fs/promises';
+import { StkError, errnoOf } from '../core/errors.ts';
+import { openFileReader } from '../host/file-reader.ts';
+import { locateVerity } from '../layer/verity-format.ts';
+import { MediaType } from '../oci/media-types.ts';
+import { readSuperblock } from '../squashfs/superblock.ts';
+import type { ImageLayer } from './image-layers.ts';
+
+/** A layer whose file was looked at: it has the size that the manifest promises and begins with a sound superblock. */
+export interface InspectedLayer extends ImageLayer {
+  /** Changes when the blob's file is replaced by another one. */
+  readonly identity: string;
+  /** Where the verity superblock lies in the file; `undefined` where there is no room for one. */
+  readonly verityOffset: number | undefined;
+}
+
+/**
+ * Looks at a layer's file before anything is mounted. Throws `not-found` for a missing blob, `integrity` where its size
+ * is not the manifest's, and `invalid-input` where it is no squashfs image, a truncated one, or compressed otherwise than
+ * its media type says.
+ */
+export async function inspectLayer(layer: ImageLayer, signal?: AbortSignal): Promise<InspectedLayer> {
+  const { descriptor, file } = layer;
+  const stat = await lstat(file, { bigint: true }).catch((cause: unknown) => {
+    if (errnoOf(cause) !== 'ENOENT') throw cause;
+    throw new StkError('not-found', `layer ${descriptor.digest} is not in the layout`, {
+      cause,
+      hint: 'fetch the image again: the layout lacks one of its blobs',
+      facts: { path: file },
+    });
+  });
+  if (!stat.isFile() || stat.size !== BigInt(descriptor.size)) {
+    throw new StkError('integrity', `layer ${descriptor.digest} is ${stat.size} bytes long, not ${descriptor.size}`, {
+      hint: 'the blob was cut off or replaced; remove it and fetch or build it again',
+      facts: { path: file, sizeBytes: Number(stat.size), expectedBytes: descriptor.size },
+    });
+  }
+  await using reader = await openFileReader(file);
+  const superblock = await readSuperblock(reader, signal);
+  const said = descriptor.mediaType.slice(MediaType.layerSquashfs.length + 1);
+  if (said !== '' && said !== superblock.compression) {
+    const is = `its media type says ${said}, its bytes are ${superblock.compression}`;
+    throw new StkError('invalid-input', `layer ${descriptor.digest} is not what it says: ${is}`, {
+      hint: 'the manifest is wrong about this blob; do not trust the image, or have its maker mend it',
+      facts: { mediaType: descriptor.mediaType, compression: superblock.compression },
+    });
+  }
+  const verityOffset = locateVerity(reader.sizeBytes, superblock.bytesUsed);
+  if (layer.verityRoot !== undefined && verityOffset === undefined) {
+    throw new StkError('integrity', `layer ${descriptor.digest} has a verity root hash but no verity tree`, {
+      hint: 'the blob was cut off; fetch or build it again',
+      facts: { path: file },
+    });
+  }
+  const identity = [stat.dev, stat.ino, stat.size, stat.mtimeNs].join(':');
+  return { ...layer, identity, verityOffset };
+}

@@ -1,0 +1,191 @@
+import { createHash } from 'node:crypto';
+import { lstat, mkdir, readdir, rmdir } from 'node:fs/promises';
+import { AsyncScope } from '../core/async-scope.ts';
+import { digestHex } from '../core/digest.ts';
+import { StkError, isStkError, messageOf } from '../core/errors.ts';
+import { mapLimited } from '../core/limiter.ts';
+import { joinInside, type AbsPath } from '../core/paths.ts';
+import { mountAt, readMountTable, type MountEntry } from '../host/mount-table.ts';
+import { closeVerityDevice, openVerityDevice } from '../host/tools/dm-verity.ts';
+import { mountSquashfsDevice, mountSquashfsLoop, mountSquashfuse } from '../host/tools/mount.ts';
+import type { Method } from './choose-method.ts';
+import type { InspectedLayer } from './inspect-layer.ts';
+import type { LayerUse, MountRecord } from './mount-record.ts';
+import type { MountState } from './state-directory.ts';
+import { unmountPath, type UnmountRight } from './unmount-path.ts';
+import type { VerifiedFiles } from './verified-files.ts';
+
+/** Mount processes that run at once: each waits for the kernel more than it computes. */
+const PARALLEL_MOUNTS = 4;
+
+/**
+ * Decides what each layer's mount is called. A layer that is mounted already the same way keeps its name, so that it is
+ * mounted once however many images hold it. Without verification the file itself is part of the name: two layouts may
+ * hold different bytes under one digest, and one image must not see the other's.
+ */
+export function planLayers(
+  state: MountState,
+  layers: readonly InspectedLayer[],
+  method: Method,
+  recordId: string,
+  records: readonly MountRecord[],
+): readonly LayerUse[] {
+  const known = new Map(records.flatMap(record => record.layers).map(use => [use.key, use]));
+  return layers.map(layer => {
+    const { digest } = layer.descriptor;
+    const verity = layer.verityRoot === undefined ? 'none' : method.verity;
+    const content = verity === 'none' ? layer.identity : layer.verityRoot!;
+    const mark = createHash('sha256').update(`${digest} ${content}`).digest('hex').slice(0, 12);
+    const key = `${digestHex(digest).slice(0, 16)}-${method.layers}-${verity}-${mark}`;
+    const use = known.get(key);
+    if (use) return use;
+    if (verity === 'dm') return { digest, key, device: deviceName(state, key) };
+    return { digest, key, ...(verity === 'user' ? { served: `${recordId}-${mark}` } : {}) };
+  });
+}
+
+/** Devices have one name space for the whole machine; the mount namespace's number keeps ours apart. */
+function deviceName(state: MountState, key: string): string {
+  return `stk-${state.directory.slice(state.directory.lastIndexOf('/') + 1)}-${key}`;
+}
+
+export interface LayerMounting {
+  readonly state: MountState;
+  readonly layers: readonly InspectedLayer[];
+  readonly uses: readonly LayerUse[];
+  readonly method: Method;
+  readonly right: UnmountRight;
+  readonly verifiedFiles: VerifiedFiles | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Mounts those of an image's layers that are not mounted yet. What was mounted stays on failure: the caller releases. */
+export async function mountLayers(mounting: LayerMounting): Promise<void> {
+  const { state, layers, uses, right, signal } = mounting;
+  const table = await readMountTable();
+  const wanted = new Map<string, { readonly layer: InspectedLayer; readonly use: LayerUse }>();
+  for (const [index, use] of uses.entries()) wanted.set(use.key, { layer: layers[index]!, use });
+  await mapLimited(
+    [...wanted.values()],
+    PARALLEL_MOUNTS,
+    async ({ layer, use }, siblings) => {
+      const target = joinInside(state.layers, use.key);
+      if (await isAlive(table, target)) return;
+      await unmountPath(target, right, { lazy: true });
+      await mkdir(target, { recursive: true, mode: 0o700 });
+      await mountLayer(mounting, layer, use, target, siblings);
+    },
+    signal,
+  );
+}
+
+/** Whether something is mounted there that answers: a FUSE mount outlives a server that was killed. */
+async function isAlive(table: readonly MountEntry[], target: AbsPath): Promise<boolean> {
+  if (!mountAt(table, target)) return false;
+  return lstat(target).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function mountLayer(
+  mounting: LayerMounting,
+  layer: InspectedLayer,
+  use: LayerUse,
+  target: AbsPath,
+  signal: AbortSignal,
+): Promise<void> {
+  const { method } = mounting;
+  try {
+    if (use.device !== undefined) return await mountVerityDevice(layer, use.device, target, signal);
+    const file = use.served === undefined ? layer.file : await serve(mounting, layer, use.served, signal);
+    const mount = method.layers === 'kernel' ? mountSquashfsLoop : mountSquashfuse;
+    await mount(file, target, signal);
+  } catch (cause) {
+    throw isStkError(cause, 'tool-failed') ? unmountable(layer, cause) : cause;
+  }
+}
+
+async function mountVerityDevice(
+  layer: InspectedLayer,
+  name: string,
+  target: AbsPath,
+  signal: AbortSignal,
+): Promise<void> {
+  // One that a killed process left open would make the name taken.
+  await closeVerityDevice(name).catch(() => {});
+  const [hashOffset, root] = [layer.verityOffset!, layer.verityRoot!];
+  const device = await openVerityDevice({ name, file: layer.file, hashOffset, root }, signal);
+  try {
+    await mountSquashfsDevice(device, target, signal);
+  } finally {
+    // Deferred: from here on the device goes away with the mount, however that ends.
+    await closeVerityDevice(name);
+  }
+}
+
+async function serve(
+  { state, verifiedFiles }: LayerMounting,
+  layer: InspectedLayer,
+  name: string,
+  signal: AbortSignal,
+): Promise<AbsPath> {
+  const directory = joinInside(state.served, name);
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const { digest } = layer.descriptor;
+  const wanted = { digest, file: layer.file, verityRoot: layer.verityRoot! };
+  const served = await verifiedFiles!.serve([wanted], directory, signal);
+  const file = served.files.get(digest);
+  if (file === undefined) throw new Error(`the file server does not serve ${digest}`);
+  return file;
+}
+
+function unmountable(layer: InspectedLayer, cause: StkError): StkError {
+  const { digest } = layer.descriptor;
+  // Which of the two it is, only the tool's words tell; an image of many layers runs into limits first.
+  const limit = /mount_max|too many|no (?:free|unused) loop/i.test(messageOf(cause));
+  return new StkError('tool-failed', `cannot mount layer ${digest}: ${messageOf(cause)}`, {
+    cause,
+    hint: limit
+      ? 'too many mounts: raise mount_max in /etc/fuse.conf, or unmount other images'
+      : 'run `stk verify` on the image to see whether it is damaged, and `stk check` for what this host lacks',
+    facts: { digest, path: layer.file },
+  });
+}
+
+/** Unmounts layers that no record names, and removes their directories. Tries all before it throws the first failure. */
+export async function releaseLayers(
+  state: MountState,
+  records: readonly MountRecord[],
+  right: UnmountRight,
+): Promise<readonly string[]> {
+  const uses = records.flatMap(record => record.layers);
+  const released: string[] = [];
+  const scope = new AsyncScope();
+  const release = (directory: AbsPath, keep: ReadonlySet<string | undefined>, names: readonly string[]): void => {
+    for (const name of names) {
+      if (keep.has(name)) continue;
+      scope.defer(async () => {
+        const target = joinInside(directory, name);
+        // Lazily: fuse-overlayfs keeps its lower directories open for a moment after its own mount has gone.
+        await unmountPath(target, right, { lazy: true });
+        await rmdir(target);
+        released.push(name);
+      });
+    }
+  };
+  // Deferred work runs in reverse: file servers end after the layers that read from them.
+  release(state.served, new Set(uses.map(use => use.served)), await readdir(state.served));
+  release(state.layers, new Set(uses.map(use => use.key)), await readdir(state.layers));
+  await scope[Symbol.asyncDispose]();
+  return released;
+}
+
+/** For each layer mount, how many image mounts use it. */
+export function countUses(records: readonly MountRecord[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const record of records) {
+    for (const key of new Set(record.layers.map(use => use.key))) counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  return counts;
+}

@@ -1,0 +1,65 @@
+import { mkdir, symlink } from 'node:fs/promises';
+import { StkError } from '../core/errors.ts';
+import { joinInside, type AbsPath } from '../core/paths.ts';
+import { removeTree } from '../host/tools/copy.ts';
+import { mountFuseOverlay } from '../host/tools/fuse-overlayfs.ts';
+import { MAX_LOWER_LAYERS, mountOverlay } from '../host/tools/mount.ts';
+import { linkLowers } from '../sandbox/lower-view.ts';
+import type { MountRecord } from './mount-record.ts';
+import type { MountState } from './state-directory.ts';
+
+/** Name that the mount table shows for an image mount of the kernel's. */
+export function overlaySource(record: Pick<MountRecord, 'id'>): string {
+  return `stk-${record.id}`;
+}
+
+/** Throws `unsupported` for more layers than overlayfs takes, before anything is mounted. */
+export function assertStackable(count: number): void {
+  if (count <= MAX_LOWER_LAYERS) return;
+  throw new StkError('unsupported', `the image has ${count} layers; an overlay takes at most ${MAX_LOWER_LAYERS}`, {
+    hint: 'build the image with fewer layers, for example on a base that holds what the lower ones do',
+    facts: { layers: count, limit: MAX_LOWER_LAYERS },
+  });
+}
+
+/**
+ * Mounts the overlay of an image's layers on its target. Even a single layer gets one, above an empty directory: only so
+ * its whiteouts and opaque marks are read as what they are, and the mount has no flags of the layer's own mount.
+ *
+ * @param squashTo for ordinary users' writable mounts: the ids that everything belongs to
+ */
+export async function mountMerged(
+  state: MountState,
+  record: MountRecord,
+  squashTo: { readonly uid: number; readonly gid: number } | undefined,
+  signal?: AbortSignal,
+): Promise<void> {
+  const directory = joinInside(state.images, record.id);
+  await removeTree(directory);
+  await mkdir(directory, { mode: 0o700 });
+  const layers = record.layers.map(use => joinInside(state.layers, use.key));
+  if (layers.length === 1) {
+    const empty = joinInside(directory, 'empty');
+    await mkdir(empty, { mode: 0o755 });
+    layers.push(empty);
+  }
+  const lowers = await linkLowers(layers, directory);
+  if (record.upper) {
+    await symlink(record.upper.upper, joinInside(directory, 'upper'));
+    await symlink(record.upper.work, joinInside(directory, 'work'));
+  }
+  const overlay = {
+    cwd: directory,
+    lowers,
+    ...(record.upper ? { upper: 'upper', work: 'work' } : {}),
+    target: record.target,
+    source: overlaySource(record),
+  };
+  if (record.method.overlay === 'kernel') await mountOverlay(overlay, signal);
+  else await mountFuseOverlay({ ...overlay, ...(squashTo && record.upper ? { squashTo } : {}) }, signal);
+}
+
+/** Removes the short names of an image's overlay; they are links and an empty directory, nothing is mounted there. */
+export async function removeMergedNames(state: MountState, id: string): Promise<void> {
+  await removeTree(joinInside(state.images, id) satisfies AbsPath);
+}

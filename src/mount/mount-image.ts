@@ -1,0 +1,197 @@
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import type { Digest } from '../core/digest.ts';
+import { StkError } from '../core/errors.ts';
+import { mapLimited } from '../core/limiter.ts';
+import { joinInside, type AbsPath } from '../core/paths.ts';
+import { mountAt, readMountTable } from '../host/mount-table.ts';
+import type { Platform } from '../oci/descriptor.ts';
+import type { LayoutStore } from '../oci/layout.ts';
+import { chooseMethod, type Engine, type Method, type VerifyMode } from './choose-method.ts';
+import { probeHost } from './host-abilities.ts';
+import { imageLayers, readLayeredImage, type ImageLayer, type LayeredImage } from './image-layers.ts';
+import { inspectLayer, type InspectedLayer } from './inspect-layer.ts';
+import { mountLayers, planLayers } from './layer-mounting.ts';
+import { assertStackable, mountMerged } from './merged-view.ts';
+import { readRecord, readRecords, recordId, writeRecord, type MountRecord } from './mount-record.ts';
+import { mountStatus } from './mount-status.ts';
+import { canonicalTarget, checkTarget, isWithin } from './mount-target.ts';
+import { lockState, openMountState, type MountState } from './state-directory.ts';
+import { takeDown } from './umount-image.ts';
+import type { VerifiedFiles } from './verified-files.ts';
+import { makeUpper, planUpper, type UpperWish } from './writable-upper.ts';
+
+export interface MountRequest {
+  readonly layout: LayoutStore;
+  readonly tag: string;
+  readonly target: AbsPath;
+  /** See `stateHome`. */
+  readonly home: AbsPath;
+  readonly platform: Platform;
+  readonly engine: Engine;
+  readonly verify: VerifyMode;
+  /** Absent for a read-only mount. */
+  readonly upper?: UpperWish;
+  readonly verifiedFiles?: VerifiedFiles | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Called once if another mount is at work and there will be a wait. */
+  readonly onWait?: () => void;
+}
+
+export interface Mounted {
+  readonly record: MountRecord;
+  /** `false` where the same image was mounted there already. */
+  readonly isNew: boolean;
+  readonly reason: string;
+  readonly warnings: readonly string[];
+}
+
+/** Files that are looked at before mounting, at once. */
+const PARALLEL_FILES = 8;
+
+/**
+ * Mounts an image of a layout on a directory, to last beyond this process. The same image again at the same place is no
+ * error; on any failure everything that this call mounted is unmounted. Throws what `imageLayers`, `inspectLayer`,
+ * `chooseMethod` and `checkTarget` throw.
+ */
+export async function mountImage(request: MountRequest): Promise<Mounted> {
+  const { layout, signal } = request;
+  const image = await readLayeredImage(layout, request.tag, request.platform);
+  const distinct = uniqueFromTop(imageLayers(layout, image));
+  assertStackable(distinct.length);
+  const layers = await mapLimited(distinct, PARALLEL_FILES, (layer, siblings) => inspectLayer(layer, siblings), signal);
+  const host = await probeHost(request.verifiedFiles);
+  const method = chooseMethod(host, { engine: request.engine, verify: request.verify, layers });
+  const target = await canonicalTarget(request.target);
+  const state = await openMountState(request.home);
+  await using _lock = await lockState(state, { signal, ...(request.onWait && { onWait: request.onWait }) });
+  const said = { reason: method.reason, warnings: method.warnings };
+  const there = await alreadyThere(state, request, image, target);
+  if (there) return { record: there, isNew: false, ...said };
+  const record = await begin(state, request, { image, layers, method, target });
+  try {
+    await raise(state, request, record, layers, method);
+  } catch (error) {
+    await takeDown(state, record);
+    throw error;
+  }
+  return { record, isNew: true, ...said };
+}
+
+/** Uppermost first. Of equal layers the uppermost decides all that those below could, and overlayfs takes none twice. */
+function uniqueFromTop(layers: readonly ImageLayer[]): readonly ImageLayer[] {
+  const unique = new Map<Digest, ImageLayer>();
+  for (const layer of layers.toReversed()) {
+    const { digest } = layer.descriptor;
+    if (!unique.has(digest)) unique.set(digest, layer);
+  }
+  return [...unique.values()];
+}
+
+/**
+ * The record of the same mount if it stands. What is left of one that does not stand is cleared away. Throws `conflict`
+ * where another mount has the place.
+ */
+async function alreadyThere(
+  state: MountState,
+  request: MountRequest,
+  image: LayeredImage,
+  target: AbsPath,
+): Promise<MountRecord | undefined> {
+  const table = await readMountTable();
+  const record = await readRecord(state, target);
+  if (record) {
+    const status = await mountStatus(state, record, table, request.signal);
+    if (status === 'mounted') {
+      if (record.digest === image.digest && sameUpper(record, request)) return record;
+      const what = record.digest === image.digest ? 'the same image with other options' : record.image;
+      throw new StkError('conflict', `${target} is taken: ${what} is mounted there`, {
+        hint: `unmount it first: stk umount ${target}`,
+        facts: { path: target, image: record.image, digest: record.digest },
+      });
+    }
+    if (status !== 'foreign') await takeDown(state, record, request.signal);
+  }
+  const other = mountAt(await readMountTable(), target);
+  if (other) {
+    throw new StkError('conflict', `${target} is in use: ${other.type} is mounted there`, {
+      hint: 'unmount it first, or name another directory',
+      facts: { path: target },
+    });
+  }
+  for (const outer of await readRecords(state)) {
+    if (outer.digest !== image.digest || !isWithin(target, outer.target)) continue;
+    throw new StkError('conflict', `cannot mount ${image.name} inside itself: it is mounted on ${outer.target}`, {
+      hint: 'choose a directory elsewhere',
+      facts: { path: target },
+    });
+  }
+  return undefined;
+}
+
+function sameUpper(record: MountRecord, { upper }: MountRequest): boolean {
+  if (!upper || !record.upper) return upper === undefined && record.upper === undefined;
+  if ('scratchBelow' in upper) return record.upper.scratch !== undefined;
+  return record.upper.scratch === undefined && record.upper.upper === upper.directory;
+}
+
+/** Checks the target and writes the record: from here on, whatever happens can be seen and undone. */
+async function begin(
+  state: MountState,
+  request: MountRequest,
+  found: {
+    readonly image: LayeredImage;
+    readonly layers: readonly InspectedLayer[];
+    readonly method: Method;
+    readonly target: AbsPath;
+  },
+): Promise<MountRecord> {
+  const { image, layers, method, target } = found;
+  const id = recordId(target);
+  const records = await readRecords(state);
+  const upper = request.upper && (await planUpper(request.upper, id));
+  const user = records.find(record => upper && record.upper?.upper === upper.upper);
+  if (user) {
+    throw new StkError('conflict', `${upper?.upper} is the upper directory of the mount on ${user.target}`, {
+      hint: `unmount that first: stk umount ${user.target}`,
+      facts: { path: user.target },
+    });
+  }
+  const isThere = await checkTarget(target, [
+    [path.dirname(state.directory) as AbsPath, 'the state directory'],
+    [joinInside(request.layout.directory, 'blobs'), 'the layout'],
+    ...(upper ? ([[upper.upper, 'the upper directory']] as const) : []),
+  ]);
+  const { layers: engine, overlay, verity } = method;
+  const record: MountRecord = {
+    version: 1,
+    id,
+    target,
+    image: image.name,
+    digest: image.digest,
+    layers: planLayers(state, layers, method, id, records),
+    method: { layers: engine, overlay, verity },
+    ...(upper ? { upper } : {}),
+    madeTarget: !isThere,
+    createdAt: new Date().toISOString(),
+  };
+  await writeRecord(state, record);
+  return record;
+}
+
+async function raise(
+  state: MountState,
+  request: MountRequest,
+  record: MountRecord,
+  layers: readonly InspectedLayer[],
+  method: Method,
+): Promise<void> {
+  const { signal, verifiedFiles } = request;
+  if (record.madeTarget) await mkdir(record.target);
+  const right = method.overlay === 'kernel' ? 'mounter' : 'fuse-user';
+  await mountLayers({ state, layers, uses: record.layers, method, right, verifiedFiles, signal });
+  const top = record.layers[0]!;
+  if (record.upper) await makeUpper(record.upper, joinInside(state.layers, top.key));
+  const ids = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+  await mountMerged(state, record, ids, signal);
+}

@@ -1,0 +1,135 @@
+import { lstat, mkdir, readFile, readdir, readlink, rm, rmdir } from 'node:fs/promises';
+import path from 'node:path';
+import { StkError, errnoOf } from '../core/errors.ts';
+import { joinInside, type AbsPath } from '../core/paths.ts';
+import { lockFile, tryLockFile, type FileLock } from '../host/file-lock.ts';
+
+/**
+ * Where lasting mounts are remembered, for one mount namespace: mounts made in another one are not seen here, so their
+ * records must not be believed here either.
+ */
+export interface MountState {
+  readonly directory: AbsPath;
+  /** Records, one JSON file per image mount. */
+  readonly records: AbsPath;
+  /** Mount points of layers, each shared by the images that hold the layer. */
+  readonly layers: AbsPath;
+  /** A directory per image mount with short names for its overlay's parts. */
+  readonly images: AbsPath;
+  /** Mount points of file servers that verify layers in user space. */
+  readonly served: AbsPath;
+}
+
+/**
+ * The directory that is the parent of all mount state: `/run/stk` for real root, `$XDG_RUNTIME_DIR/stk` for others, and
+ * a directory of the user's own in /tmp where there is no runtime directory.
+ */
+export async function stateHome(
+  environment: Readonly<Record<string, string | undefined>>,
+  user: { readonly uid: number; readonly initialUserNamespace: boolean },
+): Promise<AbsPath> {
+  if (user.uid === 0 && user.initialUserNamespace) return '/run/stk' as AbsPath;
+  const outerUid = await uidOutside(user.uid);
+  const candidates = [environment['XDG_RUNTIME_DIR'], `/run/user/${outerUid}`];
+  for (const candidate of candidates) {
+    if (candidate === undefined || !path.isAbsolute(candidate)) continue;
+    const stat = await lstat(candidate).catch(() => undefined);
+    if (stat?.isDirectory() && stat.uid === user.uid) return path.join(path.normalize(candidate), 'stk') as AbsPath;
+  }
+  return `/tmp/stk-${outerUid}` as AbsPath;
+}
+
+/** The uid that the first user namespace knows this user by, so that two users never share a name. */
+async function uidOutside(uid: number): Promise<number> {
+  for (const line of (await readFile('/proc/self/uid_map', 'utf8')).split('\n')) {
+    const [inside, outside, count] = line.trim().split(/\s+/).map(Number);
+    if (inside === undefined || outside === undefined || count === undefined) continue;
+    if (uid >= inside && uid < inside + count) return outside + uid - inside;
+  }
+  return uid;
+}
+
+/** Opens the state of this mount namespace, making it where it is missing. Throws `conflict` if it is not ours alone. */
+export async function openMountState(home: AbsPath): Promise<MountState> {
+  await makePrivate(home);
+  const directory = joinInside(home, await mountNamespace('self'));
+  await makePrivate(directory);
+  const below = (name: string) => joinInside(directory, name);
+  const state: MountState = {
+    directory,
+    records: below('records'),
+    layers: below('layers'),
+    images: below('images'),
+    served: below('served'),
+  };
+  for (const child of [state.records, state.layers, state.images, state.served]) {
+    await mkdir(child, { recursive: true, mode: 0o700 });
+  }
+  return state;
+}
+
+/** Held by whoever mounts, unmounts or looks: one at a time, so that state and mounts are never seen half changed. */
+export function lockState(
+  state: MountState,
+  options: { readonly signal?: AbortSignal | undefined; readonly onWait?: () => void } = {},
+): Promise<FileLock> {
+  return lockFile(state.directory, 'exclusive', options);
+}
+
+async function makePrivate(directory: AbsPath): Promise<void> {
+  await mkdir(directory, { mode: 0o700 }).catch((error: unknown) => {
+    if (errnoOf(error) !== 'EEXIST') throw cannotUse(directory, error);
+  });
+  const stat = await lstat(directory);
+  // In /tmp anybody could have made it first, to see or to steer what is mounted.
+  if (!stat.isDirectory() || stat.uid !== process.getuid?.() || (stat.mode & 0o022) !== 0) {
+    throw new StkError('conflict', `${directory} is not a directory that only this user can write`, {
+      hint: `remove it, or set XDG_RUNTIME_DIR to a directory of your own`,
+      facts: { path: directory },
+    });
+  }
+}
+
+function cannotUse(directory: AbsPath, cause: unknown): StkError {
+  return new StkError('storage', `cannot keep the state of mounts in ${directory}: ${errnoOf(cause)}`, {
+    cause,
+    hint: 'set XDG_RUNTIME_DIR to a directory of your own that exists',
+    facts: { path: directory },
+  });
+}
+
+async function mountNamespace(process: string): Promise<string> {
+  const link = await readlink(`/proc/${process}/ns/mnt`);
+  return `mnt-${/\d+/.exec(link)?.[0] ?? 'unknown'}`;
+}
+
+/**
+ * Removes the state of mount namespaces that are gone: with the namespace its mounts went, and the FUSE processes with
+ * these, so that only empty directories and records are left. Returns how many were removed.
+ */
+export async function removeDeadNamespaces(home: AbsPath): Promise<number> {
+  const living = new Set<string>();
+  for (const name of await readdir('/proc')) {
+    if (/^\d+$/.test(name)) living.add(await mountNamespace(name).catch(() => ''));
+  }
+  let removed = 0;
+  for (const name of await readdir(home)) {
+    if (!/^mnt-\d+$/.test(name) || living.has(name)) continue;
+    const directory = joinInside(home, name);
+    await using lock = await tryLockFile(directory, 'exclusive').catch(() => undefined);
+    if (!lock) continue;
+    await removeEmptyTree(directory);
+    removed++;
+  }
+  return removed;
+}
+
+/** Removes records, links and directories, but never a file of anybody's: should a mount still be there, it stays whole. */
+async function removeEmptyTree(directory: AbsPath): Promise<void> {
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    const child = joinInside(directory, entry.name);
+    if (entry.isDirectory()) await removeEmptyTree(child);
+    else if (entry.isSymbolicLink() || entry.name.endsWith('.json')) await rm(child);
+  }
+  await rmdir(directory).catch(() => {});
+}

@@ -1,0 +1,62 @@
+import { chmod, chown, lstat, mkdir, realpath } from 'node:fs/promises';
+import path from 'node:path';
+import { StkError, errnoOf } from '../core/errors.ts';
+import { joinInside, type AbsPath } from '../core/paths.ts';
+import { unfitForUpper } from '../host/privileges.ts';
+import { removeTree } from '../host/tools/copy.ts';
+import type { Writable } from './mount-record.ts';
+
+/** Where a writable mount keeps what is written: a directory of the user's, or one that goes with the mount. */
+export type UpperWish = { readonly directory: AbsPath } | { readonly scratchBelow: AbsPath };
+
+/**
+ * Says where the upper and work directories will be. Nothing is made yet, so that a record can name them first.
+ * Throws `missing-capability` on filesystems that cannot hold an upper directory.
+ */
+export async function planUpper(wish: UpperWish, id: string): Promise<Writable> {
+  if ('scratchBelow' in wish) {
+    await mkdir(wish.scratchBelow, { recursive: true });
+    const scratch = joinInside(await realpath(wish.scratchBelow), `mount-${id}`);
+    await assertFit(path.dirname(scratch) as AbsPath);
+    return { scratch, upper: joinInside(scratch, 'upper'), work: joinInside(scratch, 'work') };
+  }
+  await mkdir(wish.directory, { recursive: true });
+  const upper = (await realpath(wish.directory)) as AbsPath;
+  await assertFit(upper);
+  // The work directory must lie on the upper's filesystem, outside of the upper itself.
+  const parent = path.dirname(upper) as AbsPath;
+  if ((await lstat(parent)).dev !== (await lstat(upper)).dev) {
+    throw new StkError('conflict', `${upper} is a mount point: there is no room beside it for overlayfs to work in`, {
+      hint: `name a directory in it: --upper ${upper}/upper`,
+      facts: { path: upper },
+    });
+  }
+  return { upper, work: joinInside(parent, `.stk-work-${id}`) };
+}
+
+/** Makes the directories. A new upper directory gets the image's own root attributes, as far as the caller may set them. */
+export async function makeUpper(writable: Writable, imageRoot: AbsPath): Promise<void> {
+  if (writable.scratch !== undefined) await mkdir(writable.scratch, { mode: 0o700 });
+  const isNew = await mkdir(writable.upper, { recursive: true });
+  await mkdir(writable.work, { recursive: true });
+  if (isNew === undefined) return;
+  const stat = await lstat(imageRoot);
+  await chown(writable.upper, stat.uid, stat.gid).catch((error: unknown) => {
+    if (errnoOf(error) !== 'EPERM' && errnoOf(error) !== 'EINVAL') throw error;
+  });
+  await chmod(writable.upper, stat.mode & 0o7777);
+}
+
+/** Removes what goes with the mount: all of a throw-away upper, of a user's own only the work directory. */
+export async function removeUpper(writable: Writable): Promise<void> {
+  await removeTree(writable.scratch ?? writable.work);
+}
+
+async function assertFit(directory: AbsPath): Promise<void> {
+  const filesystem = await unfitForUpper(directory);
+  if (filesystem === undefined) return;
+  throw new StkError('missing-capability', `${directory} is on ${filesystem}, which cannot hold an upper directory`, {
+    hint: 'give a directory on a local disk or a tmpfs with --upper, or move --stk-dir there',
+    facts: { path: directory, filesystem },
+  });
+}
