@@ -1,149 +1,11 @@
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { DockerRegistry } from '../../test/rig/docker-registry.ts';
+import { ok, start, type Rig } from '../../test/rig/http-server.ts';
 import { AsyncScope } from '../core/async-scope.ts';
-import { downloadFile } from './http-download.ts';
-import { DEFAULT_RETRY, backoffMs, retryAfterMs } from './http-retry.ts';
 import { isLoopbackHost, locationUrl, showUrl } from './http-url.ts';
-import { HttpClient, type HttpClientOptions } from './http.ts';
-
-type Handler = (request: IncomingMessage, response: ServerResponse, count: number) => void;
-
-interface Rig extends AsyncDisposable {
-  readonly client: HttpClient;
-  readonly delays: number[];
-  readonly requests: IncomingMessage[];
-  readonly ports: (number | undefined)[];
-  readonly url: URL;
-  /** The same server seen as another origin. */
-  readonly otherUrl: URL;
-}
-
-async function start(handler: Handler, options: HttpClientOptions = {}): Promise<Rig> {
-  const scope = new AsyncScope();
-  const requests: IncomingMessage[] = [];
-  const ports: (number | undefined)[] = [];
-  const server = createServer((request, response) => {
-    requests.push(request);
-    ports.push(request.socket.remotePort);
-    handler(request, response, requests.length);
-  });
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  scope.defer(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const delays: number[] = [];
-  const delay = async (delayMs: number) => void delays.push(delayMs);
-  const client = scope.use(new HttpClient({ delay, random: () => 1, ...options }));
-  const { port } = server.address() as AddressInfo;
-  return {
-    client,
-    delays,
-    requests,
-    ports,
-    url: new URL(`http://127.0.0.1:${port}/a?x=1`),
-    otherUrl: new URL(`http://localhost:${port}/b`),
-    [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
-  };
-}
-
-const ok = (response: ServerResponse) => void response.writeHead(200).end('fine');
-
-describe('retrying', () => {
-  it.each([408, 429, 500, 502, 503, 504])('sends again after %i, waiting longer each time', async status => {
-    await using rig = await start((_, response, count) => {
-      if (count < 4) response.writeHead(status).end();
-      else ok(response);
-    });
-    const response = await rig.client.request({ url: rig.url });
-    expect((await response.bytes(10)).toString()).toBe('fine');
-    expect(rig.delays).toEqual([200, 400, 800]);
-  });
-
-  it('gives up after so many attempts and hands over the last answer', async () => {
-    await using rig = await start((_, response) => response.writeHead(503).end('busy'));
-    expect((await rig.client.request({ url: rig.url })).status).toBe(503);
-    expect(rig.requests).toHaveLength(DEFAULT_RETRY.attempts);
-  });
-
-  it.each([400, 401, 403, 404, 416, 501])('does not send again after %i', async status => {
-    await using rig = await start((_, response) => response.writeHead(status).end());
-    expect((await rig.client.request({ url: rig.url })).status).toBe(status);
-    expect(rig.requests).toHaveLength(1);
-  });
-
-  it('waits as long as it is asked to, up to a cap', async () => {
-    const pauses = ['7', '99999999', 'soon'];
-    await using rig = await start((_, response, count) => {
-      const pause = pauses[count - 1];
-      if (pause === undefined) ok(response);
-      else response.writeHead(429, { 'retry-after': pause }).end();
-    });
-    await (await rig.client.request({ url: rig.url })).discard();
-    expect(rig.delays).toEqual([7000, DEFAULT_RETRY.maxRetryAfterMs, 800]);
-  });
-
-  it('sends the body again after a dropped connection', async () => {
-    const bodies: string[] = [];
-    await using rig = await start((request, response, count) => {
-      if (count === 1) return void request.socket.destroy();
-      let body = '';
-      request.on('data', chunk => (body += String(chunk)));
-      request.on('end', () => {
-        bodies.push(body);
-        ok(response);
-      });
-    });
-    async function* body() {
-      yield Buffer.from('a');
-      yield Buffer.from('b');
-    }
-    await (await rig.client.request({ method: 'PUT', url: rig.url, body })).discard();
-    expect(bodies).toEqual(['ab']);
-  });
-
-  it('passes on the failure of a body, once', async () => {
-    await using rig = await start(request => request.resume());
-    let opened = 0;
-    async function* body() {
-      opened++;
-      yield Buffer.from('a');
-      throw new Error('source broke');
-    }
-    await expect(rig.client.request({ method: 'PUT', url: rig.url, body })).rejects.toThrow('source broke');
-    expect(opened).toBe(1);
-  });
-
-  it('is network when nobody listens, after trying again', async () => {
-    await using rig = await start((_, response) => ok(response));
-    const url = new URL('http://127.0.0.1:1/secret?token=abc');
-    const failure = await rig.client.request({ url }).catch((error: unknown) => error);
-    expect(failure).toMatchObject({ code: 'network', facts: { reason: 'ECONNREFUSED' } });
-    expect(rig.delays).toHaveLength(DEFAULT_RETRY.attempts - 1);
-    expect(JSON.stringify(failure) + String(failure)).not.toContain('abc');
-  });
-
-  it('computes pauses between half and all of a doubling bound', () => {
-    expect([1, 2, 3, 50].map(n => backoffMs(DEFAULT_RETRY, n, 0))).toEqual([100, 200, 400, 5000]);
-    expect([1, 2, 3, 50].map(n => backoffMs(DEFAULT_RETRY, n, 1))).toEqual([200, 400, 800, 10_000]);
-  });
-
-  it.each([
-    ['Wed, 21 Oct 2026 07:28:00 GMT', Date.UTC(2026, 9, 21, 7, 27, 30), 30_000],
-    ['Wed, 21 Oct 2026 07:28:00 GMT', Date.UTC(2027, 0, 1), 0],
-    ['120', 0, DEFAULT_RETRY.maxRetryAfterMs],
-    ['soon', 0, undefined],
-    ['', 0, undefined],
-    [undefined, 0, undefined],
-  ])('reads Retry-After %s', (value, now, expected) => {
-    expect(retryAfterMs(value, DEFAULT_RETRY, now)).toBe(expected);
-  });
-});
+import { HttpClient } from './http.ts';
 
 describe('redirects', () => {
   it.each([301, 302, 303, 307, 308])('follows %i and keeps authorization on the same origin', async status => {
@@ -294,34 +156,6 @@ describe('proxies', () => {
       await expect(client.request({ url: new URL(url) })).rejects.toMatchObject({ code: 'network' });
     }
     expect(asked).toEqual(['proxied.invalid:80']);
-  });
-});
-
-describe('downloading to a file', () => {
-  it('begins again after a drop, hands over validators, and asks with them', async () => {
-    const directory = await mkdtemp(path.join(tmpdir(), 'stk-download-'));
-    await using scope = new AsyncScope();
-    scope.defer(() => rm(directory, { recursive: true }));
-    await using rig = await start((request, response, count) => {
-      if (request.headers['if-none-match'] === '"v1"') return void response.writeHead(304).end();
-      response.writeHead(200, { etag: '"v1"', 'content-length': '4' });
-      if (count === 1) response.write('ab', () => request.socket.destroy());
-      else response.end('abcd');
-    });
-    const target = path.join(directory, 'file');
-    const outcome = await downloadFile(rig.client, rig.url, target);
-    expect(outcome).toEqual({ status: 'downloaded', validators: { etag: '"v1"' } });
-    expect(await readFile(target, 'utf8')).toBe('abcd');
-    const validators = outcome.status === 'downloaded' ? outcome.validators : {};
-    const again = await downloadFile(rig.client, rig.url, path.join(directory, 'other'), { validators });
-    expect(again).toEqual({ status: 'unchanged' });
-  });
-
-  it('leaves nothing when refused', async () => {
-    await using rig = await start((_, response) => response.writeHead(404).end());
-    const target = path.join(tmpdir(), 'stk-never-written');
-    await expect(downloadFile(rig.client, rig.url, target)).rejects.toMatchObject({ code: 'not-found' });
-    await expect(stat(target)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 });
 
