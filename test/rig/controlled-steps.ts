@@ -32,7 +32,7 @@ export class ControlledSteps implements AsyncDisposable {
   /** @param directory created here, readable to every user */
   static async open(directory: string): Promise<ControlledSteps> {
     await mkdir(directory, { mode: 0o755 });
-    const server = createServer({ allowHalfOpen: true });
+    const server = createServer();
     await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
     const address = server.address();
     if (address === null || typeof address === 'string') throw new Error('the server has no port');
@@ -47,13 +47,21 @@ export class ControlledSteps implements AsyncDisposable {
 
   /** An image for a recipe, from nothing but busybox, whose `run` is the controlled step of that name. */
   image(name: string, settings: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, unknown>> {
-    const port = '$(/bin/busybox cat /control/port)';
-    const ask = `/bin/busybox echo ${name} | /bin/busybox nc 127.0.0.1 ${port}`;
+    // A pipe that the step itself holds open keeps the connection whole, so that its end is the end of the step.
+    const script = [
+      '#!/bin/busybox sh',
+      'busybox() { /bin/busybox "$@"; }',
+      'busybox mkfifo /dev/ask && exec 3<>/dev/ask',
+      `echo ${name} >&3`,
+      'status=$(busybox nc 127.0.0.1 "$(busybox cat /control/port)" <&3)',
+      `echo ${name} > /${name}`,
+      'exit "${status:-99}"',
+    ];
     return {
       from: { type: 'scratch' },
       imports: [{ path: '/bin/busybox', dest: '/bin/busybox', mode: '0755' }],
       binds: [{ source: this.#directory, dest: '/control', cache: 'ignore' }],
-      run: `#!/bin/busybox sh\nstatus=$(${ask})\n/bin/busybox echo ${name} > /${name}\nexit "\${status:-99}"\n`,
+      run: `${script.join('\n')}\n`,
       ...settings,
     };
   }
