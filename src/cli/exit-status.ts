@@ -1,4 +1,5 @@
 import { isStkError, type ErrorCode } from '../core/errors.ts';
+import { isSystemError } from './system-error.ts';
 
 /** Exit statuses, documented in the README; each family of failures has its own. */
 export const EXIT = {
@@ -37,5 +38,6 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
 };
 
 export function exitStatusOf(error: unknown): number {
-  return isStkError(error) ? STATUS[error.code] : EXIT.bug;
+  if (isStkError(error)) return STATUS[error.code];
+  return isSystemError(error) ? EXIT.storage : EXIT.bug;
 }

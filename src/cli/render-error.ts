@@ -1,5 +1,6 @@
 import { RecipeError, codeFrame, type Diagnostic } from '../core/diagnostics.ts';
 import { StkError, isStkError, redact } from '../core/errors.ts';
+import { isSystemError } from './system-error.ts';
 
 export interface RenderOptions {
   readonly color: boolean;
@@ -21,6 +22,8 @@ export function renderError(error: unknown, options: RenderOptions): string {
     const output = error.facts['output'];
     if (options.quoteOutput && Array.isArray(output)) lines.push(...output.map(line => `  ${redact(String(line))}`));
     if (error.hint !== undefined) lines.push(`${paint('hint:', 36, options)} ${error.hint}`);
+  } else if (isSystemError(error)) {
+    lines.push(`${paint('error:', 31, options)} ${redact(error.message)}`);
   } else {
     lines.push(`${paint('internal error:', 31, options)} ${error instanceof Error ? error.message : String(error)}`);
     lines.push('hint: this is a bug of stk; please report it with the output of the same command and --debug');
@@ -47,6 +50,7 @@ export function renderDiagnostic(
 /** Error as JSON for `--json` listings and `--progress=json`. */
 export function errorToJson(error: unknown): Readonly<Record<string, unknown>> {
   if (error instanceof RecipeError) return { code: error.code, message: error.message, diagnostics: error.diagnostics };
+  if (isSystemError(error)) return { code: 'system', message: redact(error.message), facts: { errno: error.code } };
   if (!isStkError(error)) return { code: 'bug', message: error instanceof Error ? error.message : String(error) };
   return { code: error.code, message: error.message, ...(error.hint ? { hint: error.hint } : {}), facts: error.facts };
 }

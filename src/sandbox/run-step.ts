@@ -105,7 +105,9 @@ function bwrapOptions(root: StepRoot, run: StepRun, masked: readonly string[]): 
   const options = ['--bind', root.root, '/', '--proc', '/proc', '--dev', '/dev', '--ro-bind', '/sys', '/sys'];
   for (const path of masked) options.push('--ro-bind', '/dev/null', path);
   options.push('--unshare-pid', '--unshare-ipc', '--unshare-uts', '--hostname', run.hostname);
-  if (run.network === 'none') options.push('--unshare-net');
+  // The bound sysfs is the host's: it would go on listing the host's interfaces.
+  if (run.network === 'none')
+    options.push('--unshare-net', '--tmpfs', '/sys/class/net', '--remount-ro', '/sys/class/net');
   if (run.stdio === 'capture') options.push('--new-session');
   options.push('--cap-drop', 'ALL');
   for (const name of run.rootless ? ['ALL'] : CONTAINER_CAPABILITIES) {

@@ -1,11 +1,18 @@
+import type { TlsSettings } from '../../host/http-agents.ts';
 import { HttpClient } from '../../host/http.ts';
 import { askDockerCredentialHelper } from '../../host/tools/docker-credential.ts';
-import { parseRegistryReference, storeReference } from '../../oci/reference.ts';
-import { findCredentials } from '../../registry/credentials.ts';
+import { parseRegistryReference, storeReference, type RegistryHost } from '../../oci/reference.ts';
+import { certificateDirectories, loadCertificates } from '../../registry/certificates.ts';
+import { findCredentials, type CredentialEnvironment } from '../../registry/credentials.ts';
+import { MirroredStore, type Mirror } from '../../registry/mirrored-store.ts';
+import { matchRule, pullEndpoints, readRegistryRules } from '../../registry/registries-conf.ts';
+import type { Endpoint, RegistryRule } from '../../registry/registries-conf.ts';
 import { RegistryStore } from '../../registry/registry-store.ts';
 import type { Session } from '../session.ts';
 
 let client: HttpClient | undefined;
+let rules: Promise<readonly RegistryRule[]> | undefined;
+const certificates = new Map<RegistryHost, Promise<TlsSettings | undefined>>();
 
 /** The one HTTP client of this process, with the proxies of the environment. */
 export function httpClient(session: Session): HttpClient {
@@ -22,29 +29,65 @@ export function httpClient(session: Session): HttpClient {
   }));
 }
 
-/** Opens the repository of a `docker://` reference with the user's credentials and says what to ask it for. */
+/**
+ * Opens the repository of a `docker://` reference with the user's credentials, certificates and mirrors, and says what to
+ * ask it for.
+ */
 export async function openRegistry(
   session: Session,
   url: string,
   insecure: boolean,
-): Promise<{ readonly store: RegistryStore; readonly reference: string }> {
+): Promise<{ readonly store: RegistryStore | MirroredStore; readonly reference: string }> {
   const reference = parseRegistryReference(url);
-  const { environment } = session;
-  const credentials = await findCredentials(reference.host, reference.repository, {
-    environment: {
-      home: environment['HOME'],
-      registryAuthFile: environment['REGISTRY_AUTH_FILE'],
-      runtimeDir: environment['XDG_RUNTIME_DIR'],
-      configHome: environment['XDG_CONFIG_HOME'],
-      dockerConfig: environment['DOCKER_CONFIG'],
-    },
+  const { HOME: home, CONTAINERS_REGISTRIES_CONF: registriesConf } = session.environment;
+  rules ??= readRegistryRules({ home, registriesConf });
+  const rule = matchRule(await rules, reference);
+  const open = (place: Place) => openRepository(session, place, insecure || place.insecure);
+  const endpoints = pullEndpoints(await rules, reference);
+  const primary = await open({ ...reference, insecure: rule?.insecure === true });
+  const [only] = endpoints;
+  const isItself = only?.host === reference.host && only.repository === reference.repository;
+  if (endpoints.length === 1 && isItself) return { store: primary, reference: storeReference(reference) };
+  const mirrors: Mirror[] = [];
+  for (const endpoint of endpoints) mirrors.push({ store: await open(endpoint), pull: endpoint.pull });
+  const onFallback = (text: string) => {
+    if (session.global.debug) session.stderr.write(`mirror passed over: ${text}\n`);
+  };
+  return { store: new MirroredStore(primary, mirrors, onFallback), reference: storeReference(reference) };
+}
+
+type Place = Pick<Endpoint, 'host' | 'repository' | 'insecure'>;
+
+async function openRepository(session: Session, place: Place, insecure: boolean): Promise<RegistryStore> {
+  const { host, repository } = place;
+  const credentials = await findCredentials(host, repository, {
+    environment: credentialEnvironment(session),
     askHelper: (helper, server, signal) =>
       askDockerCredentialHelper(helper, server, { env: helperEnvironment(session), signal }),
     signal: session.signal,
   });
-  const { host, repository } = reference;
-  const store = new RegistryStore({ client: httpClient(session), host, repository, credentials, insecure });
-  return { store, reference: storeReference(reference) };
+  const tls = await registryCertificates(session, host);
+  return new RegistryStore({ client: httpClient(session), host, repository, credentials, tls, insecure });
+}
+
+/** One object for each host: connections are pooled by it. */
+export function registryCertificates(session: Session, host: RegistryHost): Promise<TlsSettings | undefined> {
+  let found = certificates.get(host);
+  if (!found) {
+    found = loadCertificates(host, certificateDirectories(session.environment['HOME']));
+    certificates.set(host, found);
+  }
+  return found;
+}
+
+export function credentialEnvironment({ environment }: Session): CredentialEnvironment {
+  return {
+    home: environment['HOME'],
+    registryAuthFile: environment['REGISTRY_AUTH_FILE'],
+    runtimeDir: environment['XDG_RUNTIME_DIR'],
+    configHome: environment['XDG_CONFIG_HOME'],
+    dockerConfig: environment['DOCKER_CONFIG'],
+  };
 }
 
 /** Keychains need the user's own environment. */
