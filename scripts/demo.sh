@@ -16,6 +16,9 @@ stk build
 show stk inspect demo
 stk inspect demo
 
+show stk ls -l demo:/etc
+stk ls -l demo:/etc
+
 digest=$(stk inspect demo --json | node -e '
   const image = JSON.parse(require("node:fs").readFileSync(0, "utf8"));
   console.log(image.layers.at(-1).digest.replace("sha256:", ""));')

@@ -3,16 +3,14 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { execa } from 'execa';
 
-/** How long the kernel may take to bury processes that were killed. */
-const GRACE_MS = 5000;
 const LOOK_AGAIN_MS = 20;
 
 /**
  * What still lives below a directory: mounts, and processes that run from it, name it, or have a part of it mounted in a
- * namespace of their own. Looks again for a while, because killed processes take a moment to go.
+ * namespace of their own. Looks again for up to `graceMs`, because killed processes take a moment to go.
  */
-export async function findLeftovers(directory: string): Promise<readonly string[]> {
-  for (const deadline = Date.now() + GRACE_MS; ;) {
+export async function findLeftovers(directory: string, graceMs: number): Promise<readonly string[]> {
+  for (const deadline = Date.now() + graceMs; ;) {
     const mounts = (await mountsBelow(directory)).map(target => `mounted: ${target}`);
     const found = [...mounts, ...(await processesOf(directory))];
     if (found.length === 0 || Date.now() > deadline) return found;

@@ -11,11 +11,14 @@ export interface TestReport {
   readonly skips: readonly { readonly name: string; readonly reason: string }[];
 }
 
+/** A skip by a filter of names, or by somebody who gives no reason. */
+const UNSAID = 'no reason given';
+
 /** Says why tests were skipped, and writes the counts to the file that STK_TEST_REPORT names, if it does. */
 export class CountingReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], errors: readonly unknown[], reason: TestRunEndReason): void {
     const report = count(modules, errors.length);
-    for (const { name, reason: why } of report.skips) console.log(`skipped: ${name}: ${why}`);
+    for (const { name, reason: why } of report.skips) if (why !== UNSAID) console.log(`skipped: ${name}: ${why}`);
     const file = process.env['STK_TEST_REPORT'];
     const interrupted = reason === 'interrupted' ? 1 : 0;
     if (file) writeFileSync(file, `${JSON.stringify({ ...report, failed: report.failed + interrupted }, null, 2)}\n`);
@@ -31,8 +34,7 @@ function count(modules: readonly TestModule[], strayErrors: number): TestReport 
     for (const test of module.children.allTests()) {
       const result = test.result();
       if (result.state === 'passed') passed++;
-      else if (result.state === 'skipped')
-        skips.push({ name: fullName(test), reason: result.note ?? 'no reason given' });
+      else if (result.state === 'skipped') skips.push({ name: fullName(test), reason: result.note ?? UNSAID });
       else failed++;
     }
   }

@@ -8,6 +8,13 @@ import { DockerRegistry, type DockerRegistryOptions } from './docker-registry.ts
 import { findLeftovers, unmountBelow } from './leftovers.ts';
 import { commandAs, ordinaryUser, self, type Actor } from './users.ts';
 
+export interface RigOptions {
+  /** Whose the directory is, and who runs commands unless they say otherwise; by default whoever runs the tests. */
+  readonly as?: Actor;
+  /** How long killed processes may take to go at the end. */
+  readonly graceMs?: number;
+}
+
 export interface StkOptions {
   /** Who runs it; by default whom the rig was opened for. */
   readonly as?: Actor;
@@ -41,18 +48,19 @@ export interface RunningStk {
 export class StkRig implements AsyncDisposable {
   readonly directory: string;
   readonly #actor: Actor | undefined;
+  readonly #graceMs: number;
   readonly #scope = new AsyncScope();
 
-  private constructor(directory: string, actor: Actor | undefined) {
+  private constructor(directory: string, { as, graceMs = 5000 }: RigOptions) {
     this.directory = directory;
-    this.#actor = actor;
+    this.#actor = as;
+    this.#graceMs = graceMs;
   }
 
-  /** @param options.as whose the directory is, and who runs commands unless they say otherwise */
-  static async open(options: { readonly as?: Actor } = {}): Promise<StkRig> {
+  static async open(options: RigOptions = {}): Promise<StkRig> {
     const directory = await mkdtemp(path.join(inject('stk').rigs, 'rig-'));
     await chmod(directory, 0o755);
-    const rig = new StkRig(directory, options.as);
+    const rig = new StkRig(directory, options);
     await mkdir(rig.path('home'));
     if (options.as === 'user' && self.uid === 0) {
       const account = await ordinaryUser();
@@ -126,7 +134,7 @@ export class StkRig implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#scope[Symbol.asyncDispose]();
-    const leftovers = await findLeftovers(this.directory);
+    const leftovers = await findLeftovers(this.directory, this.#graceMs);
     if (leftovers.length > 0) await unmountBelow(this.directory);
     await removeTree(this.directory);
     if (leftovers.length > 0) throw new Error(`left behind:\n${leftovers.join('\n')}`);
