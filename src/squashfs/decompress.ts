@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import * as zlib from 'node:zlib';
 import { StkError, isStkError, throwIfAborted } from '../core/errors.ts';
@@ -95,8 +96,14 @@ function scripted(compression: Compression, decode: (block: Uint8Array, maxBytes
     batched: false,
     one: decode,
     async many(blocks, maxBytes, signal) {
-      throwIfAborted(signal);
-      return blocks.map(block => decode(block, maxBytes));
+      const results: Buffer[] = [];
+      for (const block of blocks) {
+        throwIfAborted(signal);
+        results.push(decode(block, maxBytes));
+        // This runs on the main thread: others get their turn after each block.
+        if (blocks.length > 1) await setImmediate();
+      }
+      return results;
     },
   };
 }
