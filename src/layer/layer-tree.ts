@@ -39,7 +39,7 @@ export class LayerDirectory {
 
   get path(): string {
     const names: string[] = [];
-    for (let at: LayerDirectory = this; at.parent; at = at.parent) names.push(at.name);
+    for (let [name, at] = [this.name, this.parent]; at; [name, at] = [at.name, at.parent]) names.push(name);
     return names.toReversed().join('/');
   }
 }

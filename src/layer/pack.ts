@@ -35,7 +35,7 @@ export type PackedLayer =
   | { readonly empty: true; readonly entries: 0 }
   | (LayerBlob & {
       readonly empty: false;
-      /** Inodes without the root directory's. */
+      /** Names, the root directory aside; each name of a hard link counts. */
       readonly entries: number;
     });
 
@@ -54,7 +54,7 @@ export async function packLayer(request: PackRequest): Promise<PackedLayer> {
   await cleanUpper(upper, request.lower, signal);
   try {
     await using _progress = reportSize(output, request.onProgress);
-    const { inodes, sockets } = await mksquashfs(upper, output, {
+    const { entries, sockets } = await mksquashfs(upper, output, {
       compressor: options.compressor,
       ...(options.level === undefined ? {} : { level: options.level }),
       blockSizeBytes: options.blockSizeBytes,
@@ -64,12 +64,12 @@ export async function packLayer(request: PackRequest): Promise<PackedLayer> {
       signal,
     });
     if (sockets.length > 0) onWarning?.(`sockets are not part of a layer and were left out: ${sockets.join(', ')}`);
-    if (inodes === 0) {
+    if (entries === 0) {
       await rm(output, { force: true });
       return EMPTY;
     }
     const blob = await finishBlob(output, { verity: options.verity, signal });
-    return { ...blob, empty: false, entries: inodes };
+    return { ...blob, empty: false, entries };
   } catch (error) {
     await rm(output, { force: true });
     throw error;

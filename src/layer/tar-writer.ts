@@ -1,4 +1,11 @@
-import { TAR_BLOCK_BYTES, storedBytes, tarPadding, type TarEntry, type TarEntryType } from './tar-entry.ts';
+import {
+  TAR_BLOCK_BYTES,
+  storedBytes,
+  tarPadding,
+  type SparseSegment,
+  type TarEntry,
+  type TarEntryType,
+} from './tar-entry.ts';
 import { paxRecord } from './tar-pax.ts';
 
 const TYPE_FLAGS: Readonly<Record<TarEntryType, string>> = {
@@ -24,7 +31,7 @@ export const TAR_END = Buffer.alloc(2 * TAR_BLOCK_BYTES);
  */
 export function tarHeader(entry: TarEntry): Buffer {
   const stored = entry.type === 'file' ? storedBytes(entry) : 0;
-  const map = entry.sparse ? sparseMap(entry.sparse) : undefined;
+  const map = entry.sparse ? sparseMap(entry.sparse, entry.sizeBytes) : undefined;
   const size = stored + (map?.length ?? 0);
   const records = paxRecords(entry, size);
   const header = ustarBlock(entry, TYPE_FLAGS[entry.type], map ? 'GNUSparseFile.0' : entry.path, size);
@@ -69,9 +76,12 @@ function paxRecords(entry: TarEntry, size: number): Buffer[] {
   return records;
 }
 
-function sparseMap(segments: NonNullable<TarEntry['sparse']>): Buffer {
-  const lines = [segments.length, ...segments.flatMap(({ offset, length }) => [offset, length])];
-  const text = `${lines.join('\n')}\n`;
+function sparseMap(segments: readonly SparseSegment[], sizeBytes: number): Buffer {
+  const last = segments.at(-1);
+  // GNU tar learns where a hole at the end stops from an empty stretch there.
+  const ends = last !== undefined && last.offset + last.length === sizeBytes;
+  const all = ends ? segments : [...segments, { offset: sizeBytes, length: 0 }];
+  const text = `${[all.length, ...all.flatMap(({ offset, length }) => [offset, length])].join('\n')}\n`;
   return Buffer.concat([Buffer.from(text, 'latin1'), Buffer.alloc(tarPadding(text.length))]);
 }
 

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import type { RunningTool } from '../host/exec.ts';
 
@@ -33,21 +32,19 @@ export class ToolInput {
     const pieces = this.#pieces;
     this.#pieces = [];
     this.#pieceBytes = 0;
-    if (stdin.destroyed) return this.#failed();
+    if (stdin.destroyed) await this.#failed();
     stdin.cork();
     for (const piece of pieces) stdin.write(piece);
     stdin.uncork();
     if (!stdin.writableNeedDrain) return;
-    const waiting = new AbortController();
-    const closed = once(stdin, 'close', { signal: waiting.signal });
-    closed.catch(() => {});
-    try {
-      await Promise.race([once(stdin, 'drain', { signal: waiting.signal }), closed]);
-    } catch {
-      return await this.#failed();
-    } finally {
-      waiting.abort();
-    }
+    await new Promise<void>(resolve => {
+      const settle = () => {
+        stdin.off('drain', settle).off('close', settle);
+        resolve();
+      };
+      stdin.on('drain', settle).on('close', settle);
+    });
+    if (stdin.destroyed) await this.#failed();
   }
 
   /** Writes the rest, closes stdin and waits until the tool has succeeded. */

@@ -19,8 +19,8 @@ export interface MksquashfsOptions extends SquashfsCompression {
 }
 
 export interface MksquashfsResult {
-  /** Inodes without the root's. */
-  readonly inodes: number;
+  /** Names, the root directory aside; each name of a hard link counts. */
+  readonly entries: number;
   /** Paths of sockets that were left out, the first few. */
   readonly sockets: readonly string[];
 }
@@ -52,7 +52,7 @@ export async function mksquashfs(
   const env = epochSeconds === undefined ? {} : { SOURCE_DATE_EPOCH: String(epochSeconds) };
   const tool = await startTool('mksquashfs', args, { env, stdout: 'pipe', signal: options.signal });
   const sockets: string[] = [];
-  let inodes: number | undefined;
+  let entries: number | undefined;
   let rest = '';
   for await (const chunk of tool.stdout as AsyncIterable<Buffer>) {
     const lines = (rest + chunk.toString('utf8')).split('\n');
@@ -61,10 +61,10 @@ export async function mksquashfs(
       const excluded = /^\/(.*)=exclude@type\(s\)=True$/.exec(line)?.[1];
       if (excluded !== undefined && sockets.length < MAX_SOCKETS_NAMED) sockets.push(excluded);
       const count = /^Number of inodes (\d+)/.exec(line)?.[1];
-      if (count !== undefined) inodes = Number(count) - 1;
+      if (count !== undefined) entries = Number(count) - 1;
     }
   }
   await tool.done;
-  if (inodes === undefined) throw new StkError('tool-failed', 'mksquashfs did not say how many inodes it wrote');
-  return { inodes, sockets };
+  if (entries === undefined) throw new StkError('tool-failed', 'mksquashfs did not say how much it wrote');
+  return { entries, sockets };
 }
