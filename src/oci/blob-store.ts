@@ -16,6 +16,11 @@ export interface PutOptions extends CallOptions {
   readonly mountFrom?: string;
 }
 
+export interface PutManifestOptions extends CallOptions {
+  /** Something that names this manifest follows, such as an index: a layout need not list it itself. */
+  readonly named?: boolean;
+}
+
 /** A stored manifest or index: its raw bytes are what the digest covers. */
 export interface ManifestBytes {
   readonly descriptor: Descriptor;
@@ -47,7 +52,7 @@ export interface BlobStore {
   /** A manifest or index by tag or digest, at most 4 MiB (distribution-spec, "Pulling manifests"). */
   readManifest(reference: string, options?: CallOptions): Promise<ManifestBytes>;
   /** Stores a manifest or index; with a tag, the tag moves to it, atomically and last. Everything it names must be there. */
-  putManifest(manifest: ManifestBytes, tag?: string, options?: CallOptions): Promise<void>;
+  putManifest(manifest: ManifestBytes, tag?: string, options?: PutManifestOptions): Promise<void>;
   tags(options?: CallOptions): Promise<readonly string[]>;
   /** Descriptors of the manifests whose `subject` is this digest. */
   referrers(digest: Digest, artifactType?: string, options?: CallOptions): Promise<readonly Descriptor[]>;

@@ -8,7 +8,8 @@ import { publishFile, storageError, writeFileAtomic } from '../host/atomic-write
 import { tryLockFile, lockFile, type FileLock } from '../host/file-lock.ts';
 import { makeTempDir } from '../host/temp-dir.ts';
 import { MAX_MANIFEST_BYTES } from './blob-store.ts';
-import type { BlobStore, CallOptions, ManifestBytes, PutOptions, ReadOptions } from './blob-store.ts';
+import type { BlobStore, CallOptions, ManifestBytes, PutManifestOptions } from './blob-store.ts';
+import type { PutOptions, ReadOptions } from './blob-store.ts';
 import type { Descriptor } from './descriptor.ts';
 import { readIndex, tagOf, updateIndex, withTag, withoutTag } from './layout-index.ts';
 import { isIndexType, isManifestType } from './media-types.ts';
@@ -191,13 +192,15 @@ export class LayoutStore implements BlobStore {
     });
   }
 
-  async putManifest(manifest: ManifestBytes, tag?: string, options: CallOptions = {}): Promise<void> {
+  async putManifest(manifest: ManifestBytes, tag?: string, options: PutManifestOptions = {}): Promise<void> {
     if (digestOf(manifest.bytes) !== manifest.descriptor.digest) {
       throw new StkError('integrity', `manifest does not match its digest ${manifest.descriptor.digest}`);
     }
     await this.putBlob(manifest.descriptor, () => toIterable(manifest.bytes), options);
     if (tag !== undefined) await this.tag(manifest.descriptor, tag, options.signal);
-    else await updateIndex(this.directory, list => withUntagged(list, manifest.descriptor), options.signal);
+    else if (options.named !== true) {
+      await updateIndex(this.directory, list => withUntagged(list, manifest.descriptor), options.signal);
+    }
   }
 
   /** Points a tag to a manifest that is in the layout. Does nothing, and takes no lock, if it does already. */

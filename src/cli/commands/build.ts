@@ -88,6 +88,21 @@ async function tryFromCache(
   }
 }
 
+/** What the last build made of recipes, if nothing has changed since: runs no step. */
+export async function findUpToDate(
+  session: Session,
+  recipes: readonly Recipe[],
+  options: BuildOptions,
+): Promise<readonly BuildResult[] | undefined> {
+  const layout = await LayoutStore.open(session.global.ociDir);
+  try {
+    return await build(session, recipes, options, layout, () => Promise.reject(new WorkNeeded()), () => {});
+  } catch (error) {
+    if (error instanceof WorkNeeded) return undefined;
+    throw error;
+  }
+}
+
 async function build(
   session: Session,
   recipes: readonly Recipe[],

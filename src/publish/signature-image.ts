@@ -1,0 +1,157 @@
+import { digestOf, type Digest } from '../core/digest.ts';
+import { StkError, isStkError } from '../core/errors.ts';
+import type { BlobStore, CallOptions } from '../oci/blob-store.ts';
+import { jsonDocument } from '../oci/compose.ts';
+import type { Descriptor, Manifest } from '../oci/descriptor.ts';
+import { MediaType } from '../oci/media-types.ts';
+import { parseManifest } from '../oci/parse-manifest.ts';
+import { readSmallBlob } from '../registry/platform.ts';
+import { attachmentTag } from './attachments.ts';
+
+/** As cosign names them (cosign, "Signature Specification"). */
+export const SIGNATURE_LAYER = 'application/vnd.dev.cosign.simplesigning.v1+json';
+export const SIGNATURE_ANNOTATION = 'dev.cosignproject.cosign/signature';
+export const SIGNATURE_ARTIFACT = 'application/vnd.dev.cosign.artifact.sig.v1+json';
+
+/** A payload and the signature over it, as found: nothing is verified yet. */
+export interface StoredSignature {
+  readonly payload: Uint8Array;
+  /** base64 */
+  readonly signature: string;
+}
+
+const MAX_PAYLOAD_BYTES = 64 * 1024;
+const MAX_SIGNATURES = 200;
+const ATTEMPTS = 3;
+
+/** All signatures kept beside a manifest: under cosign's tag, and in artifacts that refer to it. */
+export async function readSignatures(
+  store: BlobStore,
+  digest: Digest,
+  options: CallOptions = {},
+): Promise<readonly StoredSignature[]> {
+  const layers = new Map<string, Descriptor>();
+  const collect = (manifest: Manifest) => {
+    for (const layer of manifest.layers) {
+      const signature = layer.annotations?.[SIGNATURE_ANNOTATION];
+      if (layer.mediaType !== SIGNATURE_LAYER || signature === undefined || layer.size > MAX_PAYLOAD_BYTES) continue;
+      if (layers.size < MAX_SIGNATURES) layers.set(`${layer.digest} ${signature}`, layer);
+    }
+  };
+  const tagged = await ifUsable(() => readSignatureManifest(store, attachmentTag(digest, 'sig'), options));
+  if (tagged) collect(tagged);
+  for (const referrer of await store.referrers(digest, SIGNATURE_ARTIFACT, options)) {
+    const manifest = await ifUsable(() => readSignatureManifest(store, referrer.digest, options));
+    // A list of referrers is a claim; what refers to another manifest says so itself.
+    if (manifest?.subject?.digest === digest) collect(manifest);
+  }
+  const found: StoredSignature[] = [];
+  for (const layer of layers.values()) {
+    const payload = await ifUsable(() => readSmallBlob(store, layer, options));
+    if (payload) found.push({ payload, signature: layer.annotations![SIGNATURE_ANNOTATION]! });
+  }
+  return found;
+}
+
+/** Adds a signature beside a manifest: to the image under cosign's tag, and as an artifact that refers to the manifest. */
+export async function addSignature(
+  store: BlobStore,
+  subject: Descriptor,
+  signature: StoredSignature,
+  options: CallOptions = {},
+): Promise<void> {
+  const { payload } = signature;
+  const layer: Descriptor = {
+    mediaType: SIGNATURE_LAYER,
+    digest: digestOf(payload),
+    size: payload.byteLength,
+    annotations: { [SIGNATURE_ANNOTATION]: signature.signature },
+  };
+  await store.putBlob(layer, () => once(payload), options);
+  await addReferrer(store, subject, layer, options);
+  for (let attempt = 1; ; attempt++) {
+    await addTagged(store, subject.digest, layer, options);
+    // Two signers at once may each write without the other: whoever is missing adds itself again.
+    const now = await readTagged(store, subject.digest, options);
+    if (now && now.layers.some(entry => isSame(entry, layer))) return;
+    if (attempt < ATTEMPTS) continue;
+    throw new StkError('conflict', `${store.name}: the signature of ${subject.digest} was overwritten`, {
+      hint: 'somebody else signs the same image at the same time: try again',
+    });
+  }
+}
+
+async function addTagged(store: BlobStore, digest: Digest, layer: Descriptor, options: CallOptions): Promise<void> {
+  const before = await readTagged(store, digest, options);
+  const layers = [...(before?.layers ?? []).filter(entry => !isSame(entry, layer)), layer];
+  const config = jsonDocument(
+    {
+      architecture: '',
+      created: '0001-01-01T00:00:00Z',
+      history: layers.map(() => ({ created: '0001-01-01T00:00:00Z' })),
+      os: '',
+      rootfs: { type: 'layers', diff_ids: layers.map(entry => entry.digest) },
+      config: {},
+    },
+    MediaType.config,
+  );
+  await store.putBlob(config.descriptor, () => once(config.bytes), options);
+  const manifest: Manifest = { schemaVersion: 2, mediaType: MediaType.manifest, config: config.descriptor, layers };
+  await store.putManifest(jsonDocument(manifest, MediaType.manifest), attachmentTag(digest, 'sig'), options);
+}
+
+async function addReferrer(
+  store: BlobStore,
+  subject: Descriptor,
+  layer: Descriptor,
+  options: CallOptions,
+): Promise<void> {
+  const { mediaType, digest, size } = subject;
+  const config = jsonDocument({}, MediaType.empty);
+  await store.putBlob(config.descriptor, () => once(config.bytes), options);
+  const manifest: Manifest = {
+    schemaVersion: 2,
+    mediaType: MediaType.manifest,
+    artifactType: SIGNATURE_ARTIFACT,
+    config: config.descriptor,
+    layers: [layer],
+    subject: { mediaType, digest, size },
+  };
+  await store.putManifest(jsonDocument(manifest, MediaType.manifest), undefined, options);
+}
+
+async function readTagged(store: BlobStore, digest: Digest, options: CallOptions): Promise<Manifest | undefined> {
+  try {
+    return await readSignatureManifest(store, attachmentTag(digest, 'sig'), options);
+  } catch (error) {
+    if (isStkError(error, 'not-found')) return undefined;
+    throw error;
+  }
+}
+
+async function readSignatureManifest(
+  store: BlobStore,
+  reference: string,
+  options: CallOptions,
+): Promise<Manifest | undefined> {
+  const parsed = parseManifest((await store.readManifest(reference, options)).bytes, `${store.name} ${reference}`);
+  return parsed.kind === 'manifest' ? parsed.manifest : undefined;
+}
+
+/** Whoever may add something broken beside an image must not thereby hide the signatures that are good. */
+async function ifUsable<T>(read: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (isStkError(error, 'not-found', 'invalid-input', 'integrity', 'unsupported')) return undefined;
+    throw error;
+  }
+}
+
+function isSame(a: Descriptor, b: Descriptor): boolean {
+  return a.digest === b.digest && a.annotations?.[SIGNATURE_ANNOTATION] === b.annotations?.[SIGNATURE_ANNOTATION];
+}
+
+async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
+  yield bytes;
+}

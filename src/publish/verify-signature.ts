@@ -1,0 +1,62 @@
+import type { KeyObject } from 'node:crypto';
+import type { Digest } from '../core/digest.ts';
+import { StkError } from '../core/errors.ts';
+import type { BlobStore } from '../oci/blob-store.ts';
+import { readSignatures } from './signature-image.ts';
+import { keyFingerprint } from './signing-key.ts';
+import { isSignedBy, parsePayload, type SignedClaim } from './simple-signing.ts';
+
+export interface VerifyRequest {
+  /** Public keys from `parseVerifyKey`; one that signed is enough. */
+  readonly keys: readonly KeyObject[];
+  /** Whether a signature under this name counts; by default any does. */
+  readonly acceptsIdentity?: (identity: string) => boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface VerifiedSignature extends SignedClaim {
+  /** See `keyFingerprint`. */
+  readonly key: string;
+}
+
+/**
+ * The signatures of a manifest that one of the keys made over its digest, under a name that counts. Throws `integrity`
+ * if there is none, saying what was wrong with those that were found.
+ */
+export async function verifySignature(
+  store: BlobStore,
+  digest: Digest,
+  request: VerifyRequest,
+): Promise<readonly VerifiedSignature[]> {
+  const { keys, acceptsIdentity = () => true, signal } = request;
+  const stored = await readSignatures(store, digest, signal ? { signal } : {});
+  const good: VerifiedSignature[] = [];
+  const refused = new Set<string>();
+  for (const { payload, signature } of stored) {
+    const key = keys.find(candidate => isSignedBy(payload, signature, candidate));
+    const claim = key && parsePayload(payload);
+    if (!key) refused.add('one is by another key, or was changed');
+    else if (!claim) refused.add('one has a payload that cannot be used');
+    else if (claim.digest !== digest) refused.add(`one is for ${claim.digest}`);
+    else if (!acceptsIdentity(claim.identity)) refused.add(`one is for an image called ${claim.identity}`);
+    else good.push({ ...claim, key: keyFingerprint(key) });
+  }
+  if (good.length > 0) return good;
+  const why = stored.length === 0 ? 'it has no signature' : [...refused].slice(0, 5).join('; ');
+  throw new StkError('integrity', `${store.name}: ${digest} is not signed as required: ${why}`, {
+    hint: 'check that the key belongs to whoever signs this image; do not run the image',
+    facts: { digest, signatures: stored.length },
+  });
+}
+
+/**
+ * Whether a signed name means a repository, as the policy `matchRepository` of containers-policy.json(5) has it: tags and
+ * digests in the signed name are ignored.
+ * @param repository `host/path`, as in references; Docker Hub's other names count as `docker.io`
+ */
+export function isRepositoryIdentity(identity: string, repository: string): boolean {
+  const [name = ''] = identity.split('@');
+  const colon = name.lastIndexOf(':');
+  const bare = colon > name.lastIndexOf('/') ? name.slice(0, colon) : name;
+  return bare.replace(/^(index|registry-1)\.docker\.io\//, 'docker.io/') === repository;
+}
