@@ -1,4 +1,5 @@
-import type { Digest } from '../core/digest.ts';
+import type { CacheKey, Digest } from '../core/digest.ts';
+import { SingleFlight } from '../core/single-flight.ts';
 import type { Emit, TaskOutcome } from '../core/events.ts';
 import { StkError, isStkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
@@ -13,7 +14,7 @@ import type { FileDigests } from '../sources/file-digests.ts';
 import { fetchHttpFile, type DownloadFile } from '../sources/http-file.ts';
 import type { OpenImageStore } from '../sources/ports.ts';
 import { RecordCache } from '../sources/record-cache.ts';
-import { buildImage, type ImageResult } from './build-image.ts';
+import { buildImage, type ImageResult, type StepOutcome } from './build-image.ts';
 import type { Workshop } from './do-step.ts';
 import { tagFor, type LayerType } from './layer-types.ts';
 import type { BuildOptions } from './options.ts';
@@ -60,6 +61,7 @@ export async function buildAll(build: BuildAll): Promise<readonly BuildResult[]>
   const records = new RecordCache(build.state.records);
   const keepTar = options.layerTypes.includes('tar');
   const converter = new LayerConverter({ layout, records, packing: options.packing, keepTar, emit });
+  const steps = new SingleFlight<CacheKey, StepOutcome>();
   emit({ type: 'build-started', images: [...graph.keys()], at: Date.now() });
 
   const one = async (
@@ -89,6 +91,7 @@ export async function buildAll(build: BuildAll): Promise<readonly BuildResult[]>
       imports: { store: build.state.imports, files: build.files, fetchHttp, extract, requireHash: options.requireHash },
       workshop: build.workshop,
       emit,
+      steps,
       signal,
     });
   };

@@ -1,6 +1,8 @@
 import { say, type Emit } from '../core/events.ts';
 import { throwIfAborted } from '../core/errors.ts';
+import type { CacheKey } from '../core/digest.ts';
 import { mapLimited } from '../core/limiter.ts';
+import type { SingleFlight } from '../core/single-flight.ts';
 import { packOptionsKey } from '../layer/pack-options.ts';
 import type { Descriptor, ImageConfig, Platform } from '../oci/descriptor.ts';
 import type { LayoutStore } from '../oci/layout.ts';
@@ -34,7 +36,15 @@ export interface ImageBuild {
   /** Called at the first thing that is not in the cache; may refuse by throwing. */
   readonly workshop: () => Promise<Workshop>;
   readonly emit: Emit;
+  /** Steps that are being done, shared by all images of the build. */
+  readonly steps: SingleFlight<CacheKey, StepOutcome>;
   readonly signal: AbortSignal;
+}
+
+/** A step's record, and whether it was done just now. */
+export interface StepOutcome {
+  readonly record: StepRecord;
+  readonly fresh: boolean;
 }
 
 export interface ImageResult extends BuiltImage {
@@ -68,19 +78,17 @@ export async function buildImage(build: ImageBuild): Promise<ImageResult> {
       options,
       packing,
     );
-    const known = options.useCache ? await findStep(build.records, build.layout, key) : undefined;
-    if (known === undefined) {
-      ran = true;
-      const record = await runOne(
-        build,
-        base,
-        imports,
-        step,
-        done.map(entry => entry.record),
-      );
-      await rememberStep(build.records, key, record);
-      done.push({ step, record });
-    } else done.push({ step, record: known });
+    const below = done.map(entry => entry.record);
+    // Two images may stand at the same step: it is done once, and both remember the same record.
+    const { record, fresh } = await build.steps.run(key, async () => {
+      const known = options.useCache ? await findStep(build.records, build.layout, key) : undefined;
+      if (known) return { record: known, fresh: false };
+      const made = await runOne(build, base, imports, step, below);
+      await rememberStep(build.records, key, made);
+      return { record: made, fresh: true };
+    });
+    ran ||= fresh;
+    done.push({ step, record });
   }
   return finish(build, { platform, base, done, ran });
 }

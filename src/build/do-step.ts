@@ -150,11 +150,7 @@ async function openScript(
   const { definition, options, workshop, signal } = work;
   const directory = joinInside(workshop.directory, `step-${++nextStep}`);
   await mkdir(directory);
-  const layers: AbsPath[] = [];
-  for (const { squashfs } of work.stack.toReversed()) {
-    const path = work.layout.blobPath(squashfs.digest);
-    layers.push(await workshop.mounts.mount({ digest: squashfs.digest, path }, signal));
-  }
+  const layers = await mountStack(work);
   await using secrets = await mountSecrets(definition.secrets, options.secrets, directory);
   await using cacheDirs = await openCacheDirs(definition.cacheDirs, workshop.cacheDirs, signal);
   const root = await withTask(
@@ -179,6 +175,19 @@ async function openScript(
     signal,
   );
   return { root, [Symbol.asyncDispose]: () => root[Symbol.asyncDispose]() };
+}
+
+/**
+ * Mounts the stack, uppermost layer first, each layer once: overlayfs refuses a directory that stands twice in a stack,
+ * and below its uppermost place a layer has nothing to say that the same layer above does not say again.
+ */
+async function mountStack(work: StepWork): Promise<AbsPath[]> {
+  const mounted = new Set<AbsPath>();
+  for (const { squashfs } of work.stack.toReversed()) {
+    const path = work.layout.blobPath(squashfs.digest);
+    mounted.add(await work.workshop.mounts.mount({ digest: squashfs.digest, path }, work.signal));
+  }
+  return [...mounted];
 }
 
 async function adopt(
