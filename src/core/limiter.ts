@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { interrupted, throwIfAborted } from './errors.ts';
 
 /** First-in-first-out limit on how many pieces of work use one resource at a time. */
@@ -54,6 +55,8 @@ export async function mapLimited<T, R>(
 ): Promise<R[]> {
   const controller = new AbortController();
   const inner = signal ? AbortSignal.any([signal, controller.signal]) : controller.signal;
+  // Each item that waits listens; Node takes more than ten listeners for a leak.
+  setMaxListeners(0, inner);
   const limiter = new Limiter(limit);
   let failure: { error: unknown } | undefined;
   const results: R[] = [];

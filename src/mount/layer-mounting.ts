@@ -1,13 +1,12 @@
 import { createHash } from 'node:crypto';
 import { lstat, mkdir, readdir, rmdir } from 'node:fs/promises';
-import { AsyncScope } from '../core/async-scope.ts';
 import { digestHex } from '../core/digest.ts';
 import { StkError, isStkError, messageOf } from '../core/errors.ts';
 import { mapLimited } from '../core/limiter.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { mountAt, readMountTable, type MountEntry } from '../host/mount-table.ts';
 import { closeVerityDevice, openVerityDevice } from '../host/tools/dm-verity.ts';
-import { mountSquashfsDevice, mountSquashfsLoop, mountSquashfuse } from '../host/tools/mount.ts';
+import { detachAll, mountSquashfsDevice, mountSquashfsLoop, mountSquashfuse } from '../host/tools/mount.ts';
 import type { Method } from './choose-method.ts';
 import type { InspectedLayer } from './inspect-layer.ts';
 import type { LayerUse, MountRecord } from './mount-record.ts';
@@ -153,32 +152,37 @@ function unmountable(layer: InspectedLayer, cause: StkError): StkError {
   });
 }
 
-/** Unmounts layers that no record names, and removes their directories. Tries all before it throws the first failure. */
+/**
+ * Unmounts layers and file servers that no record names, and removes their directories; returns their names. They are
+ * detached lazily: fuse-overlayfs keeps its lower directories open for a moment after its own mount has gone.
+ */
 export async function releaseLayers(
   state: MountState,
   records: readonly MountRecord[],
   right: UnmountRight,
 ): Promise<readonly string[]> {
   const uses = records.flatMap(record => record.layers);
-  const released: string[] = [];
-  const scope = new AsyncScope();
-  const release = (directory: AbsPath, keep: ReadonlySet<string | undefined>, names: readonly string[]): void => {
-    for (const name of names) {
-      if (keep.has(name)) continue;
-      scope.defer(async () => {
-        const target = joinInside(directory, name);
-        // Lazily: fuse-overlayfs keeps its lower directories open for a moment after its own mount has gone.
-        await unmountPath(target, right, { lazy: true });
-        await rmdir(target);
-        released.push(name);
-      });
-    }
-  };
-  // Deferred work runs in reverse: file servers end after the layers that read from them.
-  release(state.served, new Set(uses.map(use => use.served)), await readdir(state.served));
-  release(state.layers, new Set(uses.map(use => use.key)), await readdir(state.layers));
-  await scope[Symbol.asyncDispose]();
-  return released;
+  const layers = await release(state.layers, new Set(uses.map(use => use.key)), right);
+  // File servers end after the layers that read from them.
+  const served = await release(state.served, new Set(uses.map(use => use.served)), right);
+  return [...layers, ...served];
+}
+
+async function release(
+  directory: AbsPath,
+  keep: ReadonlySet<string | undefined>,
+  right: UnmountRight,
+): Promise<readonly string[]> {
+  const names = (await readdir(directory)).filter(name => !keep.has(name));
+  const mounted = new Set((await readMountTable()).map(entry => entry.target));
+  const targets = names.map(name => joinInside(directory, name));
+  // What fails here is tried again one by one below, where the failure is told.
+  if (right === 'mounter') await detachAll(targets.filter(target => mounted.has(target))).catch(() => {});
+  await mapLimited(targets, PARALLEL_MOUNTS, async target => {
+    if (mounted.has(target)) await unmountPath(target, right, { lazy: true });
+    await rmdir(target);
+  });
+  return names;
 }
 
 /** For each layer mount, how many image mounts use it. */

@@ -5,7 +5,7 @@ import { describe, expect, inject, it } from 'vitest';
 import { requires } from '../rig/gates.ts';
 import { packFile, writeImage, type HandmadeLayer } from '../rig/squashfs-image.ts';
 import { StkRig } from '../rig/stk-rig.ts';
-import type { Actor } from '../rig/users.ts';
+import { commandAs, type Actor } from '../rig/users.ts';
 
 const KNOWN = { 'dev.stk.layer.role': 'base' };
 
@@ -35,11 +35,14 @@ async function layersOf(...names: readonly string[]): Promise<HandmadeLayer[]> {
   return layers;
 }
 
-/** Lists a directory as whoever mounted it: a FUSE mount of an ordinary user is nobody else's. */
+/** Runs a shell script as whoever mounted: a FUSE mount of an ordinary user is nobody else's. */
+async function script(actor: Actor, text: string): Promise<string> {
+  const { file, args, identity } = await commandAs(actor, ['sh', '-ec', text], {});
+  return (await execa(file, args, { ...identity, cwd: '/' })).stdout;
+}
+
 async function namesIn(rig: StkRig, actor: Actor, directory: string): Promise<string[]> {
-  const user = actor === 'user' && process.getuid?.() === 0 ? ['runuser', '-u', 'stk-test', '--'] : [];
-  const [file = 'ls', ...args] = [...user, 'ls', '-A', rig.path(directory)];
-  const { stdout } = await execa(file, args);
+  const stdout = await script(actor, `cd "${rig.path(directory)}"; ls -A`);
   return stdout.split('\n').filter(name => name !== '');
 }
 
@@ -89,12 +92,8 @@ describe.each(WAYS)('mounts as %s', (_name, actor, flags, method) => {
   it('writable: for the time being, and for good', async () => {
     await using rig = await StkRig.open({ as: actor });
     await writeImage(rig.path('oci'), 'app', await layersOf('etc/file', 'etc/gone'));
-    const write = async (target: string) => {
-      const user = actor === 'user' && process.getuid?.() === 0 ? ['runuser', '-u', 'stk-test', '--'] : [];
-      const script = `cd ${rig.path(target)}; echo more >> etc/file; rm etc/gone; echo new > new`;
-      const [file = 'sh', ...args] = [...user, 'sh', '-ec', script];
-      await execa(file, args);
-    };
+    const write = (target: string) =>
+      script(actor, `cd ${rig.path(target)}; echo more >> etc/file; rm etc/gone; echo new > new`);
     await rig.ok(['mount', 'app', 'm', '--rw', ...flags]);
     await write('m');
     expect(await namesIn(rig, actor, 'm')).toEqual(['etc', 'new']);
@@ -116,9 +115,8 @@ describe.each(WAYS)('mounts as %s', (_name, actor, flags, method) => {
     await using rig = await StkRig.open({ as: actor });
     await writeImage(rig.path('oci'), 'app', await layersOf('file'));
     await rig.ok(['mount', 'app', 'm', ...flags]);
-    const user = actor === 'user' && process.getuid?.() === 0 ? ['runuser', '-u', 'stk-test', '--'] : [];
-    const [file = 'sh', ...args] = [...user, 'sh', '-c', `cd ${rig.path('m')} && echo ready && read line`];
-    const holder = execa(file, args, { stdin: 'pipe' });
+    const command = await commandAs(actor, ['sh', '-c', `cd ${rig.path('m')} && echo ready && read line`], {});
+    const holder = execa(command.file, command.args, { ...command.identity, cwd: '/', stdin: 'pipe' });
     await new Promise(resolve => holder.stdout.once('data', resolve));
     const refused = await rig.stk(['umount', 'm']);
     expect(refused.stderr).toMatch(/in use/);
@@ -139,14 +137,18 @@ describe.each(WAYS)('mounts as %s', (_name, actor, flags, method) => {
     expect(await own(rig)).toEqual([]);
   });
 
-  it.each([1, 2, 60, 200, 499])('%d layers', async count => {
-    await using rig = await StkRig.open({ as: actor });
-    await writeImage(rig.path('oci'), 'app', await tower(count));
-    await rig.ok(['mount', 'app', 'm', ...flags]);
-    expect(await namesIn(rig, actor, 'm')).toHaveLength(count);
-    await rig.ok(['umount', 'm']);
-    expect(await own(rig)).toEqual([]);
-  });
+  it.each([1, 2, 60, 200, 499])(
+    '%d layers',
+    async count => {
+      await using rig = await StkRig.open({ as: actor });
+      await writeImage(rig.path('oci'), 'app', await tower(count));
+      await rig.ok(['mount', 'app', 'm', ...flags]);
+      expect(await namesIn(rig, actor, 'm')).toHaveLength(count);
+      await rig.ok(['umount', 'm']);
+      expect(await own(rig)).toEqual([]);
+    },
+    300_000,
+  );
 
   it('no more layers than the kernel stacks', async () => {
     await using rig = await StkRig.open({ as: actor });
@@ -188,11 +190,9 @@ describe('inside a user namespace', () => {
     await writeImage(rig.path('oci'), 'app', await layersOf('base', 'top'));
     const { node, cli } = inject('stk');
     const stk = `${node} ${cli} --oci-dir ${rig.path('oci')}`;
-    const script = `${stk} mount app ${rig.path('m')} && ls ${rig.path('m')} && ${stk} mounts --json`;
-    const user = process.getuid?.() === 0 ? ['runuser', '-u', 'stk-test', '--'] : [];
-    const inside = ['unshare', '--user', '--map-auto', '--map-root-user', '--mount', 'sh', '-ec', script];
-    const [file = 'sh', ...args] = [...user, ...inside];
-    const { stdout } = await execa(file, args, { cwd: rig.directory });
+    const inside = `${stk} mount app ${rig.path('m')} && ls ${rig.path('m')} && ${stk} mounts --json && ${stk} umount ${rig.path('m')}`;
+    const namespaces = 'unshare --user --map-auto --map-root-user --mount';
+    const stdout = await script('user', `cd ${rig.directory}; ${namespaces} sh -ec '${inside}'`);
     expect(stdout).toContain('squashfuse_ll and kernel overlay');
     expect(stdout).toMatch(/^base$/m);
     expect(stdout).toContain('"status":"mounted"');
@@ -211,8 +211,14 @@ describe('targets', () => {
     ['no parent', async () => {}, ['no/m'], 8, /no directory/],
     ['the layout', async () => {}, ['oci/blobs/m'], 12, /overlaps the layout/],
     ['its own upper', async () => {}, ['m', '--upper', 'm/up'], 12, /overlaps the upper/],
-    ['an upper around it', async () => {}, ['up/m', '--upper', 'up'], 12, /overlaps the upper|no directory/],
-    ['the root', async () => {}, ['/'], 12, /overlaps|not empty/],
+    [
+      'an upper around it',
+      rig => mkdir(rig.path('up'), { mode: 0o777 }),
+      ['up/m', '--upper', 'up'],
+      12,
+      /overlaps the upper/,
+    ],
+    ['the root', async () => {}, ['/'], 12, /in use|overlaps/],
   ])('cannot be: %s', async (_name, prepare, args, exitCode, text) => {
     await using rig = await StkRig.open({ as: 'user' });
     await writeImage(rig.path('oci'), 'app', await layersOf('file'));

@@ -67,6 +67,11 @@ export async function unmount(target: AbsPath, options: { readonly lazy?: boolea
   await runTool('umount', [...(options.lazy ? ['--lazy'] : []), target]);
 }
 
+/** Unmounts many targets in one go, each one detached at once; goes on past those that fail, and throws then. */
+export async function detachAll(targets: readonly AbsPath[]): Promise<void> {
+  if (targets.length > 0) await runTool('umount', ['--lazy', '--', ...targets]);
+}
+
 /** Serves a squashfs file with FUSE until it is unmounted; returns once it is mounted. Works for anybody. */
 export async function mountSquashfuse(file: AbsPath, target: AbsPath, signal?: AbortSignal): Promise<void> {
   await runTool('squashfuse_ll', ['-o', 'ro', file, target], { signal });
