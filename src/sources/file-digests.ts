@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { lstat, readFile } from 'node:fs/promises';
 import { Digester, isDigest, type Digest } from '../core/digest.ts';
-import { throwIfAborted } from '../core/errors.ts';
+import { StkError, errnoOf, throwIfAborted } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { writeFileAtomic } from '../host/atomic-write.ts';
 
@@ -29,7 +29,9 @@ export class FileDigests {
 
   async digest(file: AbsPath, signal?: AbortSignal): Promise<Digest> {
     const entries = (this.#entries ??= await this.#load());
-    const before = await lstat(file, { bigint: true });
+    const before = await lstat(file, { bigint: true }).catch((error: unknown) => {
+      throw missingFile(error, file);
+    });
     const stamp = [before.dev, before.ino, before.size, before.mtimeNs, before.ctimeNs].join(':');
     const known = entries.get(file);
     if (known?.stamp === stamp) return known.digest;
@@ -61,4 +63,11 @@ export class FileDigests {
       return new Map();
     }
   }
+}
+
+/** `not-found` for a path that does not exist; any other error as it is. */
+export function missingFile(error: unknown, path: AbsPath): unknown {
+  const errno = errnoOf(error);
+  if (errno !== 'ENOENT' && errno !== 'ENOTDIR') return error;
+  return new StkError('not-found', `no such file or directory: ${path}`, { cause: error, facts: { path } });
 }

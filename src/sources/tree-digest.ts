@@ -1,9 +1,9 @@
 import { lstat, readdir, readlink, stat } from 'node:fs/promises';
 import { digestOf, type Digest } from '../core/digest.ts';
-import { StkError, errnoOf, throwIfAborted } from '../core/errors.ts';
+import { StkError, throwIfAborted } from '../core/errors.ts';
 import { mapLimited } from '../core/limiter.ts';
 import type { AbsPath } from '../core/paths.ts';
-import type { FileDigests } from './file-digests.ts';
+import { missingFile, type FileDigests } from './file-digests.ts';
 
 const MAX_DEPTH = 512;
 const PARALLEL_FILES = 8;
@@ -41,10 +41,8 @@ export async function treeDigest(path: AbsPath, files: FileDigests, signal?: Abo
 }
 
 async function describe(path: AbsPath): Promise<{ type: 'file' | 'directory'; mode: number }> {
-  const found = await stat(path).catch((cause: unknown) => {
-    const errno = errnoOf(cause);
-    if (errno !== 'ENOENT' && errno !== 'ENOTDIR') throw cause;
-    throw new StkError('not-found', `no such file or directory: ${path}`, { cause, facts: { path } });
+  const found = await stat(path).catch((error: unknown) => {
+    throw missingFile(error, path);
   });
   if (found.isFile()) return { type: 'file', mode: found.mode };
   if (found.isDirectory()) return { type: 'directory', mode: found.mode };

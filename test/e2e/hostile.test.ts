@@ -114,7 +114,7 @@ describe('registries', () => {
     ['other bytes', { kind: 'wrong-bytes' }, EXIT.integrity],
     ['an endless redirect', { kind: 'redirect-loop' }, EXIT.registry],
     ['a refusal', { kind: 'status', status: 401 }, EXIT.registry],
-    ['a page instead of a blob', { kind: 'html' }, EXIT.integrity],
+    ['a page instead of a blob', { kind: 'html' }, EXIT.registry],
   ] as const)('%s: a clear error and nothing kept', async (_name, failure, exitCode) => {
     await using rig = await StkRig.open();
     await using fake = await FakeRegistry.start();
@@ -143,7 +143,7 @@ describe('registries', () => {
 describe('tar files', () => {
   /** Each script makes `evil.tar` with python's tarfile, which lets one write what tar refuses to. */
   const python = (body: string) =>
-    `import tarfile,io\nt=tarfile.open('evil.tar','w')\ndef add(name,**k):\n  i=tarfile.TarInfo(name)\n  [setattr(i,a,b) for a,b in k.items()]\n  data=k.get('data')\n  if data: i.size=len(data)\n  t.addfile(i, io.BytesIO(data) if data else None)\n${body}\nt.close()\n`;
+    `import tarfile,io\nt=tarfile.open('evil.tar','w')\ndef add(name,**k):\n  i=tarfile.TarInfo(name)\n  data=k.pop('data',None)\n  [setattr(i,a,b) for a,b in k.items()]\n  if data: i.size=len(data)\n  t.addfile(i, io.BytesIO(data) if data else None)\n${body}\nt.close()\n`;
 
   it.each<[string, string, number | 'fine']>([
     ['climbing out with ..', "add('../../../etc/evil',data=b'x')", EXIT.input],

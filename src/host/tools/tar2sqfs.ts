@@ -1,3 +1,4 @@
+import { StkError, isStkError } from '../../core/errors.ts';
 import type { AbsPath } from '../../core/paths.ts';
 import { startTool, type RunningTool } from '../exec.ts';
 import type { SquashfsCompression } from './mksquashfs.ts';
@@ -23,5 +24,19 @@ export async function startTar2sqfs(output: AbsPath, options: Tar2sqfsOptions): 
     ...['--defaults', 'uid=0,gid=0,mode=0755,mtime=0'],
     output,
   ];
-  return startTool('tar2sqfs', args, { stdin: 'pipe', stdout: 'ignore', signal: options.signal });
+  const tool = await startTool('tar2sqfs', args, { stdin: 'pipe', stdout: 'ignore', signal: options.signal });
+  const done = tool.done.catch((error: unknown) => {
+    throw outputError(error, output);
+  });
+  return { ...tool, done };
+}
+
+/** Its input is a pipe, so what it calls an I/O error is that of its output: a disk that is full or fails. */
+function outputError(error: unknown, output: AbsPath): unknown {
+  if (!isStkError(error, 'tool-failed') || !error.message.includes('I/O error')) return error;
+  return new StkError('storage', `cannot write ${output}: the disk is full or fails`, {
+    cause: error,
+    hint: 'free some disk space and try again; nothing was lost',
+    facts: { ...error.facts, path: output },
+  });
 }
