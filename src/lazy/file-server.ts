@@ -4,9 +4,9 @@ import { Limiter } from '../core/limiter.ts';
 import { serveDevice, type FuseAnswer } from '../host/fuse/device.ts';
 import { negotiate, type FuseSession } from '../host/fuse/negotiate.ts';
 import { OPCODE, type FuseRequest } from '../host/fuse/wire.ts';
-import type { FileTable, ServedFile } from './file-table.ts';
+import { MAX_NAME_BYTES, type FileTable, type ServedFile } from './file-table.ts';
 
-const { ENOENT, EIO, EINTR, EISDIR, ENOTDIR, ENOSYS, EPROTO, EAGAIN, EINVAL } = constants.errno;
+const { ENOENT, EIO, EINTR, EISDIR, ENOTDIR, ENOSYS, EPROTO, EAGAIN, EINVAL, ENAMETOOLONG } = constants.errno;
 
 /** `fuse_open_out.open_flags`: the page cache stays valid from one open to the next, for directories too. */
 const FOPEN_KEEP_CACHE = 1 << 1;
@@ -45,7 +45,8 @@ export async function serveFiles(fd: number, table: FileTable, options: FileServ
   await server.stop();
 }
 
-class FileServer {
+/** The state of one mount: what is being read, and for whom. */
+export class FileServer {
   readonly #table: FileTable;
   readonly #options: FileServerOptions;
   readonly #limiter = new Limiter(MAX_READS);
@@ -73,7 +74,9 @@ class FileServer {
       case OPCODE.read:
         return this.#read(request, answer);
       case OPCODE.lookup: {
-        const node = this.#table.find(nodeId, body.name(0));
+        const name = body.name(0);
+        if (name.length > MAX_NAME_BYTES) return answer.error(ENAMETOOLONG);
+        const node = this.#table.find(nodeId, name);
         return node === undefined ? answer.error(ENOENT) : answer.ok(this.#table.entry(node));
       }
       case OPCODE.getattr:

@@ -22,7 +22,7 @@ const S_IFREG = 0o100000;
 /** Nothing here ever changes, so the kernel may remember it for as long as it likes. */
 const FOREVER_SECONDS = 10 * 365 * 86_400;
 const BLOCK_BYTES = 4096;
-const MAX_NAME_BYTES = 255;
+export const MAX_NAME_BYTES = 255;
 
 /** One flat directory of immutable files, in the kernel's terms: node 1 is the root, the files follow. */
 export class FileTable {

@@ -1,0 +1,146 @@
+import { once } from 'node:events';
+import { mkdir, open, readFile, statfs } from 'node:fs/promises';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { FileServerRig, gone } from '../../test/rig/file-server.ts';
+import { requires } from '../../test/rig/gates.ts';
+import { findMountPoint } from '../host/fuse/mount-point.ts';
+import type { BlobToServe } from './serve-spec.ts';
+
+const DATA = 2000 * 4096;
+
+describe('a server and those who come and go', () => {
+  requires('root', 'tool:veritysetup');
+  let rig: FileServerRig;
+  let blob: BlobToServe;
+  beforeAll(async () => {
+    rig = await FileServerRig.open();
+    blob = await rig.blob('blob', DATA);
+  });
+  afterAll(() => rig[Symbol.asyncDispose]());
+
+  const end = async (target: string, pid: number) => {
+    await execa('umount', [target]);
+    await gone(pid);
+  };
+
+  it('runs in a session of its own and outlives its starter', async () => {
+    const spec = rig.spec([blob]);
+    const pid = Number(await rig.script(undefined, rig.starterCommand(spec)));
+    const stat = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ')[1]!.split(' ');
+    expect(stat[3]).toBe(String(pid));
+    expect((await readFile(`${spec.target}/blob`)).length).toBe(DATA);
+    await end(spec.target, pid);
+  });
+
+  it('serves eight readers at once', async () => {
+    const server = await rig.start([blob]);
+    const expected = (await readFile(blob.path)).subarray(0, DATA);
+    const readers = Array.from({ length: 8 }, (_, n) => {
+      const options = [`if=${server.target}/blob`, 'status=none', `bs=${n + 1}M`, ...(n % 2 ? ['iflag=direct'] : [])];
+      return execa('dd', options, { encoding: 'buffer' });
+    });
+    for (const { stdout } of await Promise.all(readers)) expect(Buffer.from(stdout).equals(expected)).toBe(true);
+    await end(server.target, server.pid);
+  });
+
+  it('survives the death of a reader in the middle of its reads', async () => {
+    const server = await rig.start([blob]);
+    for (let n = 0; n < 5; n++) {
+      const script = `while :; do dd if=${server.target}/blob iflag=direct bs=1M status=none; done`;
+      const reader = execa('sh', ['-c', script], { reject: false, detached: true, encoding: 'buffer', buffer: false });
+      await once(reader.stdout, 'data');
+      process.kill(-reader.pid!, 'SIGKILL');
+      reader.stdout.resume();
+      await reader;
+    }
+    expect((await readFile(`${server.target}/blob`)).length).toBe(DATA);
+    expect(await server.logged('fault')).toEqual([]);
+    await end(server.target, server.pid);
+  });
+
+  it('lets a reader die that waits for bytes which never come', async () => {
+    const program = await rig.bundle(
+      'never',
+      `import { mountDevice } from './src/host/fuse/mount-device.ts';
+      import { serveFiles } from './src/lazy/file-server.ts';
+      import { FileTable } from './src/lazy/file-table.ts';
+      const readAt = (offset, length, signal) => new Promise((_, reject) => {
+        console.log('asked');
+        signal.addEventListener('abort', () => { console.log('interrupted'); reject(signal.reason); });
+      });
+      const reader = { name: 'never', sizeBytes: 1 << 20, readAt, async [Symbol.asyncDispose]() {} };
+      const device = await mountDevice(process.argv[2], { allowOther: false, subtype: 'stk' });
+      const table = new FileTable([{ name: 'never', reader }], { uid: 0, gid: 0 });
+      await serveFiles(device.fd, table, { onReady: () => console.log('ready'), onReadError: console.error, onFault: console.error });
+      await device.close();`,
+    );
+    const target = rig.path('never');
+    await mkdir(target);
+    const server = execa(process.execPath, [program, target], { env: { UV_THREADPOOL_SIZE: '4' } });
+    const lines = server[Symbol.asyncIterator]();
+    expect(await lines.next()).toMatchObject({ value: 'ready' });
+    const reader = execa('cat', [`${target}/never`], { reject: false });
+    expect(await lines.next()).toMatchObject({ value: 'asked' });
+    reader.kill('SIGKILL');
+    expect(await reader).toMatchObject({ signal: 'SIGKILL' });
+    await execa('umount', ['--lazy', target]);
+    for (let line = await lines.next(); !line.done; line = await lines.next())
+      expect(line.value).toMatch(/asked|interrupted/);
+    expect((await server).exitCode).toBe(0);
+  });
+
+  it('fails reads once it was killed, and another takes its place', async () => {
+    const server = await rig.start([blob]);
+    const file = await open(`${server.target}/blob`, 'r');
+    process.kill(server.pid, 'SIGKILL');
+    await gone(server.pid);
+    await expect(file.read(Buffer.alloc(4096), 0, 4096, 0)).rejects.toMatchObject({ code: 'ENOTCONN' });
+    await expect(statfs(server.target)).rejects.toMatchObject({ code: 'ENOTCONN' });
+    const next = await rig.restart(server.spec);
+    expect((await readFile(`${next.target}/blob`)).length).toBe(DATA);
+    await expect(file.close()).rejects.toMatchObject({ code: 'ENOTCONN' });
+    await end(next.target, next.pid);
+  });
+
+  it('refuses a target where a living server or something else is mounted', async () => {
+    const server = await rig.start([blob]);
+    await expect(rig.restart(server.spec)).rejects.toMatchObject({ code: 'conflict' });
+    await end(server.target, server.pid);
+    await execa('mount', ['-t', 'tmpfs', 'none', server.target]);
+    await expect(rig.restart(server.spec)).rejects.toMatchObject({ code: 'conflict' });
+    await execa('umount', [server.target]);
+  });
+
+  it('ends when it is unmounted while somebody reads', async () => {
+    const server = await rig.start([blob]);
+    const file = await open(`${server.target}/blob`, 'r');
+    const reads = Array.from({ length: 50 }, (_, n) => file.read(Buffer.alloc(40_960), 0, 40_960, n * 40_960));
+    await execa('umount', ['--lazy', server.target]);
+    for (const { bytesRead } of await Promise.all(reads)) expect(bytesRead).toBe(40_960);
+    await file.close();
+    await gone(server.pid);
+    expect(await server.logged('unmounted')).toHaveLength(1);
+  });
+
+  it('detaches on SIGTERM and serves whoever has a file open to the end', async () => {
+    const server = await rig.start([blob], { drainMs: 60_000 });
+    const file = await open(`${server.target}/blob`, 'r');
+    process.kill(server.pid, 'SIGTERM');
+    while (await findMountPoint(server.target)) await new Promise(resolve => setImmediate(resolve));
+    expect(await file.read(Buffer.alloc(4096), 0, 4096, 4096 * 999)).toMatchObject({ bytesRead: 4096 });
+    await file.close();
+    await gone(server.pid);
+    await expect(readFile(server.spec.stateFile)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('cuts off on SIGTERM whoever stays longer than is allowed', async () => {
+    const server = await rig.start([blob], { drainMs: 1 });
+    const file = await open(`${server.target}/blob`, 'r');
+    process.kill(server.pid, 'SIGTERM');
+    await gone(server.pid);
+    await expect(file.read(Buffer.alloc(4096), 0, 4096, 0)).rejects.toMatchObject({ code: 'ENOTCONN' });
+    await expect(file.close()).rejects.toMatchObject({ code: 'ENOTCONN' });
+    expect(await findMountPoint(server.target)).toBeUndefined();
+  });
+});
