@@ -6,6 +6,7 @@ import { addBuildCommands } from './commands/build.command.ts';
 import { addLayoutCommands } from './commands/layout.command.ts';
 import { addHostCommands } from './commands/host.command.ts';
 import { addMountCommands } from './commands/mount.command.ts';
+import { addPublishCommands } from './commands/publish.command.ts';
 import type { GlobalOptions, Session } from './session.ts';
 
 /** Makes a session once the global options are known. */
@@ -57,6 +58,7 @@ export function makeProgram(
     };
   addBuildCommands(program, act);
   addLayoutCommands(program, act);
+  addPublishCommands(program, act);
   addHostCommands(program, act);
   addMountCommands(program, act);
   for (const command of program.commands) command.exitOverride();
