@@ -70,7 +70,7 @@ describe('architecture', () => {
   });
 
   it('imports files that exist, with their extension', () => {
-    const missing = sources.flatMap(file =>
+    const missing = production.flatMap(file =>
       localImports(file)
         .filter(target => target.startsWith('src/') && !byPath.has(target))
         .map(target => `${file.path} → ${target}`),
@@ -157,7 +157,12 @@ function readRepositoryFile(name: string): string {
 function readTree(directory: string): SourceFile[] {
   const entries = readdirSync(path.join(REPOSITORY, directory), { recursive: true, withFileTypes: true });
   return entries
-    .filter(entry => entry.isFile() && /\.(tsx?|mjs|mts|md|json|ya?ml|sh|txt|c)$|^run$/.test(entry.name))
+    .filter(
+      entry =>
+        entry.isFile() &&
+        !entry.name.startsWith('.') &&
+        /\.(tsx?|mjs|mts|md|json|ya?ml|sh|txt|c)$|^run$/.test(entry.name),
+    )
     .map(entry => {
       const file = path.relative(REPOSITORY, path.join(entry.parentPath, entry.name));
       const text = readRepositoryFile(file);
