@@ -79,7 +79,8 @@ describe('a verified reader', () => {
     let broken = true;
     const good = bufferReader(bytes);
     const bad = flipping(bytes, BLOCKS * BLOCK + 2 * BLOCK, 0);
-    const readAt: BlobReader['readAt'] = (offset, length) => (broken ? bad : good.readAt)(offset, length);
+    const readAt: BlobReader['readAt'] = (offset, length) =>
+      broken ? bad(offset, length) : good.readAt(offset, length);
     await using reader = await openVerified({ ...good, readAt }, blob);
     await expect(reader.readAt(0, 1)).rejects.toMatchObject({ code: 'integrity' });
     broken = false;

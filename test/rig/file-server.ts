@@ -126,7 +126,7 @@ export class FileServerRig implements AsyncDisposable {
   /** Runs a shell script as somebody, with what the machine has on its PATH. */
   async script(as: Actor | undefined, script: string, wrapper: readonly string[] = []): Promise<string> {
     const env = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
-    const [first = 'sh', ...rest] = [...wrapper, 'sh', '-ec', script];
+    const [first, ...rest] = [...wrapper, 'sh', '-ec', script];
     const { file, args, identity } = await commandAs(as, [first, ...rest], env);
     const limits = { cwd: this.directory, timeout: 60_000, killSignal: 'SIGKILL' } as const;
     return (await execa(file, args, { ...identity, ...limits, env, extendEnv: false })).stdout;
