@@ -59,11 +59,12 @@ async function writeEntries(
 ): Promise<void> {
   const tool = await startSqfs2tar(input, signal);
   tool.done.catch(() => {});
+  const whiteouts = new Set<string>();
   await using reader = new TarReader(tool.stdout as AsyncIterable<Buffer>);
   try {
     for (let entry = await reader.next(); entry; entry = await reader.next()) {
       throwIfAborted(signal);
-      const [first, ...marks] = tarEntries(entry);
+      const [first, ...marks] = tarEntries(entry, whiteouts);
       await write(tarHeader(first));
       for (const mark of marks) await write(tarHeader(mark));
       if (first.type !== 'file') continue;
@@ -86,10 +87,17 @@ async function writeEntries(
   }
 }
 
-/** What one node of a squashfs layer is in a tar layer; what follows the first has no body. */
-function tarEntries(entry: TarEntry): readonly [TarEntry, ...TarEntry[]] {
+/**
+ * What one node of a squashfs layer is in a tar layer; what follows the first has no body.
+ * @param whiteouts paths of the whiteouts so far: overlayfs makes them hard links of each other
+ */
+function tarEntries(entry: TarEntry, whiteouts: Set<string>): readonly [TarEntry, ...TarEntry[]] {
   const path = layerPath(entry.path);
-  if (entry.type === 'char' && entry.deviceMajor === 0 && entry.deviceMinor === 0) return [mark(whiteoutName(path))];
+  const isDevice = entry.type === 'char' && entry.deviceMajor === 0 && entry.deviceMinor === 0;
+  if (isDevice || (entry.type === 'hardlink' && whiteouts.has(layerPath(entry.linkPath)))) {
+    whiteouts.add(path);
+    return [mark(whiteoutName(path))];
+  }
   if (isReservedName(path)) {
     throw new StkError(
       'unsupported',
