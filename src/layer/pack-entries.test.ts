@@ -2,9 +2,18 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AbsPath } from '../core/paths.ts';
-import { imageTree, lowerDirectory, lowerOf, quickOptions, temporaryDirectory } from './layer-fixtures.ts';
+import {
+  imageTree,
+  lowerDirectory,
+  lowerOf,
+  quickOptions,
+  temporaryDirectory,
+} from '../../test/fixtures/layer-trees.ts';
+import { requires } from '../../test/rig/gates.ts';
 import { emptyLower, type LowerLookup } from './lower-tree.ts';
 import { packEntries, type LayerEntry, type PackEntriesRequest } from './pack-entries.ts';
+
+requires('root', 'tool:tar2sqfs', 'tool:unsquashfs', 'tool:getfattr');
 
 const directory = temporaryDirectory();
 const source = `${directory}/source` as AbsPath;

@@ -35,7 +35,7 @@ export type PackedLayer =
   | { readonly empty: true; readonly entries: 0 }
   | (LayerBlob & {
       readonly empty: false;
-      /** Names, the root directory aside; each name of a hard link counts. */
+      /** Inodes, the root directory's aside: the names of a hard link count once. */
       readonly entries: number;
     });
 

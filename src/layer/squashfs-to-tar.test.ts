@@ -5,10 +5,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { digestOf } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
-import { chunked, imageTree, quickOptions, run, tarOf, temporaryDirectory } from './layer-fixtures.ts';
+import { chunked, imageTree, quickOptions, run, tarOf, temporaryDirectory } from '../../test/fixtures/layer-trees.ts';
+import { requires } from '../../test/rig/gates.ts';
 import { emptyLower } from './lower-tree.ts';
 import { convertSquashfsLayer } from './squashfs-to-tar.ts';
 import { convertTarLayer } from './tar-to-squashfs.ts';
+
+requires('root', 'tool:mksquashfs', 'tool:sqfs2tar', 'tool:tar2sqfs', 'tool:setfattr', 'tool:pigz', 'tool:umoci');
 
 const directory = temporaryDirectory();
 const image = `${directory}/image` as AbsPath;

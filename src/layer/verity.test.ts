@@ -6,9 +6,12 @@ import { digestOf } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { finishBlob } from './finish-blob.ts';
-import { run, temporaryDirectory } from './layer-fixtures.ts';
+import { run, temporaryDirectory } from '../../test/fixtures/layer-trees.ts';
+import { requires } from '../../test/rig/gates.ts';
 import { formatVeritySuperblock, locateVerity, parseVeritySuperblock, verityLevels } from './verity-format.ts';
 import { VerityTree } from './verity-tree.ts';
+
+requires('tool:veritysetup');
 
 const directory = temporaryDirectory();
 afterAll(() => directory[Symbol.dispose]());

@@ -19,7 +19,7 @@ export interface MksquashfsOptions extends SquashfsCompression {
 }
 
 export interface MksquashfsResult {
-  /** Names, the root directory aside; each name of a hard link counts. */
+  /** Inodes, the root directory's aside: the names of a hard link count once. */
   readonly entries: number;
   /** Paths of sockets that were left out, the first few. */
   readonly sockets: readonly string[];
@@ -51,6 +51,8 @@ export async function mksquashfs(
   ];
   const env = epochSeconds === undefined ? {} : { SOURCE_DATE_EPOCH: String(epochSeconds) };
   const tool = await startTool('mksquashfs', args, { env, stdout: 'pipe', signal: options.signal });
+  // It is awaited once the output has ended; a failure before that must not count as unhandled.
+  tool.done.catch(() => {});
   const sockets: string[] = [];
   let entries: number | undefined;
   let rest = '';

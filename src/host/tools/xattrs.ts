@@ -24,6 +24,8 @@ export async function* readTreeXattrs(
 ): AsyncGenerator<FileXattrs, void> {
   const args = ['--recursive', '--physical', '--no-dereference', '--dump', '--encoding=hex', `--match=${pattern}`, '.'];
   const tool = await startTool('getfattr', args, { cwd: root, stdout: 'pipe', signal });
+  // It is awaited once the output has ended; a failure before that must not count as unhandled.
+  tool.done.catch(() => {});
   let current: { path: string; xattrs: Map<string, Buffer> } | undefined;
   let finished = false;
   try {
