@@ -35,11 +35,6 @@ export function mountAt(table: readonly MountEntry[], target: string): MountEntr
   return table.findLast(entry => entry.target === target);
 }
 
-/** Mounts below a canonical directory, itself not included, latest first: the order in which they come off. */
-export function mountsBelow(table: readonly MountEntry[], directory: string): readonly MountEntry[] {
-  return table.filter(entry => entry.target.startsWith(`${directory}/`)).toReversed();
-}
-
 /** The kernel writes space, tab, newline and backslash as three octal digits, and other bytes as they are. */
 function unescape(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));

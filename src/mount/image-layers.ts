@@ -87,7 +87,7 @@ export function verityRootOf(descriptor: Descriptor): string | undefined {
   if (root === undefined) return undefined;
   if (roots.some(other => other !== root) || !/^[0-9a-f]{64}$/.test(root)) {
     throw new StkError('invalid-input', `layer ${descriptor.digest} has a bad verity root hash: ${roots.join(', ')}`, {
-      hint: 'a root hash is 64 lower-case hex digits; use --verify off to mount it without',
+      hint: 'a root hash is 64 lower-case hex digits; the manifest is wrong, have its maker mend it',
       facts: { digest: descriptor.digest },
     });
   }

@@ -1,15 +1,16 @@
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, readdir, rmdir } from 'node:fs/promises';
+import { mkdir, readdir, rmdir } from 'node:fs/promises';
 import { digestHex } from '../core/digest.ts';
 import { StkError, isStkError, messageOf } from '../core/errors.ts';
 import { mapLimited } from '../core/limiter.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
-import { mountAt, readMountTable, type MountEntry } from '../host/mount-table.ts';
+import { readMountTable } from '../host/mount-table.ts';
 import { closeVerityDevice, openVerityDevice } from '../host/tools/dm-verity.ts';
 import { detachAll, mountSquashfsDevice, mountSquashfsLoop, mountSquashfuse } from '../host/tools/mount.ts';
 import type { Method } from './choose-method.ts';
 import type { InspectedLayer } from './inspect-layer.ts';
 import type { LayerUse, MountRecord } from './mount-record.ts';
+import { serversAnswer } from './server-answers.ts';
 import type { MountState } from './state-directory.ts';
 import { unmountPath, type UnmountRight } from './unmount-path.ts';
 import type { VerifiedFiles } from './verified-files.ts';
@@ -61,7 +62,9 @@ export interface LayerMounting {
 /** Mounts those of an image's layers that are not mounted yet. What was mounted stays on failure: the caller releases. */
 export async function mountLayers(mounting: LayerMounting): Promise<void> {
   const { state, layers, uses, right, signal } = mounting;
-  const table = await readMountTable();
+  const mounted = new Set((await readMountTable()).map(entry => entry.target));
+  const standing = uses.map(use => joinInside(state.layers, use.key)).filter(target => mounted.has(target));
+  const allAnswer = await serversAnswer(standing, signal);
   const wanted = new Map<string, { readonly layer: InspectedLayer; readonly use: LayerUse }>();
   for (const [index, use] of uses.entries()) wanted.set(use.key, { layer: layers[index]!, use });
   await mapLimited(
@@ -69,21 +72,12 @@ export async function mountLayers(mounting: LayerMounting): Promise<void> {
     PARALLEL_MOUNTS,
     async ({ layer, use }, siblings) => {
       const target = joinInside(state.layers, use.key);
-      if (await isAlive(table, target)) return;
+      if (mounted.has(target) && (allAnswer || (await serversAnswer([target], siblings)))) return;
       await unmountPath(target, right, { lazy: true });
       await mkdir(target, { recursive: true, mode: 0o700 });
       await mountLayer(mounting, layer, use, target, siblings);
     },
     signal,
-  );
-}
-
-/** Whether something is mounted there that answers: a FUSE mount outlives a server that was killed. */
-async function isAlive(table: readonly MountEntry[], target: AbsPath): Promise<boolean> {
-  if (!mountAt(table, target)) return false;
-  return lstat(target).then(
-    () => true,
-    () => false,
   );
 }
 
