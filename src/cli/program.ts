@@ -7,6 +7,7 @@ import { addLayoutCommands } from './commands/layout.command.ts';
 import { addHostCommands } from './commands/host.command.ts';
 import { addMountCommands } from './commands/mount.command.ts';
 import { addPublishCommands } from './commands/publish.command.ts';
+import { readConfigFile } from './config-file.ts';
 import type { GlobalOptions, Session } from './session.ts';
 
 /** Makes a session once the global options are known. */
@@ -42,6 +43,7 @@ export function makeProgram(
         .default('auto'),
     )
     .option('--log-file <file>', 'also write all progress to a file')
+    .option('--config <file>', 'defaults for these options (default: $XDG_CONFIG_HOME/stk/config.yaml)')
     .helpOption('-h, --help', 'show help')
     .helpCommand('help [command]', 'show help for a command')
     .showHelpAfterError('(run the command with --help for its options and examples)')
@@ -53,7 +55,10 @@ export function makeProgram(
     async function (this: Command | void, ...args: unknown[]): Promise<void> {
       // commander passes the command itself last.
       const command = args.at(-1) as Command;
-      const session = makeSession(globalOptions(command.optsWithGlobals(), workingDirectory));
+      const flags = command.optsWithGlobals();
+      const given = Object.entries(flags).filter(([name]) => program.getOptionValueSource(name) !== 'default');
+      const settings = await readConfigFile(flags['config'] as string | undefined, environment, workingDirectory);
+      const session = makeSession(globalOptions({ ...settings, ...Object.fromEntries(given) }, workingDirectory));
       status = await action(session, ...(args.slice(0, -1) as never));
     };
   addBuildCommands(program, act);
@@ -65,7 +70,6 @@ export function makeProgram(
   return {
     command: program,
     async run(args) {
-      void environment;
       await program.parseAsync([...args], { from: 'user' });
       return status;
     },
@@ -76,7 +80,7 @@ function globalOptions(options: Readonly<Record<string, unknown>>, workingDirect
   const text = (name: string): string | undefined => options[name] as string | undefined;
   const workDir = absPath(text('workDir') ?? '.', workingDirectory);
   const logFile = text('logFile');
-  const progress = options['quiet'] === true ? 'quiet' : (text('progress') as GlobalOptions['progress']);
+  const progress = options['quiet'] === true ? 'quiet' : ((text('progress') ?? 'auto') as GlobalOptions['progress']);
   for (const name of ['stkDir', 'ociDir']) {
     if (text(name) === '') throw new StkError('usage', `--${name.replace('Dir', '-dir')} is empty`);
   }
