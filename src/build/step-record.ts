@@ -3,16 +3,9 @@ import type { JsonValue } from '../core/canonical-json.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { LayoutStore } from '../oci/layout.ts';
 import type { RecordCache } from '../sources/record-cache.ts';
+import type { StepRecord } from '../sources/step-cache.ts';
 
-/** What a finished step left behind. */
-export interface StepRecord {
-  /** The layer, a squashfs blob of the layout; `undefined` where the step changed no file. */
-  readonly layer: Descriptor | undefined;
-  /** RFC 3339. */
-  readonly created: string;
-  /** Labels that the step generated. */
-  readonly labels?: Readonly<Record<string, string>>;
-}
+export type { StepRecord };
 
 /** The record of a step whose layer is still in the layout. */
 export async function findStep(

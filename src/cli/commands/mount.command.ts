@@ -1,5 +1,6 @@
 import { Option, type Command } from 'commander';
 import type { Act } from '../act.ts';
+import type { SignatureFlags } from './sign-check.ts';
 import type { MountFlags } from './mount.ts';
 
 const REF = 'REF is TAG in the default layout, or oci:DIR:TAG.';
@@ -63,11 +64,28 @@ function addTo(parent: Command, act: Act, name: string): void {
     .command('verify <ref>')
     .description('check every blob of an image against its digest, and every layer against its verity root')
     .option('--json', 'print JSON')
-    .addHelpText('after', `\n${REF}\n\nExamples:\n  ${name} verify app`)
+    .option('--key <file>', 'demand a signature by this public key (repeatable: one is enough)', collectKeys, [])
+    .option('--policy <file>', 'demand what a policy says: containers-policy.json(5)')
+    .option('--identity <name>', 'what the signature must call the image')
+    .option('--no-tls-verify', 'accept any certificate of a registry, and plain http')
+    .addHelpText(
+      'after',
+      `\n${REF}\n\nExamples:\n  ${name} verify app\n  ${name} verify docker://registry.example/app:1.0 --key release.pub`,
+    )
     .action(
-      act(async (session, ref: string, flags: { readonly json?: boolean }) => {
+      act(async (session, ref: string, flags: { readonly json?: boolean } & SignatureFlags) => {
+        if (flags.key.length > 0 || flags.policy !== undefined) {
+          const { runSignatureCheck } = await import('./sign-check.ts');
+          await runSignatureCheck(session, ref, flags);
+          // What lies in a registry is checked blob by blob when it is fetched.
+          if (ref.startsWith('docker://')) return 0;
+        }
         const { runVerify } = await import('./verify.ts');
         return runVerify(session, ref, flags);
       }),
     );
+}
+
+function collectKeys(value: string, before: readonly string[]): string[] {
+  return [...before, value];
 }
