@@ -95,7 +95,12 @@ async function mountLayer(
     const mount = method.layers === 'kernel' ? mountSquashfsLoop : mountSquashfuse;
     await mount(file, target, signal);
   } catch (cause) {
-    throw isStkError(cause, 'tool-failed') ? unmountable(layer, cause) : cause;
+    if (!isStkError(cause, 'tool-failed')) throw cause;
+    // Ctrl-C ends the tools of the terminal's process group at the same moment as it reaches us.
+    if (/^SIG(INT|TERM|HUP)$/.test(String(cause.facts['signal']))) {
+      throw new StkError('interrupted', 'interrupted while mounting', { cause });
+    }
+    throw unmountable(layer, cause);
   }
 }
 
