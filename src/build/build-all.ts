@@ -8,12 +8,12 @@ import type { LayoutStore } from '../oci/layout.ts';
 import { reachable, runGraph, type Graph } from '../plan/run-graph.ts';
 import { dependenciesOf } from '../recipe/dependencies.ts';
 import type { ImageDefinition, Recipe } from '../recipe/model.ts';
-import { LayerConverter } from '../sources/convert-layers.ts';
-import { extractFromImage } from '../sources/extract.ts';
+import type { LayerConverter } from '../sources/convert-layers.ts';
 import type { FileDigests } from '../sources/file-digests.ts';
 import { fetchHttpFile, type DownloadFile } from '../sources/http-file.ts';
 import type { OpenImageStore } from '../sources/ports.ts';
 import { RecordCache } from '../sources/record-cache.ts';
+import type { StepCaches } from '../sources/step-cache.ts';
 import { buildImage, type ImageResult, type StepOutcome } from './build-image.ts';
 import type { Workshop } from './do-step.ts';
 import { tagFor, type LayerType } from './layer-types.ts';
@@ -31,6 +31,8 @@ export interface BuildAll {
   readonly download: DownloadFile;
   /** Called at the first thing that is not in the cache; may refuse by throwing. */
   readonly workshop: () => Promise<Workshop>;
+  /** Steps shared with other machines. */
+  readonly stepCaches?: StepCaches | undefined;
   readonly emit: Emit;
   readonly signal: AbortSignal;
 }
@@ -60,7 +62,12 @@ export async function buildAll(build: BuildAll): Promise<readonly BuildResult[]>
   const provenance = await provenances(build);
   const records = new RecordCache(build.state.records);
   const keepTar = options.layerTypes.includes('tar');
-  const converter = new LayerConverter({ layout, records, packing: options.packing, keepTar, emit });
+  // An unchanged build converts and extracts nothing: what does is not even loaded.
+  let loading: Promise<LayerConverter> | undefined;
+  const converter = () =>
+    (loading ??= import('../sources/convert-layers.ts').then(
+      room => new room.LayerConverter({ layout, records, packing: options.packing, keepTar, emit }),
+    ));
   const steps = new SingleFlight<CacheKey, StepOutcome>();
   emit({ type: 'build-started', images: [...graph.keys()], at: Date.now() });
 
@@ -78,8 +85,10 @@ export async function buildAll(build: BuildAll): Promise<readonly BuildResult[]>
         { directory: build.state.http, records, files: build.files, download: build.download },
         inner,
       );
-    const extract = (image: string, path: string, inner?: AbortSignal): Promise<AbsPath> =>
-      extractFromImage(built(image), path, { layout, store: build.state.imports }, inner);
+    const extract = async (image: string, path: string, inner?: AbortSignal): Promise<AbsPath> => {
+      const { extractFromImage } = await import('../sources/extract.ts');
+      return extractFromImage(built(image), path, { layout, store: build.state.imports }, inner);
+    };
     return buildImage({
       definition,
       options,
@@ -90,6 +99,7 @@ export async function buildAll(build: BuildAll): Promise<readonly BuildResult[]>
       bases: { openStore: build.openStore, built, converter, files: build.files, fetchHttp, extract },
       imports: { store: build.state.imports, files: build.files, fetchHttp, extract, requireHash: options.requireHash },
       workshop: build.workshop,
+      stepCaches: build.stepCaches,
       emit,
       steps,
       signal,

@@ -15,8 +15,9 @@ import type { FileDigests } from '../sources/file-digests.ts';
 import { identifyImport, type ImportPorts, type KnownImport } from '../sources/imports.ts';
 import type { BuiltImage, StackLayer } from '../sources/ports.ts';
 import type { RecordCache } from '../sources/record-cache.ts';
-import { doStep, type Workshop } from './do-step.ts';
-import { emitImage, type EmittedStep } from './emit-image.ts';
+import type { StepCaches } from '../sources/step-cache.ts';
+import type { Workshop } from './do-step.ts';
+import type { EmittedStep } from './emit-image.ts';
 import { imageSettings } from './image-settings.ts';
 import { imageSteps, stepKey, type ImageStep } from './image-steps.ts';
 import type { BuildOptions } from './options.ts';
@@ -35,6 +36,7 @@ export interface ImageBuild {
   readonly imports: ImportPorts;
   /** Called at the first thing that is not in the cache; may refuse by throwing. */
   readonly workshop: () => Promise<Workshop>;
+  readonly stepCaches?: StepCaches | undefined;
   readonly emit: Emit;
   /** Steps that are being done, shared by all images of the build. */
   readonly steps: SingleFlight<CacheKey, StepOutcome>;
@@ -81,16 +83,30 @@ export async function buildImage(build: ImageBuild): Promise<ImageResult> {
     const below = done.map(entry => entry.record);
     // Two images may stand at the same step: it is done once, and both remember the same record.
     const { record, fresh } = await build.steps.run(key, async () => {
-      const known = options.useCache ? await findStep(build.records, build.layout, key) : undefined;
-      if (known) return { record: known, fresh: false };
-      const made = await runOne(build, base, imports, step, below);
-      await rememberStep(build.records, key, made);
-      return { record: made, fresh: true };
+      const known = options.useCache ? await findKnown(build, key) : undefined;
+      const record = known ?? (await runOne(build, base, imports, step, below));
+      if (!known) await rememberStep(build.records, key, record);
+      for (const cache of build.stepCaches?.to ?? []) cache.rememberStep(key, record, build.layout, signal);
+      return { record, fresh: known === undefined };
     });
     ran ||= fresh;
     done.push({ step, record });
   }
   return finish(build, { platform, base, done, ran });
+}
+
+/** A step that was done here, or on another machine: that is remembered as if it had been done here. */
+async function findKnown(build: ImageBuild, key: CacheKey): Promise<StepRecord | undefined> {
+  const { layout, records, signal } = build;
+  const local = await findStep(records, layout, key);
+  if (local) return local;
+  for (const cache of build.stepCaches?.from ?? []) {
+    const record = await cache.findStep(key, layout, signal);
+    if (!record) continue;
+    await rememberStep(records, key, record);
+    return record;
+  }
+  return undefined;
 }
 
 async function runOne(
@@ -104,6 +120,7 @@ async function runOne(
   const own = below.flatMap(record => (record.layer ? [{ squashfs: record.layer }] : []));
   const stack: StackLayer[] = [...(await base.layers(build.signal)), ...own];
   const { definition, options, layout, emit, signal } = build;
+  const { doStep } = await import('./do-step.ts');
   return doStep({ definition, step, stack, imports, options, layout, workshop, emit, signal });
 }
 
@@ -153,6 +170,7 @@ async function finish(build: ImageBuild, finished: Finished): Promise<ImageResul
     annotations: { ...build.provenance.annotations, ...baseAnnotations(base), ...definition.annotations },
     created: created(options, done),
   };
+  const { emitImage } = await import('./emit-image.ts');
   const manifests: Descriptor[] = [];
   for (const type of options.layerTypes)
     manifests.push(await emitImage(definition.name, image, type, build, build.signal));

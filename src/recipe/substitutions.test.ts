@@ -2,7 +2,8 @@ import { expect, it } from 'vitest';
 import { RecipeError } from '../core/diagnostics.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { passEnvironment, passthroughPattern } from './passthrough.ts';
-import { builtInSubstitutions, parseSubstitution, parseSubstitutionFile } from './substitutions.ts';
+import { parseSubstitutionFile } from './substitution-file.ts';
+import { builtInSubstitutions, parseSubstitution } from './substitutions.ts';
 
 it.each([
   ['A=1', ['A', '1']],

@@ -33,12 +33,12 @@ export class LowerView implements AsyncDisposable {
     return new LowerView(merged, true);
   }
 
-  /** Whether the path is a directory, every component of it being one. */
+  /** Whether the path, a byte string (latin1), is a directory, every component of it being one. */
   async isDirectory(path: string): Promise<boolean> {
-    let current: string = this.root;
+    let current = Buffer.from(this.root);
     for (const part of imagePath(path).split('/')) {
       if (part === '') continue;
-      current = `${current}/${part}`;
+      current = Buffer.concat([current, Buffer.from(`/${part}`, 'latin1')]);
       const stat = await this.#lstat(current);
       if (!stat?.isDirectory()) return false;
     }
@@ -75,7 +75,7 @@ export class LowerView implements AsyncDisposable {
     return { path: done.join('/'), type };
   }
 
-  async #lstat(path: string): Promise<Stats | undefined> {
+  async #lstat(path: string | Buffer): Promise<Stats | undefined> {
     return lstat(path).catch((error: unknown) => {
       const errno = errnoOf(error);
       if (errno === 'ENOENT' || errno === 'ENOTDIR') return undefined;

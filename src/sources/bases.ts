@@ -28,7 +28,8 @@ export interface KnownBase {
 export interface BasePorts {
   readonly openStore: OpenImageStore;
   readonly built: (image: string) => BuiltImage;
-  readonly converter: LayerConverter;
+  /** Made when the first layer has to be brought. */
+  readonly converter: () => Promise<LayerConverter>;
   readonly files: FileDigests;
   readonly fetchHttp: (url: string, expected: Digest | undefined, signal?: AbortSignal) => Promise<AbsPath>;
   readonly extract: (image: string, path: string, signal?: AbortSignal) => Promise<AbsPath>;
@@ -69,7 +70,10 @@ export async function identifyBase(
         name,
         digest: image.descriptor.digest,
         config: image.config,
-        layers: inner => ports.converter.bring(store, name, layers, image.config.rootfs.diff_ids, inner ?? signal),
+        layers: async inner => {
+          const converter = await ports.converter();
+          return converter.bring(store, name, layers, image.config.rootfs.diff_ids, inner ?? signal);
+        },
       };
     }
   }
@@ -105,7 +109,7 @@ async function tarBase(
     name: undefined,
     digest: undefined,
     config: undefined,
-    layers: async inner => [await ports.converter.bringFile(file, digest, inner ?? signal)],
+    layers: async inner => [await (await ports.converter()).bringFile(file, digest, inner ?? signal)],
   };
 }
 

@@ -7,7 +7,7 @@ import { writeFileAtomic } from '../../host/atomic-write.ts';
 import { loadRecipes, type LoadedRecipes } from '../../recipe/load.ts';
 import type { ParseCache } from '../../recipe/parse-cache.ts';
 import { stateDirectories } from '../../build/workspace.ts';
-import { builtInSubstitutions, parseSubstitution, parseSubstitutionFile } from '../../recipe/substitutions.ts';
+import { builtInSubstitutions, parseSubstitution } from '../../recipe/substitutions.ts';
 import type { Session } from '../session.ts';
 import { makeReadText } from './network-ports.ts';
 
@@ -36,6 +36,7 @@ export async function loadBuildRecipes(
     const text = await readFile(file, 'utf8').catch((cause: unknown) => {
       throw new StkError('not-found', `cannot read --substitute-file ${file}`, { cause });
     });
+    const { parseSubstitutionFile } = await import('../../recipe/substitution-file.ts');
     for (const [key, value] of parseSubstitutionFile(file, text)) values.set(key, value);
   }
   for (const text of flags.substitute) values.set(...parseSubstitution(text));
