@@ -30,6 +30,7 @@ try {
     legalComments: 'linked',
     define: {
       STK_VERSION: JSON.stringify(version),
+      STK_BUILD: JSON.stringify(sources.digest('hex').slice(0, 16)),
       'process.env.NODE_ENV': '"production"',
       'process.env.DEV': '"false"',
     },

@@ -8,13 +8,19 @@ const INVISIBLE = /^[\p{Mn}\p{Me}\p{Cf}\p{Cc}\u1160-\u11ff]+$/u;
 /** Text of one cell per UTF-16 unit, by far the most common: ASCII, Latin letters, punctuation, lines, blocks, Braille. */
 const SIMPLE = /^[ -~\u00a1-\u00ac\u00ae-\u02ff\u2010-\u2027\u2500-\u259f\u2800-\u28ff]*$/;
 
-const segmenter = new Intl.Segmenter('en', { granularity: 'grapheme' });
+let segmenter: Intl.Segmenter | undefined;
+
+/** Made at the first text that needs it: loading its tables takes longer than all else that a quick command does. */
+function clustersOf(text: string): Intl.Segments {
+  segmenter ??= new Intl.Segmenter('en', { granularity: 'grapheme' });
+  return segmenter.segment(text);
+}
 
 /** Cells that text without escapes, tabs and newlines takes on a terminal. */
 export function displayWidth(text: string): number {
   if (SIMPLE.test(text)) return text.length;
   let width = 0;
-  for (const { segment } of segmenter.segment(text)) width += clusterWidth(segment);
+  for (const { segment } of clustersOf(text)) width += clusterWidth(segment);
   return width;
 }
 
@@ -28,7 +34,7 @@ export function fitWidth(text: string, width: number, cut: 'end' | 'start' = 'en
     return cut === 'start' ? `…${bounded.slice(bounded.length - width + 1)}` : `${bounded.slice(0, width - 1)}…`;
   }
   if (bounded === text && displayWidth(text) <= width) return text;
-  const clusters = Array.from(segmenter.segment(bounded), part => part.segment);
+  const clusters = Array.from(clustersOf(bounded), part => part.segment);
   if (cut === 'start') clusters.reverse();
   const kept: string[] = [];
   let left = width - 1;
