@@ -52,10 +52,22 @@ export function composeImage(parts: ImageParts): { readonly config: Document; re
     schemaVersion: 2,
     mediaType: MediaType.manifest,
     config: configDocument.descriptor,
-    layers: layers.map(layer => layer.descriptor),
+    layers: layers.map(layer => ordered(layer.descriptor)),
     ...(Object.keys(parts.annotations).length === 0 ? {} : { annotations: parts.annotations }),
   };
   return { config: configDocument, manifest: jsonDocument(manifest, MediaType.manifest) };
+}
+
+/** Members in one order: a descriptor that was remembered must give the same bytes as one that is fresh. */
+function ordered({ mediaType, digest, size, annotations, ...rest }: Descriptor): Descriptor {
+  const sorted = Object.entries(annotations ?? {}).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return {
+    mediaType,
+    digest,
+    size,
+    ...rest,
+    ...(annotations === undefined ? {} : { annotations: Object.fromEntries(sorted) }),
+  };
 }
 
 /** A JSON value as a blob with its descriptor. */

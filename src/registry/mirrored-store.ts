@@ -72,7 +72,9 @@ export class MirroredStore implements RangedStore {
         if (!isPassable(error, options.signal)) throw error;
         failures.push(error);
         this.#onFallback(`${source.store.name}: ${messageOf(error)}`);
-        if (failures.length === this.#ordered(descriptor.digest).length) throw failures[0];
+        if (failures.length < this.#ordered(descriptor.digest).length) continue;
+        // Wrong bytes say more than missing ones.
+        throw failures.find(failure => isStkError(failure, 'integrity')) ?? error;
       }
     }
     // Each source verifies what it sent; nobody else verifies what was put together from several.

@@ -14,4 +14,7 @@ export interface BuildFlags {
   readonly secret: readonly string[];
   readonly metadataFile?: string;
   readonly annotationsNamespace: string;
+  readonly cacheFrom?: readonly string[];
+  readonly cacheTo?: readonly string[];
+  readonly signKey?: string;
 }

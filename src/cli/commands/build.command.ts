@@ -76,6 +76,14 @@ function buildFlags(command: Command): Command {
     .option('-j, --jobs <n>', 'images to build side by side', '2')
     .option('--secret <spec>', 'id=NAME,src=FILE or id=NAME,env=VARIABLE (repeatable)', collect, [])
     .option('--metadata-file <file>', 'write tags, digests and layers of the result as JSON')
+    .option(
+      '--cache-from <store>',
+      'look finished steps up there, too: docker://HOST/REPOSITORY or oci:DIR',
+      collect,
+      [],
+    )
+    .option('--cache-to <store>', 'store finished steps there', collect, [])
+    .option('--sign-key <file>', 'sign the images with this private key')
     .option('--annotations-namespace <prefix>', 'prefix of the recipe annotations', 'io.stackeroci');
 }
 

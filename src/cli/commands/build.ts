@@ -12,6 +12,7 @@ import { LayoutStore } from '../../oci/layout.ts';
 import { topologicalOrder } from '../../plan/run-graph.ts';
 import type { Recipe } from '../../recipe/model.ts';
 import { FileDigests } from '../../sources/file-digests.ts';
+import type { StepCaches } from '../../sources/step-cache.ts';
 import type { Session } from '../session.ts';
 import { openUi, type Ui } from '../ui/open-ui.ts';
 import type { BuildFlags } from './build-flags.ts';
@@ -37,8 +38,10 @@ export async function runBuild(
     return 0;
   }
   if (!session.inside) {
-    const quick = await tryFromCache(session, loaded.recipes, options, flags);
+    const shares = (flags.cacheTo ?? []).length > 0;
+    const quick = shares ? undefined : await tryFromCache(session, loaded.recipes, options, flags);
     if (quick === undefined) return session.enter();
+    await signResults(session, quick, flags);
     await report(session, quick, flags);
     return 0;
   }
@@ -54,7 +57,9 @@ export async function runBuild(
   try {
     scope.use(await layout.lockBlobs('shared', { signal: session.signal }));
     const open = () => (workshop ??= openWorkshop({ session, flags, layout, scope, ui }));
-    results = await build(session, loaded.recipes, options, layout, open, ui.emit);
+    const stepCaches = await stepCachesOf(session, flags, scope, ui.emit);
+    results = await build(session, loaded.recipes, options, layout, open, ui.emit, stepCaches);
+    await signResults(session, results, flags);
   } finally {
     await scope[Symbol.asyncDispose]();
   }
@@ -96,7 +101,14 @@ export async function findUpToDate(
 ): Promise<readonly BuildResult[] | undefined> {
   const layout = await LayoutStore.open(session.global.ociDir);
   try {
-    return await build(session, recipes, options, layout, () => Promise.reject(new WorkNeeded()), () => {});
+    return await build(
+      session,
+      recipes,
+      options,
+      layout,
+      () => Promise.reject(new WorkNeeded()),
+      () => {},
+    );
   } catch (error) {
     if (error instanceof WorkNeeded) return undefined;
     throw error;
@@ -110,6 +122,7 @@ async function build(
   layout: LayoutStore,
   workshop: () => Promise<Workshop>,
   emit: Emit,
+  stepCaches?: StepCaches,
 ): Promise<readonly BuildResult[]> {
   const state = stateDirectories(session.global.stkDir);
   const files = new FileDigests(state.fileDigests);
@@ -122,11 +135,33 @@ async function build(
     openStore: makeOpenStore(session),
     download: makeDownload(session),
     workshop,
+    stepCaches,
     emit,
     signal: session.signal,
   });
   await files.save();
   return results;
+}
+
+async function stepCachesOf(
+  session: Session,
+  flags: BuildFlags,
+  scope: AsyncScope,
+  emit: Emit,
+): Promise<StepCaches | undefined> {
+  if ((flags.cacheFrom ?? []).length + (flags.cacheTo ?? []).length === 0) return undefined;
+  const { openStepCaches } = await import('./publish-caches.ts');
+  return openStepCaches(session, flags, scope, emit);
+}
+
+async function signResults(session: Session, results: readonly BuildResult[], flags: BuildFlags): Promise<void> {
+  if (flags.signKey === undefined) return;
+  const { openSigner } = await import('./sign.ts');
+  const signer = await openSigner(session, flags.signKey);
+  const layout = await LayoutStore.open(session.global.ociDir);
+  for (const { tag, manifest } of results.flatMap(result => result.tags)) {
+    await signer.sign(layout, manifest, { kind: 'oci', directory: layout.directory, tag });
+  }
 }
 
 export function openSessionUi(session: Session): Ui & AsyncDisposable {

@@ -1,0 +1,39 @@
+import type { AsyncScope } from '../../core/async-scope.ts';
+import type { Emit } from '../../core/events.ts';
+import { absPath } from '../../core/paths.ts';
+import type { BlobStore } from '../../oci/blob-store.ts';
+import { LayoutStore } from '../../oci/layout.ts';
+import { formatReference, parseReference } from '../../oci/reference.ts';
+import { RemoteCache } from '../../publish/remote-cache.ts';
+import type { StepCaches } from '../../sources/step-cache.ts';
+import type { Session } from '../session.ts';
+import type { BuildFlags } from './build-flags.ts';
+
+/** Opens the stores of `--cache-from` and `--cache-to`; the end of the scope waits for what is being stored. */
+export async function openStepCaches(
+  session: Session,
+  flags: Pick<BuildFlags, 'cacheFrom' | 'cacheTo'>,
+  scope: AsyncScope,
+  emit: Emit,
+): Promise<StepCaches> {
+  const opened = new Map<string, RemoteCache>();
+  const open = async (text: string): Promise<RemoteCache> => {
+    const known = opened.get(text);
+    if (known) return known;
+    const cache = scope.use(new RemoteCache(await openStore(session, text), emit));
+    opened.set(text, cache);
+    return cache;
+  };
+  const from: RemoteCache[] = [];
+  for (const text of flags.cacheFrom ?? []) from.push(await open(text));
+  const to: RemoteCache[] = [];
+  for (const text of flags.cacheTo ?? []) to.push(await open(text));
+  return { from, to };
+}
+
+async function openStore(session: Session, text: string): Promise<BlobStore> {
+  const reference = parseReference(text);
+  if (reference.kind === 'oci') return LayoutStore.create(absPath(reference.directory, session.workingDirectory));
+  const { openRegistry } = await import('./open-registry.ts');
+  return (await openRegistry(session, formatReference(reference), false)).store;
+}
