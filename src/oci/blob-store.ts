@@ -12,6 +12,8 @@ export interface ReadOptions extends CallOptions {
 
 export interface PutOptions extends CallOptions {
   readonly onProgress?: (doneBytes: number) => void;
+  /** The source is a store's `readBlob`, which ends with `integrity` unless its bytes are right: hashing once is enough. */
+  readonly verified?: boolean;
   /** `name` of another store that is known to hold the blob; a store may take it from there instead of the bytes. */
   readonly mountFrom?: string;
 }

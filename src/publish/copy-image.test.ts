@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { expect, it } from 'vitest';
 import { FakeRegistry } from '../../test/rig/fake-registry.ts';
 import { AsyncScope } from '../core/async-scope.ts';
 import { digestOf } from '../core/digest.ts';
 import type { StkEvent } from '../core/events.ts';
+import { joinInside } from '../core/paths.ts';
 import { HttpClient } from '../host/http.ts';
 import { makeTempDir } from '../host/temp-dir.ts';
 import type { BlobStore, ManifestBytes } from '../oci/blob-store.ts';
@@ -195,5 +197,24 @@ it('stops when its signal fires', async () => {
   const destination = new MemoryStore();
   const copy = copyImage(source, 'v1', destination, 'v1', { signal: AbortSignal.abort() });
   await expect(copy).rejects.toMatchObject({ code: 'interrupted' });
+  expect(await destination.tags()).toEqual([]);
+});
+
+it.each(['layout', 'registry'])('keeps nothing of a blob that its source finds damaged, in a %s', async kind => {
+  await using scope = new AsyncScope();
+  const directory = scope.use(await makeTempDir(tmpdir(), 'stk-copy'));
+  const source = await LayoutStore.create(joinInside(directory.path, 'source'));
+  const sizes = [500, 2_000_000];
+  const layers = await Promise.all(sizes.map(size => put(source, randomBytes(size), ODD_TYPE)));
+  await putImage(source, { layers, tag: 'v1' });
+  for (const layer of layers) await writeFile(source.blobPath(layer.digest), randomBytes(layer.size));
+  const fake = scope.use(await FakeRegistry.start());
+  const destination =
+    kind === 'registry' ? openFake(scope, fake, 'app') : await LayoutStore.create(joinInside(directory.path, 'copy'));
+  for (const layer of layers) {
+    await putImage(source, { layers: [layer], tag: 'one' });
+    await expect(copyImage(source, 'one', destination, 'v1')).rejects.toMatchObject({ code: 'integrity' });
+    expect(await destination.hasBlob(layer)).toBe(false);
+  }
   expect(await destination.tags()).toEqual([]);
 });

@@ -132,7 +132,7 @@ class BlobCopy {
       return this.#source.readBlob(blob, { signal });
     };
     for (let attempt = 1; ; attempt++) {
-      await this.#destination.putBlob(blob, read, { signal, onProgress, mountFrom });
+      await this.#destination.putBlob(blob, read, { signal, onProgress, mountFrom, verified: true });
       if (!sent || (await this.#destination.hasBlob(blob, { signal }))) return sent;
       if (attempt < 2) continue;
       throw new StkError('registry', `${this.#destination.name} accepted blob ${blob.digest} but does not have it`, {

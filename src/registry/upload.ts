@@ -218,14 +218,14 @@ class Upload implements AsyncDisposable {
   async #cursorAt(position: number): Promise<SourceCursor> {
     if (this.#cursor?.position === position) return this.#cursor;
     await this.#dropCursor();
-    const cursor = (this.#cursor = new SourceCursor(this.#descriptor, this.#source));
+    const cursor = (this.#cursor = new SourceCursor(this.#descriptor, this.#source, this.#options.verified));
     await cursor.skipTo(position);
     return cursor;
   }
 
   async #wholeSource(): Promise<Uint8Array> {
     await this.#dropCursor();
-    await using cursor = new SourceCursor(this.#descriptor, this.#source);
+    await using cursor = new SourceCursor(this.#descriptor, this.#source, this.#options.verified);
     const pieces: Uint8Array[] = [];
     for await (const piece of cursor.take(this.#descriptor.size)) pieces.push(piece);
     await cursor.verify();
