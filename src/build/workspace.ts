@@ -13,6 +13,8 @@ export interface StateDirectories {
   readonly http: AbsPath;
   readonly cacheDirs: AbsPath;
   readonly work: AbsPath;
+  /** An OCI layout of images that were converted on their way to a registry. */
+  readonly converted: AbsPath;
   readonly fileDigests: AbsPath;
 }
 
@@ -25,6 +27,7 @@ export function stateDirectories(home: AbsPath): StateDirectories {
     http: below('http'),
     cacheDirs: below('cache-dirs'),
     work: below('work'),
+    converted: below('converted'),
     fileDigests: below('file-digests.json'),
   };
 }

@@ -4,6 +4,7 @@ import { StkError } from '../core/errors.ts';
 /** Asks for the password of an encrypted key; called only for one. */
 export type AskPassword = () => Promise<string>;
 
+const WRONG_PASSWORD = 'check the password in STK_KEY_PASSWORD or COSIGN_PASSWORD, or type it again';
 const MAX_PEM_LENGTH = 64 * 1024;
 /** Labels that cosign has used; what they hold is the same. */
 const COSIGN_LABEL = /^-----BEGIN ENCRYPTED (?:COSIGN|SIGSTORE) PRIVATE KEY-----\s*$/m;
@@ -55,7 +56,8 @@ async function openPemKey(pem: string, askPassword: AskPassword): Promise<KeyObj
     return createPrivateKey({ key: pem, ...(passphrase === undefined ? {} : { passphrase }) });
   } catch {
     // OpenSSL's reasons say nothing of use, and a cause might say too much.
-    throw badKey(encrypted ? 'the key is damaged or the password wrong' : 'the private key cannot be read');
+    if (encrypted) throw badKey('the key is damaged or the password wrong', WRONG_PASSWORD);
+    throw badKey('the private key cannot be read');
   }
 }
 
@@ -70,7 +72,7 @@ async function openCosignKey(pem: string, askPassword: AskPassword): Promise<Key
   try {
     der = xsalsa20poly1305(boxKey, envelope.nonce).decrypt(envelope.ciphertext);
   } catch {
-    throw badKey('the key is damaged or the password wrong');
+    throw badKey('the key is damaged or the password wrong', WRONG_PASSWORD);
   }
   try {
     return createPrivateKey({ key: Buffer.from(der), format: 'der', type: 'pkcs8' });

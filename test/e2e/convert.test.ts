@@ -1,4 +1,4 @@
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { execa } from 'execa';
 import { expect, it } from 'vitest';
 import { digestOf } from '../../src/core/digest.ts';
@@ -62,7 +62,7 @@ it('gives the same bytes everywhere, and converts only layers that are new', asy
   expect(again.stderr).not.toMatch(/│ (convert|pull)/);
   const tool = await rig.stk([...convert('tool'), '--progress', 'plain']);
   expect(tool.stderr).not.toContain('│ convert');
-  await rm(rig.path('.stk'), { recursive: true });
+  await rig.ok(['clean']);
   expect((await rig.ok([...convert('app')])).split(' ')[1]).toBe(first.stdout.split(' ')[1]);
   expect((await rig.ok(['convert', 'app', 'oci:other:app'])).split(' ')[1]).toBe(first.stdout.split(' ')[1]);
 });

@@ -1,7 +1,6 @@
 import { stateDirectories } from '../../build/workspace.ts';
 import { AsyncScope } from '../../core/async-scope.ts';
 import { StkError } from '../../core/errors.ts';
-import { joinInside } from '../../core/paths.ts';
 import { defaultPackOptions, parseCompression } from '../../layer/pack-options.ts';
 import type { Platform } from '../../oci/descriptor.ts';
 import { LayoutStore } from '../../oci/layout.ts';
@@ -49,7 +48,7 @@ export async function runConvert(session: Session, from: string, to: string, fla
     const state = stateDirectories(session.global.stkDir);
     // What is converted to tar passes through squashfs blobs of the source, which the destination shall not get.
     const isDirect = destination instanceof LayoutStore && flags.layerType === 'squashfs';
-    const layout = isDirect ? destination : await LayoutStore.create(joinInside(state.home, 'converted'));
+    const layout = isDirect ? destination : await LayoutStore.create(state.converted);
     if (layout !== destination) scope.use(await layout.lockBlobs('shared', { signal }));
     const records = new RecordCache(state.records);
     const converter = new LayerConverter({
