@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import os from 'node:os';
+import path from 'node:path';
 import { CommanderError } from 'commander';
 import { StkError, isStkError } from '../core/errors.ts';
 import { absPath } from '../core/paths.ts';
@@ -35,6 +36,7 @@ async function main(): Promise<number> {
     view,
     version: version(),
     build: typeof STK_BUILD === 'string' ? STK_BUILD : 'source',
+    self: [process.execPath, ...process.execArgv, path.resolve(process.argv[1] ?? '')],
     inside: inside !== undefined,
     enter: async () => {
       const { enterNamespaces } = await import('../sandbox/enter-namespaces.ts');

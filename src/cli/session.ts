@@ -16,6 +16,8 @@ export interface Session {
   readonly version: string;
   /** Differs between any two builds of stk, even of one version. */
   readonly build: string;
+  /** Program and arguments (absolute) that start this stk; commands follow. */
+  readonly self: readonly string[];
   /** Whether this process is the one inside the namespaces. */
   readonly inside: boolean;
   /** Runs the same command again as root of fresh namespaces; returns its exit status. */

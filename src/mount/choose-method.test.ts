@@ -45,6 +45,14 @@ describe('the method', () => {
     expect(chooseMethod(host, wish(changes))).toMatchObject(expected);
   });
 
+  it('warns of short files where fuse-overlayfs lies above what is required to be checked', () => {
+    const host = { ...user, missingForUserVerity: undefined };
+    expect(chooseMethod(host, wish({ verify: 'require' })).warnings).toEqual([
+      expect.stringContaining('fuse-overlayfs'),
+    ]);
+    expect(chooseMethod(host, wish()).warnings).toEqual([]);
+  });
+
   it('warns of what goes unchecked', () => {
     expect(chooseMethod(root, wish({ layers: [verity, packed] })).warnings).toHaveLength(1);
     expect(chooseMethod(noVerity, wish()).warnings).toEqual([expect.stringContaining('no device-mapper')]);

@@ -35,6 +35,16 @@ export interface Method {
   readonly warnings: readonly string[];
 }
 
+const CHECKED_BY = {
+  dm: 'blocks checked by dm-verity',
+  user: 'blocks checked by stk',
+  none: 'blocks not checked',
+} as const;
+
+/** It hands on what a read got before the error, which the kernel takes for the end of the file. */
+const SHORT_FILES =
+  'fuse-overlayfs may show a file as ending before a wrong block, without an error; in a user namespace reads fail';
+
 /**
  * Chooses by what the host can do and what is known of the layers. Without a wish, root gets kernel mounts where every
  * layer has a verity root or was packed by stk, and FUSE otherwise: the kernel's squashfs was not written to withstand
@@ -43,8 +53,8 @@ export interface Method {
  */
 export function chooseMethod(host: HostAbilities, wish: Wish): Method {
   const base = chooseEngine(host, wish);
-  const { verity, warnings } = chooseVerity(host, wish, base.layers);
-  return { ...base, verity, warnings };
+  const { verity, warnings } = chooseVerity(host, wish, base);
+  return { ...base, verity, reason: `${base.reason}, ${CHECKED_BY[verity]}`, warnings };
 }
 
 function chooseEngine(host: HostAbilities, wish: Wish): Pick<Method, 'layers' | 'overlay' | 'reason'> {
@@ -94,7 +104,11 @@ function assertFuse(host: HostAbilities, overlay: Method['overlay'], kernelWorks
   }
 }
 
-function chooseVerity(host: HostAbilities, wish: Wish, engine: Method['layers']): Pick<Method, 'verity' | 'warnings'> {
+function chooseVerity(
+  host: HostAbilities,
+  wish: Wish,
+  { layers: engine, overlay }: Pick<Method, 'layers' | 'overlay'>,
+): Pick<Method, 'verity' | 'warnings'> {
   if (wish.verify === 'off') return { verity: 'none', warnings: [] };
   const without = wish.layers.filter(layer => layer.verityRoot === undefined).length;
   if (wish.verify === 'require' && without > 0) {
@@ -106,7 +120,10 @@ function chooseVerity(host: HostAbilities, wish: Wish, engine: Method['layers'])
   const warnings =
     without > 0 ? [`${without} of ${wish.layers.length} layers have no verity root and go unchecked`] : [];
   if (engine === 'kernel' && host.missingForDmVerity === undefined) return { verity: 'dm', warnings };
-  if (host.missingForUserVerity === undefined) return { verity: 'user', warnings };
+  if (host.missingForUserVerity === undefined) {
+    const short = overlay === 'fuse' && wish.verify === 'require' ? [SHORT_FILES] : [];
+    return { verity: 'user', warnings: [...warnings, ...short] };
+  }
   const reasons = [...(engine === 'kernel' ? [host.missingForDmVerity] : []), host.missingForUserVerity].join('; ');
   if (wish.verify === 'require') {
     throw new StkError('missing-capability', `layers cannot be checked while they are read: ${reasons}`, {

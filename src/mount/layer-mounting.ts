@@ -9,6 +9,14 @@ import { closeVerityDevice, openVerityDevice } from '../host/tools/dm-verity.ts'
 import { detachAll, mountSquashfsDevice, mountSquashfsLoop, mountSquashfuse } from '../host/tools/mount.ts';
 import type { Method } from './choose-method.ts';
 import type { InspectedLayer } from './inspect-layer.ts';
+import {
+  forgetServers,
+  layerFile,
+  newServerName,
+  serverDirectories,
+  startLayerServers,
+  type LayerToServe,
+} from './layer-servers.ts';
 import type { LayerUse, MountRecord } from './mount-record.ts';
 import { serversAnswer } from './server-answers.ts';
 import type { MountState } from './state-directory.ts';
@@ -21,7 +29,8 @@ const PARALLEL_MOUNTS = 4;
 /**
  * Decides what each layer's mount is called. A layer that is mounted already the same way keeps its name, so that it is
  * mounted once however many images hold it. Without verification the file itself is part of the name: two layouts may
- * hold different bytes under one digest, and one image must not see the other's.
+ * hold different bytes under one digest, and one image must not see the other's. Layers of dead file servers are mounted
+ * again, on a new one. All that are new here share one server.
  */
 export function planLayers(
   state: MountState,
@@ -29,8 +38,11 @@ export function planLayers(
   method: Method,
   recordId: string,
   records: readonly MountRecord[],
+  deadServers: ReadonlySet<string>,
 ): readonly LayerUse[] {
-  const known = new Map(records.flatMap(record => record.layers).map(use => [use.key, use]));
+  const living = records.flatMap(record => record.layers).filter(use => !deadServers.has(use.served ?? ''));
+  const known = new Map(living.map(use => [use.key, use]));
+  const server = newServerName(recordId);
   return layers.map(layer => {
     const { digest } = layer.descriptor;
     const verity = layer.verityRoot === undefined ? 'none' : method.verity;
@@ -40,7 +52,7 @@ export function planLayers(
     const use = known.get(key);
     if (use) return use;
     if (verity === 'dm') return { digest, key, device: deviceName(state, key) };
-    return { digest, key, ...(verity === 'user' ? { served: `${recordId}-${mark}` } : {}) };
+    return { digest, key, ...(verity === 'user' ? { served: server } : {}) };
   });
 }
 
@@ -61,39 +73,48 @@ export interface LayerMounting {
 
 /** Mounts those of an image's layers that are not mounted yet. What was mounted stays on failure: the caller releases. */
 export async function mountLayers(mounting: LayerMounting): Promise<void> {
-  const { state, layers, uses, right, signal } = mounting;
+  const { state, layers, uses, right, verifiedFiles, signal } = mounting;
   const mounted = new Set((await readMountTable()).map(entry => entry.target));
-  const standing = uses.map(use => joinInside(state.layers, use.key)).filter(target => mounted.has(target));
+  const isMounted = (use: LayerUse) => pathsOf(state, use).every(path => mounted.has(path));
+  const standing = uses.filter(isMounted).flatMap(use => pathsOf(state, use));
   const allAnswer = await serversAnswer(standing, signal);
-  const wanted = new Map<string, { readonly layer: InspectedLayer; readonly use: LayerUse }>();
-  for (const [index, use] of uses.entries()) wanted.set(use.key, { layer: layers[index]!, use });
+  const distinct = new Map<string, LayerToServe>();
+  for (const [index, use] of uses.entries()) distinct.set(use.key, { layer: layers[index]!, use });
+  const wanted: LayerToServe[] = [];
+  for (const one of distinct.values()) {
+    if (isMounted(one.use) && (allAnswer || (await serversAnswer(pathsOf(state, one.use), signal)))) continue;
+    wanted.push(one);
+  }
+  await startLayerServers(state, verifiedFiles, wanted, signal);
   await mapLimited(
-    [...wanted.values()],
+    wanted,
     PARALLEL_MOUNTS,
-    async ({ layer, use }, siblings) => {
-      const target = joinInside(state.layers, use.key);
-      if (mounted.has(target) && (allAnswer || (await serversAnswer([target], siblings)))) return;
+    async (one, siblings) => {
+      const target = joinInside(state.layers, one.use.key);
       await unmountPath(target, right, { lazy: true });
       await mkdir(target, { recursive: true, mode: 0o700 });
-      await mountLayer(mounting, layer, use, target, siblings);
+      await mountLayer(mounting, one, target, siblings);
     },
     signal,
   );
 }
 
+/** What has to answer for a layer to stand. */
+function pathsOf(state: MountState, use: LayerUse): readonly AbsPath[] {
+  return [joinInside(state.layers, use.key), ...serverDirectories(state, [use])];
+}
+
 async function mountLayer(
-  mounting: LayerMounting,
-  layer: InspectedLayer,
-  use: LayerUse,
+  { state, method }: LayerMounting,
+  one: LayerToServe,
   target: AbsPath,
   signal: AbortSignal,
 ): Promise<void> {
-  const { method } = mounting;
+  const { layer, use } = one;
   try {
     if (use.device !== undefined) return await mountVerityDevice(layer, use.device, target, signal);
-    const file = use.served === undefined ? layer.file : await serve(mounting, layer, use.served, signal);
     const mount = method.layers === 'kernel' ? mountSquashfsLoop : mountSquashfuse;
-    await mount(file, target, signal);
+    await mount(layerFile(state, one), target, signal);
   } catch (cause) {
     if (!isStkError(cause, 'tool-failed')) throw cause;
     // Ctrl-C ends the tools of the terminal's process group at the same moment as it reaches us.
@@ -122,22 +143,6 @@ async function mountVerityDevice(
   }
 }
 
-async function serve(
-  { state, verifiedFiles }: LayerMounting,
-  layer: InspectedLayer,
-  name: string,
-  signal: AbortSignal,
-): Promise<AbsPath> {
-  const directory = joinInside(state.served, name);
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  const { digest } = layer.descriptor;
-  const wanted = { digest, file: layer.file, verityRoot: layer.verityRoot! };
-  const served = await verifiedFiles!.serve([wanted], directory, signal);
-  const file = served.files.get(digest);
-  if (file === undefined) throw new Error(`the file server does not serve ${digest}`);
-  return file;
-}
-
 function unmountable(layer: InspectedLayer, cause: StkError): StkError {
   const { digest } = layer.descriptor;
   // Which of the two it is, only the tool's words tell; an image of many layers runs into limits first.
@@ -164,6 +169,7 @@ export async function releaseLayers(
   const layers = await release(state.layers, new Set(uses.map(use => use.key)), right);
   // File servers end after the layers that read from them.
   const served = await release(state.served, new Set(uses.map(use => use.served)), right);
+  await forgetServers(state, served);
   return [...layers, ...served];
 }
 

@@ -4,6 +4,7 @@ import { joinInside, type AbsPath } from '../core/paths.ts';
 import { readPrivileges } from '../host/privileges.ts';
 import { readMountTable } from '../host/mount-table.ts';
 import { countUses, releaseLayers } from './layer-mounting.ts';
+import { serverLogs } from './layer-servers.ts';
 import { removeMergedNames } from './merged-view.ts';
 import { readRecords, type MountRecord } from './mount-record.ts';
 import { mountStatus, type MountStatus } from './mount-status.ts';
@@ -24,6 +25,8 @@ export interface ListedMount {
   readonly layers: number;
   /** Of these, how many other image mounts use, too. */
   readonly sharedLayers: number;
+  /** Where reads are logged that failed verification in user space. */
+  readonly logs: readonly AbsPath[];
   readonly createdAt: string;
 }
 
@@ -63,6 +66,7 @@ async function list(state: MountState, signal: AbortSignal | undefined): Promise
       ...(upper && upper.scratch === undefined ? { upper: upper.upper } : {}),
       layers: record.layers.length,
       sharedLayers: record.layers.filter(use => (counts.get(use.key) ?? 0) > 1).length,
+      logs: serverLogs(state, record.layers),
       createdAt,
     });
   }

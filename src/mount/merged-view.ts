@@ -56,7 +56,10 @@ export async function mountMerged(
     source: overlaySource(record),
   };
   if (record.method.overlay === 'kernel') await mountOverlay(overlay, signal);
-  else await mountFuseOverlay({ ...overlay, ...(squashTo && record.upper ? { squashTo } : {}) }, signal);
+  else {
+    const writeThrough = record.method.verity !== 'none';
+    await mountFuseOverlay({ ...overlay, writeThrough, ...(squashTo && record.upper ? { squashTo } : {}) }, signal);
+  }
 }
 
 /** Removes the short names of an image's overlay; they are links and an empty directory, nothing is mounted there. */

@@ -12,6 +12,7 @@ import { probeHost } from './host-abilities.ts';
 import { imageLayers, readLayeredImage, type ImageLayer, type LayeredImage } from './image-layers.ts';
 import { inspectLayer, type InspectedLayer } from './inspect-layer.ts';
 import { mountLayers, planLayers } from './layer-mounting.ts';
+import { findDeadServers, serverLogs } from './layer-servers.ts';
 import { assertStackable, mountMerged } from './merged-view.ts';
 import { readRecord, readRecords, recordId, writeRecord, type MountRecord } from './mount-record.ts';
 import { mountStatus } from './mount-status.ts';
@@ -44,6 +45,8 @@ export interface Mounted {
   readonly isNew: boolean;
   readonly reason: string;
   readonly warnings: readonly string[];
+  /** Where reads are logged that failed verification in user space; gone with the mount. */
+  readonly logs: readonly AbsPath[];
 }
 
 /** Files that are looked at before mounting, at once. */
@@ -67,7 +70,7 @@ export async function mountImage(request: MountRequest): Promise<Mounted> {
   await using _lock = await lockState(state, { signal, ...(request.onWait && { onWait: request.onWait }) });
   const said = { reason: method.reason, warnings: method.warnings };
   const there = await alreadyThere(state, request, image, target);
-  if (there) return { record: there, isNew: false, ...said };
+  if (there) return { record: there, isNew: false, ...said, logs: serverLogs(state, there.layers) };
   const record = await begin(state, request, { image, layers, method, target });
   try {
     await raise(state, request, record, layers, method);
@@ -75,7 +78,7 @@ export async function mountImage(request: MountRequest): Promise<Mounted> {
     await takeDown(state, record);
     throw error;
   }
-  return { record, isNew: true, ...said };
+  return { record, isNew: true, ...said, logs: serverLogs(state, record.layers) };
 }
 
 /** Uppermost first. Of equal layers the uppermost decides all that those below could, and overlayfs takes none twice. */
@@ -103,7 +106,7 @@ async function alreadyThere(
   if (record) {
     const status = await mountStatus(state, record, table, request.signal);
     if (status === 'mounted') {
-      if (record.digest === image.digest && sameUpper(record, request)) return record;
+      if (record.digest === image.digest && sameOptions(record, request)) return record;
       const what = record.digest === image.digest ? 'the same image with other options' : record.image;
       throw new StkError('conflict', `${target} is taken: ${what} is mounted there`, {
         hint: `unmount it first: stk umount ${target}`,
@@ -129,7 +132,9 @@ async function alreadyThere(
   return undefined;
 }
 
-function sameUpper(record: MountRecord, { upper }: MountRequest): boolean {
+/** Whoever requires verification must not be content with a mount that has none. */
+function sameOptions(record: MountRecord, { upper, verify }: MountRequest): boolean {
+  if (verify === 'require' && record.method.verity === 'none') return false;
   if (!upper || !record.upper) return upper === undefined && record.upper === undefined;
   if ('scratchBelow' in upper) return record.upper.scratch !== undefined;
   return record.upper.scratch === undefined && record.upper.upper === upper.directory;
@@ -149,6 +154,7 @@ async function begin(
   const { image, layers, method, target } = found;
   const id = recordId(target);
   const records = await readRecords(state);
+  const dead = await findDeadServers(state, records, request.signal);
   const upper = request.upper && (await planUpper(request.upper, id));
   const user = records.find(record => upper && record.upper?.upper === upper.upper);
   if (user) {
@@ -169,7 +175,7 @@ async function begin(
     target,
     image: image.name,
     digest: image.digest,
-    layers: planLayers(state, layers, method, id, records),
+    layers: planLayers(state, layers, method, id, records, dead),
     method: { layers: engine, overlay, verity },
     ...(upper ? { upper } : {}),
     madeTarget: !isThere,

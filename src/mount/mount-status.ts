@@ -1,5 +1,6 @@
 import { joinInside } from '../core/paths.ts';
 import { mountAt, type MountEntry } from '../host/mount-table.ts';
+import { serverDirectories } from './layer-servers.ts';
 import { overlaySource } from './merged-view.ts';
 import type { MountRecord } from './mount-record.ts';
 import { serversAnswer } from './server-answers.ts';
@@ -21,7 +22,9 @@ export async function mountStatus(
   if (!entry) return 'gone';
   if (!isOurs(record, entry)) return 'foreign';
   if (record.method.layers === 'kernel' && record.method.verity !== 'user') return 'mounted';
-  const servers = record.layers.map(use => joinInside(state.layers, use.key));
+  const layers = record.layers.map(use => joinInside(state.layers, use.key));
+  // A layer on top of a file server answers for itself alone.
+  const servers = [...layers, ...serverDirectories(state, record.layers)];
   if (servers.some(server => !mountAt(table, server))) return 'broken';
   return (await serversAnswer([record.target, ...servers], signal)) ? 'mounted' : 'broken';
 }

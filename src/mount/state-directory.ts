@@ -18,6 +18,8 @@ export interface MountState {
   readonly images: AbsPath;
   /** Mount points of file servers that verify layers in user space. */
   readonly served: AbsPath;
+  /** Logs and states of these file servers. */
+  readonly servers: AbsPath;
 }
 
 /**
@@ -61,8 +63,9 @@ export async function openMountState(home: AbsPath): Promise<MountState> {
     layers: below('layers'),
     images: below('images'),
     served: below('served'),
+    servers: below('servers'),
   };
-  for (const child of [state.records, state.layers, state.images, state.served]) {
+  for (const child of [state.records, state.layers, state.images, state.served, state.servers]) {
     await mkdir(child, { recursive: true, mode: 0o700 });
   }
   return state;
@@ -124,12 +127,12 @@ export async function removeDeadNamespaces(home: AbsPath): Promise<number> {
   return removed;
 }
 
-/** Removes records, links and directories, but never a file of anybody's: should a mount still be there, it stays whole. */
+/** Removes records, logs, links and directories, but never a file of anybody's: should a mount still be there, it stays whole. */
 async function removeEmptyTree(directory: AbsPath): Promise<void> {
   for (const entry of await readdir(directory, { withFileTypes: true })) {
     const child = joinInside(directory, entry.name);
     if (entry.isDirectory()) await removeEmptyTree(child);
-    else if (entry.isSymbolicLink() || entry.name.endsWith('.json')) await rm(child);
+    else if (entry.isSymbolicLink() || /\.(json|log)$/.test(entry.name)) await rm(child);
   }
   await rmdir(directory).catch(() => {});
 }

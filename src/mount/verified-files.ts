@@ -5,22 +5,29 @@ import type { AbsPath } from '../core/paths.ts';
 export interface VerifiedLayer {
   readonly digest: Digest;
   readonly file: AbsPath;
+  readonly sizeBytes: number;
   /** 64 lower-case hex digits. */
   readonly verityRoot: string;
 }
 
-/** Files that hold the layers' bytes, each block checked against the verity root when it is read. */
-export interface ServedFiles extends AsyncDisposable {
-  readonly files: ReadonlyMap<Digest, AbsPath>;
+export interface FilesToServe {
+  readonly layers: readonly VerifiedLayer[];
+  /** Where the files appear: an existing empty directory. */
+  readonly directory: AbsPath;
+  /** Failed reads, one JSON object a line with `digest` and `offset`, appended. */
+  readonly logFile: AbsPath;
+  /** Lives as long as the server; left by one that was killed. */
+  readonly stateFile: AbsPath;
 }
 
 /**
- * Verification in user space, for hosts without dm-verity. The files appear in a FUSE mount on the directory given, served
- * by a process that outlives this one and ends when that directory is unmounted. Disposing takes the mount away; whoever
- * wants it to last does not dispose. A block that does not match answers reads with an I/O error.
+ * Verification in user space, for hosts without dm-verity. The files hold the layers' bytes, each block checked against
+ * the verity root whenever it is read; a block that does not match answers reads with an I/O error. They lie in a FUSE
+ * mount that is served by a process which outlives this one and ends when the directory is unmounted.
  */
 export interface VerifiedFiles {
   /** What is missing on this host for it, in words; `undefined` where it can be used. */
   missing(): Promise<string | undefined>;
-  serve(layers: readonly VerifiedLayer[], directory: AbsPath, signal?: AbortSignal): Promise<ServedFiles>;
+  /** Returns once the files can be read; each is named by the hex digits of its layer's digest. */
+  serve(files: FilesToServe, signal?: AbortSignal): Promise<void>;
 }

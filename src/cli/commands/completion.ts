@@ -9,7 +9,8 @@ interface Entry {
 
 /** A completion script made from the commands themselves. Throws `usage` for a shell that is not known. */
 export function completionScript(program: Command, shell: string): string {
-  const entries = program.commands.map(toEntry);
+  const visible = new Set(program.createHelp().visibleCommands(program));
+  const entries = program.commands.filter(command => visible.has(command)).map(toEntry);
   const global = toEntry(program);
   switch (shell) {
     case 'bash':

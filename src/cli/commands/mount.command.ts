@@ -20,6 +20,16 @@ export function addMountCommands(program: Command, act: Act): void {
         return runMounts(session, flags);
       }),
     );
+  program
+    .command('serve', { hidden: true })
+    .description('serve verified files as the settings on standard input say; started by mount')
+    .action(
+      act(async session => {
+        const { runServer } = await import('../../lazy/run-server.ts');
+        await runServer(process.stdin, session.signal);
+        return 0;
+      }),
+    );
   const atomfs = program.command('atomfs').description('mount, umount and verify, as atomfs names them');
   addTo(atomfs, act, 'stk atomfs');
   for (const command of atomfs.commands) command.exitOverride();

@@ -8,6 +8,7 @@ import type { VerifyMode } from '../../mount/choose-method.ts';
 import type { Session } from '../session.ts';
 import { hostPlatform } from './build-options.ts';
 import { openImage } from './mount-image-ref.ts';
+import { verifiedFilesOf } from './verified-files.ts';
 
 export interface MountFlags {
   readonly rw?: boolean;
@@ -30,17 +31,19 @@ export async function runMount(session: Session, ref: string, target: string, fl
     platform: hostPlatform(),
     engine: flags.kernel ? 'kernel' : flags.fuse ? 'fuse' : 'auto',
     verify: flags.verify,
+    verifiedFiles: verifiedFilesOf(session.self),
     ...(upper ? { upper } : {}),
     signal: session.signal,
     onWait: () => session.stderr.write('waiting for another mount to end\n'),
   });
-  const { record, isNew, reason, warnings } = mounted;
+  const { record, isNew, reason, warnings, logs } = mounted;
   const quiet = session.global.progress === 'quiet';
   if (!quiet) for (const warning of warnings) session.stderr.write(`warning: ${warning}\n`);
   const layers = `${record.layers.length} ${record.layers.length === 1 ? 'layer' : 'layers'}`;
   const access = record.upper ? 'writable' : 'read-only';
   if (!isNew) session.stdout.write(`${tag} is mounted on ${record.target} already\n`);
   else session.stdout.write(`mounted ${tag} on ${record.target}: ${layers}, ${access}, ${reason}\n`);
+  if (!quiet) for (const log of logs) session.stdout.write(`reads that fail the check are logged in ${log}\n`);
   return 0;
 }
 

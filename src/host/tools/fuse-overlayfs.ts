@@ -4,6 +4,11 @@ import type { OverlayMount } from './mount.ts';
 export interface FuseOverlay extends OverlayMount {
   /** Everything in the merged tree belongs to these ids, so that an ordinary user may write everywhere. */
   readonly squashTo?: { readonly uid: number; readonly gid: number };
+  /**
+   * Without the kernel's write-back cache, which takes a read that fails half-way for a hole and shows zeros; without it
+   * the file seems to end there.
+   */
+  readonly writeThrough?: boolean;
 }
 
 /**
@@ -14,5 +19,6 @@ export async function mountFuseOverlay(mount: FuseOverlay, signal?: AbortSignal)
   const options = [`lowerdir=${mount.lowers.join(':')}`];
   if (mount.upper !== undefined) options.push(`upperdir=${mount.upper}`, `workdir=${mount.work}`);
   if (mount.squashTo) options.push(`squash_to_uid=${mount.squashTo.uid}`, `squash_to_gid=${mount.squashTo.gid}`);
+  if (mount.writeThrough) options.push('writeback=0');
   await runTool('fuse-overlayfs', ['-o', options.join(','), mount.target], { cwd: mount.cwd, signal });
 }
