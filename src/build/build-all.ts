@@ -96,7 +96,7 @@ export async function buildAll(build: BuildAll): Promise<readonly BuildResult[]>
       layout,
       records,
       files: build.files,
-      bases: { openStore: build.openStore, built, converter, files: build.files, fetchHttp, extract },
+      bases: { openStore: build.openStore, records, built, converter, files: build.files, fetchHttp, extract },
       imports: { store: build.state.imports, files: build.files, fetchHttp, extract, requireHash: options.requireHash },
       workshop: build.workshop,
       stepCaches: build.stepCaches,

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { CommanderError } from 'commander';
+import { AsyncScope } from '../core/async-scope.ts';
 import { StkError, isStkError } from '../core/errors.ts';
 import { absPath } from '../core/paths.ts';
 import { setToolPath } from '../host/tool-path.ts';
@@ -34,6 +35,7 @@ async function main(): Promise<number> {
     color,
     signal: controller.signal,
     view,
+    scope,
     version: version(),
     build: typeof STK_BUILD === 'string' ? STK_BUILD : 'source',
     self: [process.execPath, ...process.execArgv, path.resolve(process.argv[1] ?? '')],
@@ -44,6 +46,7 @@ async function main(): Promise<number> {
       return enterNamespaces(command, { ...environment, [INSIDE]: '1' }, controller.signal);
     },
   });
+  await using scope = new AsyncScope();
   try {
     const status = await makeProgram(session, process.cwd(), environment, version()).run(process.argv.slice(2));
     return controller.signal.aborted ? abortStatus(controller.signal) : status;

@@ -1,3 +1,4 @@
+import type { AsyncScope } from '../core/async-scope.ts';
 import type { AbsPath } from '../core/paths.ts';
 
 /** Everything a command gets from the outside world; made once, in main.ts. */
@@ -12,6 +13,8 @@ export interface Session {
   readonly signal: AbortSignal;
   /** What the screen has shown already, so that an error does not say it again. */
   readonly view: { stepOutputShown: boolean };
+  /** Closed at the end of the command, whatever its outcome. */
+  readonly scope: AsyncScope;
   /** Version of stk. */
   readonly version: string;
   /** Differs between any two builds of stk, even of one version. */

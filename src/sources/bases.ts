@@ -7,8 +7,9 @@ import type { Descriptor, ImageConfig, Manifest, Platform } from '../oci/descrip
 import type { BlobStore } from '../oci/blob-store.ts';
 import { layerFormat } from '../oci/media-types.ts';
 import type { Base } from '../recipe/model.ts';
-import { resolveImage } from '../registry/platform.ts';
+import { resolveRemembered } from './resolve-remembered.ts';
 import type { FileDigests } from './file-digests.ts';
+import type { RecordCache } from './record-cache.ts';
 import type { BuiltImage, OpenImageStore, StackLayer } from './ports.ts';
 import type { LayerConverter } from './convert-layers.ts';
 
@@ -30,6 +31,7 @@ export interface BasePorts {
   readonly built: (image: string) => BuiltImage;
   /** Made when the first layer has to be brought. */
   readonly converter: () => Promise<LayerConverter>;
+  readonly records: RecordCache;
   readonly files: FileDigests;
   readonly fetchHttp: (url: string, expected: Digest | undefined, signal?: AbortSignal) => Promise<AbsPath>;
   readonly extract: (image: string, path: string, signal?: AbortSignal) => Promise<AbsPath>;
@@ -62,7 +64,7 @@ export async function identifyBase(
     case 'docker':
     case 'oci': {
       const { store, reference } = await ports.openStore(base);
-      const image = await resolveImage(store, reference, platform, signal ? { signal } : {});
+      const image = await resolveRemembered(store, reference, platform, ports.records, signal);
       const layers = assertLayers(store, reference, image.manifest);
       const name = base.url.replace(/^docker:\/\//, '');
       return {

@@ -16,17 +16,21 @@ const certificates = new Map<RegistryHost, Promise<TlsSettings | undefined>>();
 
 /** The one HTTP client of this process, with the proxies of the environment. */
 export function httpClient(session: Session): HttpClient {
+  if (client) return client;
   const { environment } = session;
   const pick = (name: string) => environment[name.toLowerCase()] ?? environment[name.toUpperCase()];
   const [httpProxy, httpsProxy, noProxy] = ['http_proxy', 'https_proxy', 'no_proxy'].map(pick);
-  return (client ??= new HttpClient({
+  client = new HttpClient({
     userAgent: `stk/${session.version}`,
     proxy: {
       ...(httpProxy ? { httpProxy } : {}),
       ...(httpsProxy ? { httpsProxy } : {}),
       ...(noProxy ? { noProxy } : {}),
     },
-  }));
+  });
+  // Connections that are kept for the next request would keep the process, too.
+  session.scope.use(client);
+  return client;
 }
 
 /**
