@@ -105,7 +105,13 @@ describe('LayoutStore', () => {
   });
 
   it.each([
-    ['no layout', async (dir: string) => void (await mkdir(dir)), 'not-found'],
+    [
+      'no layout',
+      async (dir: string) => {
+        await mkdir(dir);
+      },
+      'not-found',
+    ],
     [
       'a foreign version',
       async (dir: string) => {
