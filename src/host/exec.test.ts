@@ -91,3 +91,10 @@ describe('file locks', () => {
     expect(await tryLockFile(directory as AbsPath, 'exclusive')).toBeUndefined();
   });
 });
+
+it('gives every line of stdout, however late the caller goes on', async () => {
+  const lines: string[] = [];
+  const tool = await startTool('sh', ['-c', 'seq 1 5000'], { stdout: 'pipe', onStdout: line => void lines.push(line) });
+  await tool.done;
+  expect(lines).toEqual(Array.from({ length: 5000 }, (_, n) => String(n + 1)));
+});

@@ -42,6 +42,8 @@ export interface StartOptions extends ToolOptions {
   /** `pipe` gives a readable that the caller must drain; `buffer` collects. */
   readonly stdout?: 'ignore' | 'pipe' | 'buffer' | 'inherit' | number;
   readonly stderr?: 'collect' | 'inherit';
+  /** Receives whole lines of a piped stdout as they come, from the first one on; the stream is not the caller's then. */
+  readonly onStdout?: (line: string) => void;
 }
 
 /** A running tool. The caller must await `done`, which never leaves the process running after the signal fired. */
@@ -85,6 +87,9 @@ export async function startTool(
   const { stderr } = child;
   stderr?.on('data', (chunk: Buffer) => tail.push(chunk));
   stderr?.on('error', () => {});
+  // Attached at once: execa lets a stream flow, and its data go, if nobody reads it soon.
+  const lines = options.onStdout && new LineTail(0, options.onStdout);
+  if (lines) child.stdout?.on('data', (chunk: Buffer) => lines.push(chunk)).on('error', () => {});
   return {
     pid: child.pid ?? 0,
     stdin: child.stdin as unknown as Writable,
@@ -93,6 +98,7 @@ export async function startTool(
     done: (async () => {
       const result = await child;
       tail.end();
+      lines?.end();
       if (options.signal?.aborted) throw interrupted(options.signal);
       const { exitCode } = result;
       if (exitCode === undefined || !(options.okExitCodes ?? [0]).includes(exitCode)) {

@@ -1,6 +1,5 @@
 import type { AbsPath } from '../core/paths.ts';
 import { startBwrap } from '../host/tools/bwrap.ts';
-import { LineTail } from '../host/exec.ts';
 import { isStkError } from '../core/errors.ts';
 import { canAccess } from '../host/privileges.ts';
 import type { StepRoot } from './step-root.ts';
@@ -79,16 +78,15 @@ function isNested(mount: StepMount, mounts: readonly StepMount[]): boolean {
  * @returns the exit status; 128 + n where a signal ended it
  */
 export async function runStep(root: StepRoot, run: StepRun): Promise<number> {
-  const stdout = new LineTail(0, line => run.onOutput('stdout', line));
   const tool = await startBwrap({
     options: bwrapOptions(root, run, await presentFiles(MASKED)),
     command: run.command,
     scratch: run.scratch,
     stdio: run.stdio,
     signal: run.signal,
+    onStdout: line => run.onOutput('stdout', line),
     onStderr: line => run.onOutput('stderr', line),
   });
-  tool.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk));
   try {
     await tool.done;
     return 0;
@@ -96,8 +94,6 @@ export async function runStep(root: StepRoot, run: StepRun): Promise<number> {
     const status = isStkError(error, 'tool-failed', 'storage') ? error.facts['exitCode'] : undefined;
     if (typeof status === 'number') return status;
     throw error;
-  } finally {
-    stdout.end();
   }
 }
 

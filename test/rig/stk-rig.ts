@@ -38,6 +38,8 @@ export interface StkResult {
 export interface RunningStk {
   readonly pid: number;
   readonly done: Promise<StkResult>;
+  /** Resolves once standard error, from the call on, matches; rejects if it ends before. */
+  said(pattern: RegExp): Promise<void>;
   kill(signal: NodeJS.Signals): void;
 }
 
@@ -115,7 +117,16 @@ export class StkRig implements AsyncDisposable {
       child.kill('SIGKILL');
       await done;
     });
-    return { pid: child.pid ?? -1, done, kill: signal => void child.kill(signal) };
+    const said = (pattern: RegExp) =>
+      new Promise<void>((resolve, reject) => {
+        let text = '';
+        child.stderr.on('data', chunk => {
+          text += String(chunk);
+          if (pattern.test(text)) resolve();
+        });
+        void done.then(result => reject(new Error(`it ended without saying ${pattern}:\n${result.stderr}`)));
+      });
+    return { pid: child.pid ?? -1, done, said, kill: signal => void child.kill(signal) };
   }
 
   /** Steps that connect back; see `ControlledSteps.image`. */

@@ -13,6 +13,7 @@ export interface BwrapRun {
   /** `inherit` hands over the caller's terminal. */
   readonly stdio: 'capture' | 'inherit';
   readonly signal?: AbortSignal | undefined;
+  readonly onStdout?: (line: string) => void;
   readonly onStderr?: (line: string) => void;
 }
 
@@ -32,6 +33,7 @@ export async function startBwrap(run: BwrapRun): Promise<RunningTool> {
         stdout: run.stdio === 'inherit' ? 'inherit' : 'pipe',
         stderr: run.stdio === 'inherit' ? 'inherit' : 'collect',
         signal: run.signal,
+        ...(run.onStdout === undefined ? {} : { onStdout: run.onStdout }),
         ...(run.onStderr === undefined ? {} : { onStderr: run.onStderr }),
       });
     } finally {
