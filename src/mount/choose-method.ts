@@ -82,7 +82,7 @@ function chooseEngine(host: HostAbilities, wish: Wish): Pick<Method, 'layers' | 
 function whyNoKernelSquashfs(host: HostAbilities): string | undefined {
   const { privileges } = host;
   if (!privileges.initialUserNamespace) return 'the kernel mounts no squashfs in a user namespace';
-  if (privileges.uid !== 0) return 'only root may';
+  if (privileges.uid !== 0) return 'the kernel mounts squashfs for root only';
   if (!privileges.canMount) return 'this process lacks CAP_SYS_ADMIN';
   return host.missingForLoop;
 }
