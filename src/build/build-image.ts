@@ -168,7 +168,7 @@ async function finish(build: ImageBuild, finished: Finished): Promise<ImageResul
     steps,
     config: imageSettings(base.config?.config, definition.config, labels),
     annotations: { ...build.provenance.annotations, ...baseAnnotations(base), ...definition.annotations },
-    created: created(options, done),
+    created: createdTime(options, done),
   };
   const { emitImage } = await import('./emit-image.ts');
   const manifests: Descriptor[] = [];
@@ -179,11 +179,12 @@ async function finish(build: ImageBuild, finished: Finished): Promise<ImageResul
   const found = await findImage(build, { manifests, layers });
   if (!found) throw new Error(`image ${definition.name} was written but cannot be read back`);
   return { ...found, cached: false, layers };
+}
 
-  function created(opts: BuildOptions, entries: Finished['done']): string {
-    if (opts.epochSeconds !== undefined) return new Date(opts.epochSeconds * 1000).toISOString();
-    return entries.at(-1)?.record.created ?? new Date().toISOString();
-  }
+/** The epoch where one is given, else when the last step was done: the same inputs give the same bytes again. */
+function createdTime(options: BuildOptions, done: Finished['done']): string {
+  if (options.epochSeconds !== undefined) return new Date(options.epochSeconds * 1000).toISOString();
+  return done.at(-1)?.record.created ?? new Date().toISOString();
 }
 
 /** The image of a record, if its manifests and every blob that they name are in the layout. */

@@ -39,7 +39,7 @@ export async function runBuild(
   }
   if (!session.inside) {
     const shares = (flags.cacheTo ?? []).length > 0;
-    const quick = shares ? undefined : await tryFromCache(session, loaded.recipes, options, flags);
+    const quick = shares ? undefined : await tryFromCache(session, loaded.recipes, options);
     if (quick === undefined) return session.enter();
     await signResults(session, quick, flags);
     await report(session, quick, flags);
@@ -75,7 +75,6 @@ async function tryFromCache(
   session: Session,
   recipes: readonly Recipe[],
   options: BuildOptions,
-  flags: BuildFlags,
 ): Promise<readonly BuildResult[] | undefined> {
   if (!options.useCache) return undefined;
   const events: StkEvent[] = [];
@@ -85,7 +84,6 @@ async function tryFromCache(
     const results = await build(session, recipes, options, layout, refuse, event => events.push(event));
     await using ui = openSessionUi(session);
     for (const event of events) ui.emit(event);
-    void flags;
     return results;
   } catch (error) {
     if (error instanceof WorkNeeded || isStkError(error, 'not-found')) return undefined;

@@ -54,10 +54,6 @@ export async function mountSquashfsDevice(device: AbsPath, target: AbsPath, sign
   await runTool('mount', ['-i', '-t', 'squashfs', '-o', 'ro,nodev,nosuid', device, target], { signal });
 }
 
-export async function mountBind(source: AbsPath, target: AbsPath, signal?: AbortSignal): Promise<void> {
-  await runTool('mount', ['-i', '--bind', source, target], { signal });
-}
-
 export async function mountTmpfs(target: AbsPath, options: string, signal?: AbortSignal): Promise<void> {
   await runTool('mount', ['-i', '-t', 'tmpfs', '-o', options, 'tmpfs', target], { signal });
 }
