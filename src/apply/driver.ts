@@ -1,0 +1,108 @@
+import type { ConflictResolution } from '../recipe/model.ts';
+import type { LayerStack, MergedNode } from '../squashfs/layer-stack.ts';
+import type { Xattrs } from '../squashfs/xattrs.ts';
+
+/** What one tree has at a path. */
+export interface Version {
+  /** `undefined`: nothing there. */
+  readonly node: MergedNode | undefined;
+  /** Content of a regular file; `invalid-input` for anything else, `unsupported` beyond `maxBytes` (default 64 MiB). */
+  read(maxBytes?: number): Promise<Buffer>;
+  /** Without those that overlayfs keeps for itself. */
+  xattrs(): Promise<Xattrs>;
+}
+
+/** A side that changed the path relative to the ancestor. */
+export interface SideVersion extends Version {
+  /** As reports call it. */
+  readonly name: string;
+  /** Position among the problem's sides: its place in the order of application. */
+  readonly side: number;
+}
+
+/** One path that several sides changed and left different from each other. */
+export interface PathVersions {
+  /** In the form of `imagePath`, as a byte string (latin1). */
+  readonly path: string;
+  readonly ancestor: Version;
+  /** At least two, in the order of application, those that agree with each other included. */
+  readonly sides: readonly SideVersion[];
+  /** What the recipe asks for, if any of its rules matches: `newer`, `merge` or `regenerate`. */
+  readonly wish: ConflictResolution | undefined;
+}
+
+/** How a driver settles a path. */
+export type Outcome =
+  /** One side's node, whole. */
+  | { readonly type: 'take'; readonly side: number }
+  /** A regular file with this content; mode, owners and xattrs are merged attribute by attribute. */
+  | { readonly type: 'content'; readonly bytes: Uint8Array }
+  /** Nothing: harmless to do without, and made again where it is needed. */
+  | { readonly type: 'drop' }
+  /** Made anew by a program of the image, in the merged tree, as root: an argument vector with an absolute path. */
+  | { readonly type: 'regenerate'; readonly command: readonly string[] }
+  /** The user has to decide. */
+  | { readonly type: 'conflict'; readonly conflict: ConflictReason };
+
+export interface ConflictReason {
+  /** One sentence that names what clashes and the sides by name. */
+  readonly message: string;
+  /** Lines that show the clash, such as a conflict hunk. */
+  readonly excerpt?: string;
+  /** Rules that would settle it, the best first; `error` never. */
+  readonly remedies: readonly ConflictResolution[];
+}
+
+/** What a driver can look at besides the path that it merges. */
+export interface MergeContext {
+  readonly ancestor: LayerStack | undefined;
+  readonly sides: readonly { readonly name: string; readonly tree: LayerStack | undefined }[];
+  /** The rule of the recipe for a path, whether or not it is in conflict. */
+  readonly ruleFor: (path: string) => ConflictResolution | undefined;
+  /** Every tree's state of another path, the sides in their order, unchanged ones too. */
+  readonly versionsOf: (
+    path: string,
+  ) => Promise<{ readonly ancestor: Version; readonly sides: readonly SideVersion[] }>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export const DRIVER_NAMES = [
+  'dpkg',
+  'apk',
+  'rpm',
+  'accounts',
+  'generated',
+  'logs',
+  'attributes',
+  'text',
+  'rule',
+  'layers',
+] as const;
+/** `rule`: the recipe's own; `layers`: no conflict, but the plain stack shows something else than the merged tree. */
+export type DriverName = (typeof DRIVER_NAMES)[number];
+
+/** Knows how to bring versions of certain files together. Stateless: one instance serves every merge. */
+export interface MergeDriver {
+  readonly name: DriverName;
+  /** Whether the path is this driver's by its name; the first driver that says so is asked and nobody else. */
+  claims(path: string): boolean;
+  /** Settles one path that it claims. Damaged files are a `conflict` that says what is wrong with whose. */
+  merge(versions: PathVersions, context: MergeContext): Promise<Outcome>;
+  /** Called once before the paths are looked at: what the database as a whole says of other files. */
+  survey?(context: MergeContext): Promise<Survey>;
+}
+
+/** What a package database says of files that belong together. */
+export interface Survey {
+  /**
+   * Paths that must come from one side whatever the other says, such as all files of the package version that won.
+   * Values are positions of sides.
+   */
+  readonly owners: ReadonlyMap<string, number>;
+  /** Conflicts of the database itself, each reported once, with the path that it is filed under. */
+  readonly conflicts: readonly {
+    readonly path: string;
+    readonly sides: readonly number[];
+    readonly reason: ConflictReason;
+  }[];
+}

@@ -1,0 +1,52 @@
+import type { MergedNode } from '../squashfs/layer-stack.ts';
+import type { ConflictReason, DriverName } from './driver.ts';
+
+/** What a merge layer does at one path. Paths are byte strings in the form of `imagePath`. */
+export type MergeEntry =
+  /** Deletes what the plain stack shows. */
+  | { readonly type: 'delete'; readonly path: string }
+  /** A side's node (position in `sides`; -1 is the ancestor), attributes, xattrs and content included. */
+  | { readonly type: 'node'; readonly path: string; readonly side: number; readonly node: MergedNode }
+  /** A regular file with merged content, or a directory or other node with merged attributes. */
+  | {
+      readonly type: 'merged';
+      readonly path: string;
+      /** Where type, target and device numbers come from, and content where `bytes` is missing. */
+      readonly like: { readonly side: number; readonly node: MergedNode };
+      readonly bytes?: Uint8Array;
+      readonly attributes: MergedAttributes;
+    };
+
+export interface MergedAttributes {
+  /** Permission bits alone, set-id and sticky bits included. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly xattrs: ReadonlyMap<string, Buffer>;
+}
+
+/** A path that the merge settled, for `inspect` and metadata. */
+export interface SettledPath {
+  readonly path: string;
+  readonly driver: DriverName;
+  /** Names of the sides that changed it. */
+  readonly sides: readonly string[];
+}
+
+export interface MergeConflict extends ConflictReason {
+  readonly path: string;
+  /** Who would have to decide: the driver that was asked, `undefined` where no driver knows the path. */
+  readonly driver: DriverName | undefined;
+  /** Names of the sides, with what each did, such as `changed the content` or `deleted it`. */
+  readonly sides: readonly { readonly name: string; readonly did: string }[];
+}
+
+export interface MergeResult {
+  /** Parents before children, paths ascending by bytes; empty where the plain stack is right already. */
+  readonly entries: readonly MergeEntry[];
+  readonly settled: readonly SettledPath[];
+  /** Programs of the image to run in the merged tree, each once, with the paths that they make. */
+  readonly regenerate: readonly { readonly command: readonly string[]; readonly paths: readonly string[] }[];
+  /** All of them; where there is one, the rest of the result means nothing. */
+  readonly conflicts: readonly MergeConflict[];
+}
