@@ -21,6 +21,7 @@ const RANKS: Readonly<Record<string, number>> = {
   mount: 4,
   build: 5,
   publish: 5,
+  container: 5,
   snapshotter: 5,
   sync: 5,
   cli: 6,
