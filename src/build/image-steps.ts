@@ -7,7 +7,7 @@ import { DEFAULT_PASSTHROUGH, passEnvironment } from '../recipe/passthrough.ts';
 import { stepEnvironment } from '../sandbox/step-environment.ts';
 import type { FileDigests } from '../sources/file-digests.ts';
 import type { KnownImport } from '../sources/imports.ts';
-import type { LayerRole } from '../sources/layer-descriptor.ts';
+import type { LayerRole } from '../oci/layer-annotations.ts';
 import { treeDigest } from '../sources/tree-digest.ts';
 import type { BuildOptions } from './options.ts';
 

@@ -10,7 +10,7 @@ import { MediaType, layerFormat } from '../oci/media-types.ts';
 import { parseImageConfig } from '../oci/parse-manifest.ts';
 import { formatPlatform, readSmallBlob, resolveImage } from '../registry/platform.ts';
 import type { LayerConverter } from '../sources/convert-layers.ts';
-import { LAYER_ROLE, VERITY_ROOT } from '../sources/layer-descriptor.ts';
+import { LAYER_ROLE, VERITY_ROOT } from '../oci/layer-annotations.ts';
 import type { StackLayer } from '../sources/ports.ts';
 import type { RecordCache } from '../sources/record-cache.ts';
 import { tarLayer } from '../sources/tar-layers.ts';

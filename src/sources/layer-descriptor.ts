@@ -1,13 +1,8 @@
 import type { Digest } from '../core/digest.ts';
 import type { PackOptions } from '../layer/pack-options.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
+import { LAYER_ROLE, VERITY_ROOT, type LayerRole } from '../oci/layer-annotations.ts';
 import { MediaType } from '../oci/media-types.ts';
-
-/** What a layer is in its image. */
-export type LayerRole = 'base' | 'apply' | 'merge' | 'import' | 'overlay' | 'run' | 'update' | 'commit';
-
-export const LAYER_ROLE = 'dev.stk.layer.role';
-export const VERITY_ROOT = 'io.stackeroci.stacker.atomfs_verity_root_hash';
 
 /** Descriptor of a squashfs blob that stk packed: media type by compressor, verity root and role as annotations. */
 export function layerDescriptor(
@@ -26,7 +21,12 @@ export function layerDescriptor(
   };
 }
 
-/** The same blob in another role. */
-export function withRole(descriptor: Descriptor, role: LayerRole): Descriptor {
-  return { ...descriptor, annotations: { ...descriptor.annotations, [LAYER_ROLE]: role } };
+/** The same blob in another role: what it was in another image is forgotten. */
+export function withRole(
+  descriptor: Descriptor,
+  role: LayerRole,
+  annotations: Readonly<Record<string, string>> = {},
+): Descriptor {
+  const kept = Object.entries(descriptor.annotations ?? {}).filter(([name]) => !name.startsWith('dev.stk.'));
+  return { ...descriptor, annotations: { ...Object.fromEntries(kept), ...annotations, [LAYER_ROLE]: role } };
 }

@@ -8,7 +8,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { LayoutStore } from '../oci/layout.ts';
 import { MediaType } from '../oci/media-types.ts';
 import { contentKey } from '../plan/content-key.ts';
-import { LAYER_ROLE } from './layer-descriptor.ts';
+import { LAYER_ROLE } from '../oci/layer-annotations.ts';
 import type { StackLayer } from './ports.ts';
 import type { RecordCache } from './record-cache.ts';
 

@@ -5,7 +5,7 @@ import type { Descriptor, ImageConfig, Manifest } from '../../oci/descriptor.ts'
 import { LayoutStore } from '../../oci/layout.ts';
 import { readIndex, tagOf } from '../../oci/layout-index.ts';
 import { parseImageConfig, parseManifest } from '../../oci/parse-manifest.ts';
-import { LAYER_ROLE, VERITY_ROOT } from '../../sources/layer-descriptor.ts';
+import { LAYER_ROLE, VERITY_ROOT } from '../../oci/layer-annotations.ts';
 import type { Session } from '../session.ts';
 import { formatTable, type Column } from '../ui/table.ts';
 import { openLocalImage } from './image-ref.ts';

@@ -1,0 +1,89 @@
+import { isDigest, type Digest } from '../core/digest.ts';
+
+/** What a layer is in its image. */
+export type LayerRole = 'base' | 'apply' | 'merge' | 'import' | 'overlay' | 'run' | 'update' | 'commit';
+
+/** On a layer: its role. */
+export const LAYER_ROLE = 'dev.stk.layer.role';
+/** On a layer: root hash of the dm-verity tree at its end, in hex. */
+export const VERITY_ROOT = 'io.stackeroci.stacker.atomfs_verity_root_hash';
+/** On an applied layer: the name of the entry that brought it first. */
+export const APPLY_NAME = 'dev.stk.apply.name';
+/** On an applied layer: the reference as the recipe has it. */
+export const APPLY_REF = 'dev.stk.apply.ref';
+/** On an applied layer: digest of the manifest that it came from. */
+export const APPLY_DIGEST = 'dev.stk.apply.digest';
+/** On a merge or update layer: a JSON list of `[path, driver]`, at most `MOST_MERGED_PATHS`. */
+export const MERGE_PATHS = 'dev.stk.merge.paths';
+/** On a merge or update layer: how many paths were merged, in decimal. */
+export const MERGE_COUNT = 'dev.stk.merge.count';
+/** On a manifest: what the image applies, a JSON list of `AppliedEntry`. */
+export const APPLY_LIST = 'dev.stk.apply';
+/** On a manifest that an update made: digest of the manifest that it replaced. */
+export const UPDATE_FROM = 'dev.stk.update.from';
+
+export const MOST_MERGED_PATHS = 200;
+/** Of an annotation that is parsed: more than any image that stk writes. */
+const MOST_LIST_CHARACTERS = 1 << 20;
+
+/** One entry of `apply` in the recipe that made an image: enough to merge again without the recipe. */
+export interface AppliedEntry {
+  readonly name: string;
+  readonly ref: string;
+  /** Of the manifest that was applied. */
+  readonly digest: Digest;
+  /** The entry accepts an image that was built on another base. */
+  readonly anyBase: boolean;
+  /** Globs and resolutions, the first that matches decides. */
+  readonly conflicts: readonly (readonly [glob: string, resolution: string])[];
+}
+
+/** Value of `APPLY_LIST`. */
+export function formatAppliedEntries(entries: readonly AppliedEntry[]): string {
+  return JSON.stringify(entries.map(({ name, ref, digest, anyBase, conflicts }) => ({ name, ref, digest, anyBase, conflicts })));
+}
+
+/** Reads `APPLY_LIST`; `undefined` where the value is not one that stk writes. */
+export function parseAppliedEntries(text: string): readonly AppliedEntry[] | undefined {
+  const value = parseList(text);
+  if (value === undefined) return undefined;
+  const entries: AppliedEntry[] = [];
+  for (const item of value) {
+    if (typeof item !== 'object' || item === null) return undefined;
+    const { name, ref, digest, anyBase, conflicts } = item as Record<string, unknown>;
+    if (typeof name !== 'string' || typeof ref !== 'string' || !isDigest(digest)) return undefined;
+    if (typeof anyBase !== 'boolean' || !Array.isArray(conflicts) || !conflicts.every(isPair)) return undefined;
+    entries.push({ name, ref, digest, anyBase, conflicts });
+  }
+  return entries;
+}
+
+/** The annotations that say what a merge or update layer settled. Paths are shown as UTF-8 where they are. */
+export function mergeAnnotations(settled: readonly { readonly path: string; readonly driver: string }[]): Record<string, string> {
+  const pairs = settled.slice(0, MOST_MERGED_PATHS).map(({ path, driver }) => [`/${shown(path)}`, driver]);
+  return { [MERGE_PATHS]: JSON.stringify(pairs), [MERGE_COUNT]: String(settled.length) };
+}
+
+/** Reads `MERGE_PATHS`; empty where the value is not one that stk writes. */
+export function parseMergedPaths(text: string): readonly (readonly [path: string, driver: string])[] {
+  const value = parseList(text);
+  return value?.every(isPair) ? value : [];
+}
+
+function parseList(text: string): unknown[] | undefined {
+  if (text.length > MOST_LIST_CHARACTERS) return undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    return Array.isArray(value) ? (value as unknown[]) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isPair(value: unknown): value is readonly [string, string] {
+  return Array.isArray(value) && value.length === 2 && value.every(part => typeof part === 'string');
+}
+
+function shown(path: string): string {
+  return Buffer.from(path, 'latin1').toString('utf8');
+}
