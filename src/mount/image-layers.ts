@@ -34,10 +34,18 @@ export interface LayeredImage {
   readonly manifest: Manifest;
 }
 
-/** Finds an image of a layout; an index gives the entry for the platform. Throws `not-found` or `invalid-input`. */
-export async function readLayeredImage(layout: LayoutStore, tag: string, platform: Platform): Promise<LayeredImage> {
+/**
+ * Finds an image of a layout; an index gives the entry for the platform. Throws `not-found` or `invalid-input`.
+ * @param digest what to read instead of where the tag points now
+ */
+export async function readLayeredImage(
+  layout: LayoutStore,
+  tag: string,
+  platform: Platform,
+  digest?: Digest,
+): Promise<LayeredImage> {
   const name = `${layout.name}:${tag}`;
-  let reference = tag;
+  let reference = digest ?? tag;
   for (let depth = 0; depth <= MAX_DEPTH; depth++) {
     const { descriptor, bytes } = await layout.readManifest(reference);
     const parsed = parseManifest(bytes, name);

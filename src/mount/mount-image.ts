@@ -25,6 +25,8 @@ import { makeUpper, planUpper, type UpperWish } from './writable-upper.ts';
 export interface MountRequest {
   readonly layout: LayoutStore;
   readonly tag: string;
+  /** The manifest or index to mount, wherever the tag points by now: for a caller that has checked it. */
+  readonly digest?: Digest | undefined;
   readonly target: AbsPath;
   /** See `stateHome`. */
   readonly home: AbsPath;
@@ -59,7 +61,7 @@ const PARALLEL_FILES = 8;
  */
 export async function mountImage(request: MountRequest): Promise<Mounted> {
   const { layout, signal } = request;
-  const image = await readLayeredImage(layout, request.tag, request.platform);
+  const image = await readLayeredImage(layout, request.tag, request.platform, request.digest);
   const distinct = uniqueFromTop(imageLayers(layout, image));
   assertStackable(distinct.length);
   const layers = await mapLimited(distinct, PARALLEL_FILES, (layer, siblings) => inspectLayer(layer, siblings), signal);

@@ -4,7 +4,7 @@ import { StkError } from '../core/errors.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
 import { formatReference, type Reference } from '../oci/reference.ts';
 import { parseVerifyKey } from './signing-key.ts';
-import { isRepositoryIdentity, verifySignature } from './verify-signature.ts';
+import { isRepositoryIdentity, verifySignature, type VerifiedSignature } from './verify-signature.ts';
 
 /** How the name in a signature and the name that was asked for go together (containers-policy.json(5), "signedIdentity"). */
 export type IdentityRule =
@@ -65,14 +65,18 @@ export function requirementsFor(policy: SignaturePolicy, reference: Reference): 
   return policy.default;
 }
 
-/** Throws `integrity` unless the image meets every requirement that the policy has for it. */
+/**
+ * Throws `integrity` unless the image meets every requirement that the policy has for it. Returns the signatures that were
+ * demanded and found.
+ */
 export async function checkPolicy(
   store: BlobStore,
   digest: Digest,
   reference: Reference,
   policy: SignaturePolicy,
   signal?: AbortSignal,
-): Promise<void> {
+): Promise<readonly VerifiedSignature[]> {
+  const signatures: VerifiedSignature[] = [];
   for (const requirement of requirementsFor(policy, reference)) {
     if (requirement.type !== 'sigstoreSigned') {
       if (requirement.type === 'insecureAcceptAnything') continue;
@@ -80,8 +84,9 @@ export async function checkPolicy(
     }
     const { keys, identity } = requirement;
     const acceptsIdentity = (signed: string) => acceptsSigned(identity, signed, reference);
-    await verifySignature(store, digest, { keys, acceptsIdentity, signal });
+    signatures.push(...(await verifySignature(store, digest, { keys, acceptsIdentity, signal })));
   }
+  return signatures;
 }
 
 /** From the image itself to everything of its transport. */

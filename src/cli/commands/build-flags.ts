@@ -1,5 +1,7 @@
+import type { SignatureFlags } from './require-signature.ts';
+
 /** Flags of `build` and `recursive-build`, as commander gives them. */
-export interface BuildFlags {
+export interface BuildFlags extends SignatureFlags {
   readonly cache: boolean;
   readonly substitute: readonly string[];
   readonly substituteFile: readonly string[];

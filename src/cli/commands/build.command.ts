@@ -1,6 +1,7 @@
 import { Option, type Command } from 'commander';
 import type { Act } from '../act.ts';
 import type { BuildFlags } from './build-flags.ts';
+import { signatureOptions } from './require-signature.ts';
 
 /** The commands that read recipes: build, recursive-build, lint. */
 export function addBuildCommands(program: Command, act: Act): void {
@@ -58,7 +59,7 @@ Examples:
 }
 
 function buildFlags(command: Command): Command {
-  return command
+  return signatureOptions(command, 'bases and applied images')
     .option('--no-cache', 'do every step again')
     .option('--substitute <NAME=VALUE>', 'value for ${{NAME}} (repeatable)', collect, [])
     .option('--substitute-file <file>', 'YAML map of such values (repeatable)', collect, [])

@@ -19,6 +19,7 @@ import type { BuildFlags } from './build-flags.ts';
 import { buildOptions } from './build-options.ts';
 import { loadBuildRecipes } from './load-recipes.ts';
 import { makeDownload, makeOpenStore } from './network-ports.ts';
+import type { SignatureFlags } from './require-signature.ts';
 import { renderDiagnostic } from '../render-error.ts';
 
 /** Thrown by the first look, outside of the namespaces, at the first thing that is not in the cache. */
@@ -39,7 +40,7 @@ export async function runBuild(
   }
   if (!session.inside) {
     const shares = (flags.cacheTo ?? []).length > 0;
-    const quick = shares ? undefined : await tryFromCache(session, loaded.recipes, options);
+    const quick = shares ? undefined : await tryFromCache(session, loaded.recipes, options, flags);
     if (quick === undefined) return session.enter();
     await signResults(session, quick, flags);
     await report(session, quick, flags);
@@ -58,7 +59,16 @@ export async function runBuild(
     scope.use(await layout.lockBlobs('shared', { signal: session.signal }));
     const open = () => (workshop ??= openWorkshop({ session, flags, layout, scope, ui }));
     const stepCaches = await stepCachesOf(session, flags, scope, ui.emit);
-    results = await build(session, loaded.recipes, options, layout, open, ui.emit, stepCaches);
+    results = await build({
+      session,
+      recipes: loaded.recipes,
+      options,
+      layout,
+      workshop: open,
+      emit: ui.emit,
+      stepCaches,
+      flags,
+    });
     await signResults(session, results, flags);
   } finally {
     await scope[Symbol.asyncDispose]();
@@ -75,13 +85,22 @@ async function tryFromCache(
   session: Session,
   recipes: readonly Recipe[],
   options: BuildOptions,
+  flags: BuildFlags,
 ): Promise<readonly BuildResult[] | undefined> {
   if (!options.useCache) return undefined;
   const events: StkEvent[] = [];
   try {
     const layout = await LayoutStore.open(session.global.ociDir);
     const refuse = () => Promise.reject(new WorkNeeded());
-    const results = await build(session, recipes, options, layout, refuse, event => events.push(event));
+    const results = await build({
+      session,
+      recipes,
+      options,
+      layout,
+      workshop: refuse,
+      emit: event => events.push(event),
+      flags,
+    });
     await using ui = openSessionUi(session);
     for (const event of events) ui.emit(event);
     return results;
@@ -99,29 +118,28 @@ export async function findUpToDate(
 ): Promise<readonly BuildResult[] | undefined> {
   const layout = await LayoutStore.open(session.global.ociDir);
   try {
-    return await build(
-      session,
-      recipes,
-      options,
-      layout,
-      () => Promise.reject(new WorkNeeded()),
-      () => {},
-    );
+    const refuse = () => Promise.reject(new WorkNeeded());
+    // What it consists of was demanded to be signed when it was built.
+    return await build({ session, recipes, options, layout, workshop: refuse, emit: () => {}, flags: {} });
   } catch (error) {
     if (error instanceof WorkNeeded) return undefined;
     throw error;
   }
 }
 
-async function build(
-  session: Session,
-  recipes: readonly Recipe[],
-  options: BuildOptions,
-  layout: LayoutStore,
-  workshop: () => Promise<Workshop>,
-  emit: Emit,
-  stepCaches?: StepCaches,
-): Promise<readonly BuildResult[]> {
+interface BuildParts {
+  readonly session: Session;
+  readonly recipes: readonly Recipe[];
+  readonly options: BuildOptions;
+  readonly layout: LayoutStore;
+  readonly workshop: () => Promise<Workshop>;
+  readonly emit: Emit;
+  readonly stepCaches?: StepCaches | undefined;
+  readonly flags: SignatureFlags;
+}
+
+async function build(parts: BuildParts): Promise<readonly BuildResult[]> {
+  const { session, recipes, options, layout, workshop, emit, stepCaches, flags } = parts;
   const state = stateDirectories(session.global.stkDir);
   const files = new FileDigests(state.fileDigests);
   const results = await buildAll({
@@ -130,7 +148,7 @@ async function build(
     layout,
     state,
     files,
-    openStore: makeOpenStore(session),
+    openStore: makeOpenStore(session, flags),
     download: makeDownload(session),
     workshop,
     stepCaches,

@@ -1,7 +1,12 @@
 import { Option, type Command } from 'commander';
 import type { Act } from '../act.ts';
-import type { SignatureFlags } from './sign-check.ts';
+import { demandsSignature, signatureOptions, type SignatureFlags } from './require-signature.ts';
 import type { MountFlags } from './mount.ts';
+
+interface VerifyFlags extends SignatureFlags {
+  readonly json?: boolean;
+  readonly tlsVerify: boolean;
+}
 
 const REF = 'REF is TAG in the default layout, or oci:DIR:TAG.';
 
@@ -36,8 +41,7 @@ export function addMountCommands(program: Command, act: Act): void {
 }
 
 function addTo(parent: Command, act: Act, name: string): void {
-  parent
-    .command('mount <ref> <target>')
+  signatureOptions(parent.command('mount <ref> <target>'))
     .description('mount an image on a directory, without unpacking it')
     .option('--rw', 'allow writing; what is written goes with the mount')
     .option('--upper <dir>', 'allow writing; what is written is kept in DIR')
@@ -70,21 +74,17 @@ function addTo(parent: Command, act: Act, name: string): void {
         return runUmount(session, target);
       }),
     );
-  parent
-    .command('verify <ref>')
+  signatureOptions(parent.command('verify <ref>'))
     .description('check every blob of an image against its digest, and every layer against its verity root')
     .option('--json', 'print JSON')
-    .option('--key <file>', 'demand a signature by this public key (repeatable: one is enough)', collectKeys, [])
-    .option('--policy <file>', 'demand what a policy says: containers-policy.json(5)')
-    .option('--identity <name>', 'what the signature must call the image')
     .option('--no-tls-verify', 'accept any certificate of a registry, and plain http')
     .addHelpText(
       'after',
       `\n${REF}\n\nExamples:\n  ${name} verify app\n  ${name} verify docker://registry.example/app:1.0 --key release.pub`,
     )
     .action(
-      act(async (session, ref: string, flags: { readonly json?: boolean } & SignatureFlags) => {
-        if (flags.key.length > 0 || flags.policy !== undefined) {
+      act(async (session, ref: string, flags: VerifyFlags) => {
+        if (demandsSignature(flags)) {
           const { runSignatureCheck } = await import('./sign-check.ts');
           await runSignatureCheck(session, ref, flags);
           // What lies in a registry is checked blob by blob when it is fetched.
@@ -94,8 +94,4 @@ function addTo(parent: Command, act: Act, name: string): void {
         return runVerify(session, ref, flags);
       }),
     );
-}
-
-function collectKeys(value: string, before: readonly string[]): string[] {
-  return [...before, value];
 }

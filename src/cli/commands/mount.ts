@@ -8,9 +8,10 @@ import type { VerifyMode } from '../../mount/choose-method.ts';
 import type { Session } from '../session.ts';
 import { hostPlatform } from './build-options.ts';
 import { openImage } from './mount-image-ref.ts';
+import { demandsSignature, requireSignature, type SignatureFlags } from './require-signature.ts';
 import { verifiedFilesOf } from './verified-files.ts';
 
-export interface MountFlags {
+export interface MountFlags extends SignatureFlags {
   readonly rw?: boolean;
   readonly upper?: string;
   readonly readOnly?: boolean;
@@ -22,15 +23,18 @@ export interface MountFlags {
 /** `stk mount REF TARGET`. */
 export async function runMount(session: Session, ref: string, target: string, flags: MountFlags): Promise<number> {
   const upper = upperWish(session, flags);
+  const verify = verifyMode(flags);
   const { layout, tag } = await openImage(session, ref);
+  const digest = await requireSignature(session, { ref, store: layout, reference: tag }, flags);
   const mounted = await mountImage({
     layout,
     tag,
+    digest,
     target: absPath(target, session.workingDirectory),
     home: await stateHome(session.environment, await readPrivileges()),
     platform: hostPlatform(),
     engine: flags.kernel ? 'kernel' : flags.fuse ? 'fuse' : 'auto',
-    verify: flags.verify,
+    verify,
     verifiedFiles: verifiedFilesOf(session.self),
     ...(upper ? { upper } : {}),
     signal: session.signal,
@@ -45,6 +49,15 @@ export async function runMount(session: Session, ref: string, target: string, fl
   else session.stdout.write(`mounted ${tag} on ${record.target}: ${layers}, ${access}, ${reason}\n`);
   if (!quiet) for (const log of logs) session.stdout.write(`reads that fail the check are logged in ${log}\n`);
   return 0;
+}
+
+/** A signature reaches every block only through root hashes: without them what is read need not be what was signed. */
+function verifyMode(flags: MountFlags): VerifyMode {
+  if (!demandsSignature(flags)) return flags.verify;
+  if (flags.verify !== 'off') return 'require';
+  throw new StkError('usage', '--verify off contradicts the demand for a signature', {
+    hint: 'leave --verify out: blocks are then checked while they are read',
+  });
 }
 
 function upperWish(session: Session, flags: MountFlags): UpperWish | undefined {

@@ -2,13 +2,36 @@ import type { AbsPath } from '../../core/paths.ts';
 import type { ReadText } from '../../recipe/load.ts';
 import type { DownloadFile, Validators } from '../../sources/http-file.ts';
 import type { OpenImageStore } from '../../sources/ports.ts';
+import { parseRegistryReference, type Reference } from '../../oci/reference.ts';
 import type { Session } from '../session.ts';
+import { demandsSignature, type SignatureFlags } from './require-signature.ts';
+import type { SignatureDemand } from './signature-demand.ts';
 
 /** Largest recipe that is fetched, in bytes. */
 const MAX_RECIPE_BYTES = 16 * 1024 * 1024;
 
-/** Opens registries and layouts; what talks HTTP is loaded at the first use. */
-export function makeOpenStore(session: Session): OpenImageStore {
+/**
+ * Opens registries and layouts; what talks HTTP is loaded at the first use. Where a signature is demanded, every image is
+ * checked when it is opened, and then asked for by the digest that was checked.
+ */
+export function makeOpenStore(session: Session, flags: SignatureFlags = {}): OpenImageStore {
+  const open = openUnchecked(session);
+  if (!demandsSignature(flags)) return open;
+  let demand: Promise<SignatureDemand> | undefined;
+  return async image => {
+    const { openSignatureDemand } = await import('./signature-demand.ts');
+    demand ??= openSignatureDemand(session, flags);
+    const { store, reference } = await open(image);
+    const name: Reference =
+      image.type === 'oci'
+        ? { kind: 'oci', directory: image.directory, tag: image.tag }
+        : parseRegistryReference(image.url);
+    const { digest } = await (await demand).check(store, reference, name);
+    return { store, reference: digest };
+  };
+}
+
+function openUnchecked(session: Session): OpenImageStore {
   return async reference => {
     if (reference.type === 'oci') {
       const { LayoutStore } = await import('../../oci/layout.ts');
