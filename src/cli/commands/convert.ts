@@ -14,8 +14,9 @@ import type { Session } from '../session.ts';
 import { hostPlatform } from './build-options.ts';
 import { openSessionUi } from './build.ts';
 import { openSource, openTarget } from './publish-stores.ts';
+import { requireSignature, type SignatureFlags } from './require-signature.ts';
 
-export interface ConvertFlags {
+export interface ConvertFlags extends SignatureFlags {
   readonly layerType: 'squashfs' | 'tar';
   readonly compression?: string;
   readonly verity: boolean;
@@ -42,6 +43,7 @@ export async function runConvert(session: Session, from: string, to: string, fla
         hint: 'add a tag: oci:DIR:TAG, docker-archive:FILE:TAG',
       });
     }
+    const checked = await requireSignature(session, { ref: from, store: source.store, reference }, flags);
     const target = parseTarget(to, source.tag);
     const destination = await openTarget(session, target, flags.tlsVerify, scope);
     await using ui = openSessionUi(session);
@@ -59,7 +61,7 @@ export async function runConvert(session: Session, from: string, to: string, fla
       emit: ui.emit,
     });
     const request = { name, to: flags.layerType, platform: flags.all ? ('all' as const) : platform, signal };
-    const converted = await convertImage(source.store, reference, request, {
+    const converted = await convertImage(source.store, checked ?? reference, request, {
       layout,
       records,
       converter,

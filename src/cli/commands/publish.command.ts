@@ -3,6 +3,7 @@ import type { Act } from '../act.ts';
 import type { ConvertFlags } from './convert.ts';
 import type { LoginFlags } from './login.ts';
 import type { PublishFlags } from './publish.ts';
+import { signatureOptions } from './require-signature.ts';
 import type { SignFlags } from './sign.ts';
 
 /** The commands that move images between stores: publish, convert, sign, login, logout. */
@@ -14,8 +15,7 @@ export function addPublishCommands(program: Command, act: Act): void {
 }
 
 function addPublish(program: Command, act: Act): void {
-  program
-    .command('publish [args...]')
+  signatureOptions(program.command('publish [args...]'), 'what is published')
     .usage('[options] DEST | SRC DEST')
     .description('copy built images, or any image, to a registry or a layout')
     .option('-f, --stacker-file <file>', 'the recipe: a path or an http(s) URL', 'stacker.yaml')
@@ -57,8 +57,7 @@ Examples:
 }
 
 function addConvert(program: Command, act: Act): void {
-  program
-    .command('convert <source> <destination>')
+  signatureOptions(program.command('convert <source> <destination>'), 'SRC')
     .description('turn an image into one with squashfs layers, or back into one with tar layers')
     .addOption(
       new Option('--layer-type <type>', 'kind of layers to make').choices(['squashfs', 'tar']).default('squashfs'),

@@ -16,12 +16,16 @@ import { buildOptions } from './build-options.ts';
 import { findBuildFiles, findUpToDate, openSessionUi } from './build.ts';
 import { loadBuildRecipes } from './load-recipes.ts';
 import { openSource, openTarget } from './publish-stores.ts';
+import { requireSignature, type SignatureFlags } from './require-signature.ts';
 import { openSigner, type Signer } from './sign.ts';
 
-export interface PublishFlags extends Pick<
-  BuildFlags,
-  'substitute' | 'substituteFile' | 'layerType' | 'compression' | 'verity' | 'annotationsNamespace'
-> {
+export interface PublishFlags
+  extends
+    SignatureFlags,
+    Pick<
+      BuildFlags,
+      'substitute' | 'substituteFile' | 'layerType' | 'compression' | 'verity' | 'annotationsNamespace'
+    > {
   readonly stackerFile: string;
   readonly searchDir?: string;
   readonly stackerFilePattern: string;
@@ -40,6 +44,8 @@ export interface PublishFlags extends Pick<
 interface Publication {
   /** What the progress is about. */
   readonly name: string;
+  /** The source, as a user would write it. */
+  readonly ref: string;
   /** What to ask the source for. */
   readonly reference: string;
   /** All in one place, under different tags. */
@@ -99,6 +105,7 @@ async function planRecipe(session: Session, text: string, flags: PublishFlags, s
   const publications = images.flatMap(({ name }) =>
     types.map(type => ({
       name: tagFor(name, type, types),
+      ref: `oci:${session.global.ociDir}:${tagFor(name, type, types)}`,
       reference: known?.get(tagFor(name, type, types)) ?? tagFor(name, type, types),
       targets: (flags.tag.length === 0 ? [undefined] : flags.tag).map(tag =>
         destination.kind === 'docker'
@@ -155,13 +162,17 @@ async function planImage(
   if (source.reference !== undefined) {
     const target = parseTarget(to, source.tag);
     const targets = flags.tag.length === 0 ? [target] : flags.tag.map(tag => retagged(target, tag));
-    return { source: source.store, publications: [{ name: source.name, reference: source.reference, targets }] };
+    return {
+      source: source.store,
+      publications: [{ name: source.name, ref: from, reference: source.reference, targets }],
+    };
   }
   const tags = (await source.store.tags({ signal: session.signal })).filter(tag => !/^sha256-[0-9a-f]{64}/.test(tag));
   if (tags.length === 0) throw new StkError('not-found', `${source.name} has no images`);
   const destination = parseDestination(to);
   const publications = tags.map(name => ({
     name,
+    ref: `${from}:${name}`,
     reference: name,
     targets: (flags.tag.length === 0 ? [undefined] : flags.tag).map(tag => targetOf(destination, name, tag)),
   }));
@@ -193,24 +204,26 @@ async function publish(
   context: PublishContext,
 ): Promise<void> {
   const { flags, scope, sent, emit, signer } = context;
-  const [target, ...others] = publication.targets;
+  const { name, ref, reference, targets } = publication;
+  const [target, ...others] = targets;
   if (!target) return;
+  const checked = await requireSignature(session, { ref, store: source, reference }, flags);
   const { signal } = session;
   const store = await openTarget(session, target, verify(flags), scope);
   // What is signed before its tag moves is never seen without its signature.
   const first = signer ? undefined : target.tag;
-  const result = await copyImage(source, publication.reference, store, first, {
+  const result = await copyImage(source, checked ?? reference, store, first, {
     emit,
-    group: publication.name,
+    group: name,
     referrers: flags.referrers === true,
     mountFrom: digest => sent.get(digest),
     signal,
   });
   if (signer) await signer.sign(store, result.root.descriptor, target, emit);
-  for (const { tag } of signer ? publication.targets : others) await store.putManifest(result.root, tag, { signal });
+  for (const { tag } of signer ? targets : others) await store.putManifest(result.root, tag, { signal });
   if (!(store instanceof LayoutStore)) for (const blob of result.blobs) sent.set(blob.digest, store.name);
-  say(emit, 'info', `published: ${summary(result)}`, publication.name);
-  for (const each of publication.targets) {
+  say(emit, 'info', `published: ${summary(result)}`, name);
+  for (const each of targets) {
     session.stdout.write(`${formatReference(each)} ${result.root.descriptor.digest}\n`);
   }
 }
