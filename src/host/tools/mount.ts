@@ -70,5 +70,8 @@ export async function detachAll(targets: readonly AbsPath[]): Promise<void> {
 
 /** Serves a squashfs file with FUSE until it is unmounted; returns once it is mounted. Works for anybody. */
 export async function mountSquashfuse(file: AbsPath, target: AbsPath, signal?: AbortSignal): Promise<void> {
-  await runTool('squashfuse_ll', ['-o', 'ro', file, target], { signal });
+  // Below a kernel overlay, users other than root get EACCES at files nobody looked at before, unless the kernel checks
+  // modes here, too. An ordinary user's overlay checks by itself, and has to read what it then shows as that user's.
+  const options = process.getuid?.() === 0 ? 'ro,default_permissions' : 'ro';
+  await runTool('squashfuse_ll', ['-o', options, file, target], { signal });
 }
