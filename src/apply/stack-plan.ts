@@ -90,7 +90,7 @@ function place(
   if (image.anyBase) return { shared: common, own: layers.slice(common) };
   const other = image.baseName ?? `a base that begins with ${layers[0] ?? 'no layer'}`;
   throw new StkError('conflict', `${image.name} was built on ${other}, and this image on ${base.name}`, {
-    hint: `build ${image.name} on the same base, or write {image: …, base: any} to apply it nevertheless`,
+    hint: `build ${image.name} on the same base, or give its entry the key base with the value any`,
     facts: { image: image.name, base: base.name, otherBase: other },
   });
 }

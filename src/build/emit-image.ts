@@ -6,11 +6,13 @@ import { withRole } from '../sources/layer-descriptor.ts';
 import type { StackLayer } from '../sources/ports.ts';
 import type { RecordCache } from '../sources/record-cache.ts';
 import { tarLayer } from '../sources/tar-layers.ts';
+import type { AppliedLayer } from './applied-layers.ts';
 import type { LayerType } from './layer-types.ts';
 
 /** An image to be written, its layers still in squashfs form. */
 export interface ImageToEmit extends Omit<ImageParts, 'baseLayers' | 'added'> {
   readonly baseLayers: readonly StackLayer[];
+  readonly applied: readonly AppliedLayer[];
   readonly steps: readonly EmittedStep[];
 }
 
@@ -41,6 +43,11 @@ export async function emitImage(
     baseLayers.push({ ...composed, descriptor: withRole(composed.descriptor, 'base') });
   }
   const added: AddedLayer[] = [];
+  for (const { layer, role, annotations, created, createdBy } of image.applied) {
+    const composed = await compose(layer);
+    const descriptor = withRole(composed.descriptor, role, annotations);
+    added.push({ layer: { ...composed, descriptor }, created, createdBy });
+  }
   for (const { layer, created, createdBy } of image.steps) {
     added.push({ layer: layer && (await compose({ squashfs: layer })), created, createdBy });
   }

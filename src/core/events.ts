@@ -1,7 +1,7 @@
 import type { Digest } from './digest.ts';
 
 /** What work is being done: decides how a renderer words it. */
-export type TaskKind = 'resolve' | 'pull' | 'push' | 'convert' | 'fetch' | 'run' | 'pack' | 'copy' | 'check';
+export type TaskKind = 'resolve' | 'pull' | 'push' | 'convert' | 'fetch' | 'run' | 'pack' | 'copy' | 'merge' | 'check';
 export type TaskOutcome = 'done' | 'cached' | 'failed' | 'canceled';
 
 /**

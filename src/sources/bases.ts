@@ -1,6 +1,6 @@
 import { contentKey } from '../plan/content-key.ts';
 import type { JsonValue } from '../core/canonical-json.ts';
-import type { Digest } from '../core/digest.ts';
+import { isDigest, type Digest } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import type { Descriptor, ImageConfig, Manifest, Platform } from '../oci/descriptor.ts';
@@ -10,8 +10,11 @@ import type { Base } from '../recipe/model.ts';
 import { resolveRemembered } from './resolve-remembered.ts';
 import type { FileDigests } from './file-digests.ts';
 import type { RecordCache } from './record-cache.ts';
-import type { BuiltImage, OpenImageStore, StackLayer } from './ports.ts';
+import type { BuiltImage, NamedBase, OpenImageStore, StackLayer } from './ports.ts';
 import type { LayerConverter } from './convert-layers.ts';
+
+const BASE_NAME = 'org.opencontainers.image.base.name';
+const BASE_DIGEST = 'org.opencontainers.image.base.digest';
 
 /** A base whose identity is known, though nothing of it may be here yet. */
 export interface KnownBase {
@@ -20,6 +23,8 @@ export interface KnownBase {
   /** For `org.opencontainers.image.base.name` and `.digest`, where the base is an image. */
   readonly name: string | undefined;
   readonly digest: Digest | undefined;
+  /** What the base's own manifest says that it was built on. */
+  readonly builtOn: NamedBase | undefined;
   /** Configuration to inherit from. */
   readonly config: ImageConfig | undefined;
   /** Brings the layers, bottom up, into the layout as squashfs: downloads and converts what is not there. */
@@ -54,6 +59,7 @@ export async function identifyBase(
         key: contentKey('scratch', undefined, null),
         name: undefined,
         digest: undefined,
+        builtOn: undefined,
         config: undefined,
         layers: async () => [],
       };
@@ -71,6 +77,7 @@ export async function identifyBase(
         key: contentKey('image', undefined, { manifest: image.descriptor.digest, packing }),
         name,
         digest: image.descriptor.digest,
+        builtOn: namedBase(image.manifest.annotations),
         config: image.config,
         layers: async inner => {
           const converter = await ports.converter();
@@ -81,12 +88,27 @@ export async function identifyBase(
   }
 }
 
+/** The pre-defined annotations of image-spec, annotations.md. */
+export function namedBase(annotations: Readonly<Record<string, string>> | undefined): NamedBase | undefined {
+  const name = annotations?.[BASE_NAME];
+  const digest = annotations?.[BASE_DIGEST];
+  if (name === undefined && digest === undefined) return undefined;
+  return { name, digest: isDigest(digest) ? digest : undefined };
+}
+
+/** As `namedBase` reads them. */
+export function baseAnnotations(base: NamedBase): Record<string, string> {
+  if (base.digest === undefined || base.name === undefined) return {};
+  return { [BASE_NAME]: base.name, [BASE_DIGEST]: base.digest };
+}
+
 function builtBase(image: BuiltImage): KnownBase {
   return {
     // By its layers, not its manifest: a new label on the base does not run the steps above it again.
     key: contentKey('built', undefined, { layers: image.layers.map(layer => layer.squashfs.digest) }),
     name: image.name,
     digest: image.manifest.digest,
+    builtOn: image.base,
     config: image.config,
     layers: async () => image.layers,
   };
@@ -110,6 +132,7 @@ async function tarBase(
     key: contentKey('tar', undefined, { digest, packing }),
     name: undefined,
     digest: undefined,
+    builtOn: undefined,
     config: undefined,
     layers: async inner => [await (await ports.converter()).bringFile(file, digest, inner ?? signal)],
   };

@@ -1,9 +1,24 @@
 import { AsyncScope } from '../core/async-scope.ts';
 import { openFileReader } from '../host/file-reader.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
 import type { LayoutStore } from '../oci/layout.ts';
 import { LayerStack } from '../squashfs/layer-stack.ts';
 import { openSquashfs, type SquashfsReader } from '../squashfs/squashfs-reader.ts';
 import type { StackLayer } from './ports.ts';
+
+/** Opens a squashfs blob of a layout. The caller disposes it. */
+export async function openLayer(
+  layout: LayoutStore,
+  squashfs: Pick<Descriptor, 'digest'>,
+  signal?: AbortSignal,
+): Promise<SquashfsReader> {
+  const file = await openFileReader(layout.blobPath(squashfs.digest));
+  // The reader owns the file once it is open.
+  return openSquashfs(file, signal).catch(async (error: unknown) => {
+    await file[Symbol.asyncDispose]();
+    throw error;
+  });
+}
 
 /** Opens squashfs blobs of a layout as one merged tree; `undefined` for no layers. The caller disposes it. */
 export async function openLayerStack(
@@ -16,13 +31,7 @@ export async function openLayerStack(
   try {
     const readers: SquashfsReader[] = [];
     for (const { squashfs } of layers) {
-      const file = await openFileReader(layout.blobPath(squashfs.digest));
-      // The reader owns the file once it is open.
-      const reader = await openSquashfs(file, signal).catch(async (error: unknown) => {
-        await file[Symbol.asyncDispose]();
-        throw error;
-      });
-      readers.push(scope.use(reader));
+      readers.push(scope.use(await openLayer(layout, squashfs, signal)));
     }
     return new LayerStack(readers);
   } catch (error) {

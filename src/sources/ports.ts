@@ -8,6 +8,12 @@ export type OpenImageStore = (
   reference: Exclude<ImageReference, { type: 'built' }>,
 ) => Promise<{ readonly store: BlobStore; readonly reference: string }>;
 
+/** What an image's annotations say of its base. */
+export interface NamedBase {
+  readonly name: string | undefined;
+  readonly digest: Digest | undefined;
+}
+
 /** What the build knows of an image that it has built. */
 export interface BuiltImage {
   readonly name: string;
@@ -15,6 +21,8 @@ export interface BuiltImage {
   readonly layers: readonly StackLayer[];
   readonly config: ImageConfig;
   readonly manifest: Descriptor;
+  /** Base that its manifest names. */
+  readonly base: NamedBase | undefined;
 }
 
 /** One layer of a stack. */

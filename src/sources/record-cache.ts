@@ -6,7 +6,7 @@ import { joinInside, type AbsPath } from '../core/paths.ts';
 import { writeFileAtomic } from '../host/atomic-write.ts';
 
 /** Kinds of remembered work; each is a directory. */
-export type RecordKind = 'step' | 'image' | 'convert' | 'extract' | 'http' | 'manifest';
+export type RecordKind = 'step' | 'image' | 'apply' | 'convert' | 'extract' | 'http' | 'manifest';
 
 /**
  * Small JSON facts about finished work under content keys. A record is a promise about content-addressed inputs, so it

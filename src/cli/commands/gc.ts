@@ -16,7 +16,7 @@ export async function runGc(
   const keep = new Set<Digest>();
   if (flags.keepCache) {
     const records = new RecordCache(stateDirectories(session.global.stkDir).records);
-    for (const kind of ['step', 'image', 'convert'] as const) {
+    for (const kind of ['step', 'image', 'apply', 'convert'] as const) {
       for await (const record of records.all(kind)) collectDigests(record, keep);
     }
   }

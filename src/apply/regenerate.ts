@@ -1,0 +1,128 @@
+import { mkdir, open, realpath } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import path from 'node:path';
+import { StkError, errnoOf } from '../core/errors.ts';
+import type { AbsPath } from '../core/paths.ts';
+import { runStep, sandboxMountPoints } from '../sandbox/run-step.ts';
+import { openStepRoot, type StepRoot } from '../sandbox/step-root.ts';
+import type { MergedNode } from '../squashfs/layer-stack.ts';
+import type { MergeProblem } from './merge-problem.ts';
+import type { MergedAttributes, MergeEntry, MergeResult } from './merge-result.ts';
+
+export interface RegenerateRequest {
+  readonly commands: MergeResult['regenerate'];
+  /** Mounted layers of the merged tree, uppermost first. */
+  readonly layers: readonly AbsPath[];
+  /** An empty directory of the caller's, on a filesystem that can hold an upper directory. */
+  readonly directory: AbsPath;
+  readonly rootless: boolean;
+  readonly onOutput: (stream: 'stdout' | 'stderr', line: string) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A file that a program of the image made anew. */
+export interface RegeneratedFile {
+  /** In the form of `imagePath`, as a byte string. */
+  readonly path: string;
+  readonly bytes: Uint8Array;
+  readonly attributes: MergedAttributes;
+}
+
+/** A generated file that is larger is refused: it is held in memory. */
+const MOST_BYTES = 512 * 1024 * 1024;
+
+/**
+ * Runs programs of the image in the merged tree, without a network, and returns the files that they were asked to make.
+ * Works only inside of the build's namespaces. Throws `step-failed` where a program fails, `conflict` where it did not make
+ * what it should.
+ */
+export async function regenerateFiles(request: RegenerateRequest): Promise<readonly RegeneratedFile[]> {
+  const { directory, layers, signal } = request;
+  await mkdir(directory, { recursive: true });
+  await using root = await openStepRoot({ layers, directory, mountPoints: sandboxMountPoints([]), signal });
+  for (const { command } of request.commands) {
+    const status = await runStep(root, {
+      command,
+      workingDirectory: '/',
+      env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root', LC_ALL: 'C' },
+      mounts: [],
+      network: 'none',
+      rootless: request.rootless,
+      hostname: 'stk',
+      scratch: directory,
+      stdio: 'capture',
+      onOutput: request.onOutput,
+      signal,
+    });
+    if (status === 0) continue;
+    throw new StkError('step-failed', `${command.join(' ')} failed in the merged tree with exit status ${status}`, {
+      hint: 'settle the files that it makes with a rule: first or last under `conflicts`',
+      facts: { exitCode: status, command },
+    });
+  }
+  const files: RegeneratedFile[] = [];
+  for (const { command, paths } of request.commands) {
+    for (const file of paths) files.push(await readMade(root, file, command));
+  }
+  return files;
+}
+
+/** Never through a symlink: what the program left behind is as little trusted as the image. */
+async function readMade(root: StepRoot, file: string, command: readonly string[]): Promise<RegeneratedFile> {
+  const bytesOf = (text: string) => Buffer.from(text, 'latin1');
+  const parent = Buffer.concat([Buffer.from(`${root.root}/`), bytesOf(path.posix.dirname(file))]);
+  const shown = `/${bytesOf(file).toString('utf8')}`;
+  const missing = (cause?: unknown) =>
+    new StkError('conflict', `${command.join(' ')} did not make ${shown} in the merged tree`, {
+      cause,
+      hint: 'settle the file with a rule: first or last under `conflicts`',
+    });
+  const real = await realpath(parent, { encoding: 'buffer' }).catch((cause: unknown) => {
+    throw missing(cause);
+  });
+  const plain = Buffer.from(path.posix.normalize(parent.toString('latin1')).replace(/\/\.?$/, ''), 'latin1');
+  if (!real.equals(plain)) throw missing();
+  const name = Buffer.concat([plain, Buffer.from('/'), bytesOf(path.posix.basename(file))]);
+  const handle = await open(name, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(
+    (cause: unknown) => {
+      if (errnoOf(cause) === undefined) throw cause;
+      throw missing(cause);
+    },
+  );
+  try {
+    const stat = await handle.stat();
+    if (!stat.isFile()) throw missing();
+    if (stat.size > MOST_BYTES) throw new StkError('unsupported', `${shown} has ${stat.size} bytes: too many to merge`);
+    const { uid, gid, mode } = stat;
+    return {
+      path: file,
+      bytes: await handle.readFile(),
+      attributes: { mode: mode & 0o7777, uid, gid, xattrs: new Map() },
+    };
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The entries of a result with files that were made anew among them. */
+export async function withFiles(
+  problem: MergeProblem,
+  result: MergeResult,
+  files: readonly RegeneratedFile[],
+): Promise<MergeResult> {
+  const made = new Map<string, MergeEntry>();
+  for (const { path: file, bytes, attributes } of files) {
+    made.set(file, { type: 'merged', path: file, like: await someFile(problem, file), bytes, attributes });
+  }
+  const entries = [...result.entries.filter(entry => !made.has(entry.path)), ...made.values()];
+  return { ...result, entries: entries.toSorted((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0)) };
+}
+
+/** A side's own file at the path: what is made anew was a file on at least one. */
+async function someFile(problem: MergeProblem, file: string): Promise<{ side: number; node: MergedNode }> {
+  for (const [side, { tree }] of problem.sides.entries()) {
+    const node = await tree?.lookup(file);
+    if (node?.inode.type === 'file') return { side, node };
+  }
+  throw new StkError('conflict', `no image has a file /${Buffer.from(file, 'latin1').toString('utf8')} to make anew`);
+}

@@ -1,0 +1,28 @@
+import type { LayerRole } from '../oci/layer-annotations.ts';
+import type { StackLayer } from '../sources/ports.ts';
+
+/** A layer between the base and the steps of an image. */
+export interface AppliedLayer {
+  readonly layer: StackLayer;
+  readonly role: Extract<LayerRole, 'apply' | 'merge'>;
+  /** On its descriptor, besides the role. */
+  readonly annotations: Readonly<Record<string, string>>;
+  /** RFC 3339. */
+  readonly created: string;
+  readonly createdBy: string;
+}
+
+/** A path of the merge layer and what settled it. */
+export interface MergedPath {
+  /** Absolute, as text. */
+  readonly path: string;
+  readonly driver: string;
+  /** Names of the images that changed it. */
+  readonly sides: readonly string[];
+}
+
+export interface AppliedLayers {
+  /** Bottom up. */
+  readonly layers: readonly AppliedLayer[];
+  readonly settled: readonly MergedPath[];
+}
