@@ -1,0 +1,56 @@
+import { describe, expect, it } from 'vitest';
+import { digestOf } from '../core/digest.ts';
+import {
+  MERGE_COUNT,
+  MERGE_PATHS,
+  formatAppliedEntries,
+  mergeAnnotations,
+  parseAppliedEntries,
+  parseMergedPaths,
+  type AppliedEntry,
+} from './layer-annotations.ts';
+
+const ENTRY: AppliedEntry = {
+  name: 'ssl',
+  ref: 'docker://registry.example.com/ssl:1',
+  digest: digestOf('ssl'),
+  anyBase: false,
+  conflicts: [['/etc/*', 'last']],
+};
+
+describe('the list of what an image applies', () => {
+  it('comes back as it was', () => {
+    expect(parseAppliedEntries(formatAppliedEntries([ENTRY, { ...ENTRY, anyBase: true }]))).toEqual([
+      ENTRY,
+      { ...ENTRY, anyBase: true },
+    ]);
+  });
+
+  it.each([
+    'no json',
+    '{}',
+    '[1]',
+    '[null]',
+    JSON.stringify([{ ...ENTRY, digest: 'sha256:0' }]),
+    JSON.stringify([{ ...ENTRY, conflicts: [['/etc']] }]),
+    JSON.stringify([{ ...ENTRY, anyBase: 'yes' }]),
+    `[${' '.repeat(1 << 20)}]`,
+  ])('is refused as %.20s', text => {
+    expect(parseAppliedEntries(text)).toBeUndefined();
+  });
+});
+
+describe('the list of merged paths', () => {
+  it('is cut, counted, and shown as UTF-8', () => {
+    const settled = Array.from({ length: 300 }, (_, index) => ({ path: `p${index}`, driver: 'text' }));
+    const annotations = mergeAnnotations([{ path: 'gr\u00c3\u00bc', driver: 'dpkg' }, ...settled]);
+    expect(annotations[MERGE_COUNT]).toBe('301');
+    const paths = parseMergedPaths(annotations[MERGE_PATHS]!);
+    expect(paths).toHaveLength(200);
+    expect(paths[0]).toEqual(['/grü', 'dpkg']);
+  });
+
+  it.each(['', '[[1,2]]', '[["a"]]', '"x"'])('counts as empty where it is %j', text => {
+    expect(parseMergedPaths(text)).toEqual([]);
+  });
+});
