@@ -14,6 +14,7 @@ import { fetchHttpFile, type DownloadFile } from '../sources/http-file.ts';
 import type { OpenImageStore } from '../sources/ports.ts';
 import { RecordCache } from '../sources/record-cache.ts';
 import type { StepCaches } from '../sources/step-cache.ts';
+import type { MergedPath } from './applied-layers.ts';
 import { buildImage } from './build-image.ts';
 import type { ImageResult } from './find-image.ts';
 import type { StepOutcome } from './image-build.ts';
@@ -48,6 +49,8 @@ export interface BuildResult {
   readonly tags: readonly { readonly tag: string; readonly type: LayerType; readonly manifest: Descriptor }[];
   readonly digest: Digest;
   readonly layers: readonly Descriptor[];
+  /** What its merge layer settled; empty where it applies nothing. */
+  readonly merged: readonly MergedPath[];
 }
 
 /** What waits for what among the images of all recipes, in file order. */
@@ -172,6 +175,7 @@ async function publish(
     tags,
     digest: result.manifest.digest,
     layers: result.layers.map(layer => layer.squashfs),
+    merged: result.merged,
   };
 }
 

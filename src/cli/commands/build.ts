@@ -202,8 +202,8 @@ async function report(session: Session, results: readonly BuildResult[], flags: 
   }
   if (flags.metadataFile === undefined) return;
   const file = absPath(flags.metadataFile, session.workingDirectory);
-  const images = results.map(({ name, buildOnly, cached, tags, digest, layers }) => {
-    return { name, buildOnly, cached, digest, tags, layers };
+  const images = results.map(({ name, buildOnly, cached, tags, digest, layers, merged }) => {
+    return { name, buildOnly, cached, digest, tags, layers, merged };
   });
   const directory = session.global.ociDir;
   await writeFile(file, `${JSON.stringify({ layout: directory, images }, null, 2)}\n`).catch((cause: unknown) => {
