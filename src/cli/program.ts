@@ -3,6 +3,7 @@ import { StkError } from '../core/errors.ts';
 import { absPath } from '../core/paths.ts';
 import type { Act } from './act.ts';
 import { addBuildCommands } from './commands/build.command.ts';
+import { addBundleCommand } from './commands/bundle.command.ts';
 import { addLayoutCommands } from './commands/layout.command.ts';
 import { addHostCommands } from './commands/host.command.ts';
 import { addMountCommands } from './commands/mount.command.ts';
@@ -66,6 +67,7 @@ export function makeProgram(
   addPublishCommands(program, act);
   addHostCommands(program, act);
   addMountCommands(program, act);
+  addBundleCommand(program, act);
   for (const command of program.commands) command.exitOverride();
   return {
     command: program,

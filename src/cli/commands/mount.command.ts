@@ -41,18 +41,8 @@ export function addMountCommands(program: Command, act: Act): void {
 }
 
 function addTo(parent: Command, act: Act, name: string): void {
-  signatureOptions(parent.command('mount <ref> <target>'))
+  mountOptions(parent.command('mount <ref> <target>'))
     .description('mount an image on a directory, without unpacking it')
-    .option('--rw', 'allow writing; what is written goes with the mount')
-    .option('--upper <dir>', 'allow writing; what is written is kept in DIR')
-    .option('--read-only', 'the default')
-    .addOption(new Option('--kernel', 'kernel squashfs on loop devices (root)').conflicts('fuse'))
-    .option('--fuse', 'squashfuse, also for root')
-    .addOption(
-      new Option('--verify <mode>', 'check blocks while they are read, where layers have a verity root')
-        .choices(['auto', 'require', 'off'])
-        .default('auto'),
-    )
     .addHelpText(
       'after',
       `\n${REF}\n\nExamples:\n  ${name} mount app /mnt\n  ${name} mount oci:dir:app /mnt --upper changes`,
@@ -93,5 +83,20 @@ function addTo(parent: Command, act: Act, name: string): void {
         const { runVerify } = await import('./verify.ts');
         return runVerify(session, ref, flags);
       }),
+    );
+}
+
+/** The options of whatever mounts an image to last: `MountFlags`. */
+export function mountOptions(command: Command): Command {
+  return signatureOptions(command)
+    .option('--rw', 'allow writing; what is written goes with the mount')
+    .option('--upper <dir>', 'allow writing; what is written is kept in DIR')
+    .option('--read-only', 'the default')
+    .addOption(new Option('--kernel', 'kernel squashfs on loop devices (root)').conflicts('fuse'))
+    .option('--fuse', 'squashfuse, also for root')
+    .addOption(
+      new Option('--verify <mode>', 'check blocks while they are read, where layers have a verity root')
+        .choices(['auto', 'require', 'off'])
+        .default('auto'),
     );
 }

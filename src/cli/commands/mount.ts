@@ -1,7 +1,7 @@
 import { StkError } from '../../core/errors.ts';
 import { absPath, joinInside } from '../../core/paths.ts';
 import { readPrivileges } from '../../host/privileges.ts';
-import { mountImage } from '../../mount/mount-image.ts';
+import { mountImage, type Mounted, type MountRequest } from '../../mount/mount-image.ts';
 import { stateHome } from '../../mount/state-directory.ts';
 import type { UpperWish } from '../../mount/writable-upper.ts';
 import type { VerifyMode } from '../../mount/choose-method.ts';
@@ -22,15 +22,30 @@ export interface MountFlags extends SignatureFlags {
 
 /** `stk mount REF TARGET`. */
 export async function runMount(session: Session, ref: string, target: string, flags: MountFlags): Promise<number> {
+  const request = await mountRequest(session, ref, flags);
+  const mounted = await mountImage({ ...request, target: absPath(target, session.workingDirectory) });
+  const { record, isNew } = mounted;
+  sayWarnings(session, mounted);
+  if (!isNew) session.stdout.write(`${request.tag} is mounted on ${record.target} already\n`);
+  else session.stdout.write(`mounted ${request.tag} on ${record.target}: ${describeMount(mounted)}\n`);
+  sayLogs(session, mounted);
+  return 0;
+}
+
+/** What the flags of a mount ask for, signatures checked; the target is the caller's. */
+export async function mountRequest(
+  session: Session,
+  ref: string,
+  flags: MountFlags,
+): Promise<Omit<MountRequest, 'target'>> {
   const upper = upperWish(session, flags);
   const verify = verifyMode(flags);
   const { layout, tag } = await openImage(session, ref);
   const digest = await requireSignature(session, { ref, store: layout, reference: tag }, flags);
-  const mounted = await mountImage({
+  return {
     layout,
     tag,
     digest,
-    target: absPath(target, session.workingDirectory),
     home: await stateHome(session.environment, await readPrivileges()),
     platform: hostPlatform(),
     engine: flags.kernel ? 'kernel' : flags.fuse ? 'fuse' : 'auto',
@@ -39,16 +54,23 @@ export async function runMount(session: Session, ref: string, target: string, fl
     ...(upper ? { upper } : {}),
     signal: session.signal,
     onWait: () => session.stderr.write('waiting for another mount to end\n'),
-  });
-  const { record, isNew, reason, warnings, logs } = mounted;
-  const quiet = session.global.progress === 'quiet';
-  if (!quiet) for (const warning of warnings) session.stderr.write(`warning: ${warning}\n`);
+  };
+}
+
+/** Layers, access, and the reason for the way it was mounted. */
+export function describeMount({ record, reason }: Mounted): string {
   const layers = `${record.layers.length} ${record.layers.length === 1 ? 'layer' : 'layers'}`;
-  const access = record.upper ? 'writable' : 'read-only';
-  if (!isNew) session.stdout.write(`${tag} is mounted on ${record.target} already\n`);
-  else session.stdout.write(`mounted ${tag} on ${record.target}: ${layers}, ${access}, ${reason}\n`);
-  if (!quiet) for (const log of logs) session.stdout.write(`reads that fail the check are logged in ${log}\n`);
-  return 0;
+  return `${layers}, ${record.upper ? 'writable' : 'read-only'}, ${reason}`;
+}
+
+export function sayWarnings(session: Session, { warnings }: Mounted): void {
+  if (session.global.progress === 'quiet') return;
+  for (const warning of warnings) session.stderr.write(`warning: ${warning}\n`);
+}
+
+export function sayLogs(session: Session, { logs }: Mounted): void {
+  if (session.global.progress === 'quiet') return;
+  for (const log of logs) session.stdout.write(`reads that fail the check are logged in ${log}\n`);
 }
 
 /** A signature reaches every block only through root hashes: without them what is read need not be what was signed. */

@@ -1,12 +1,12 @@
 import { absPath } from '../../core/paths.ts';
 import { readPrivileges } from '../../host/privileges.ts';
 import { stateHome } from '../../mount/state-directory.ts';
-import { umountImage } from '../../mount/umount-image.ts';
+import { umountBundle } from '../../container/bundle-umount.ts';
 import type { Session } from '../session.ts';
 
-/** `stk umount TARGET`. */
+/** `stk umount TARGET`; a bundle is unmounted by its own name, too. */
 export async function runUmount(session: Session, target: string): Promise<number> {
-  const unmounted = await umountImage({
+  const unmounted = await umountBundle({
     home: await stateHome(session.environment, await readPrivileges()),
     target: absPath(target, session.workingDirectory),
     signal: session.signal,
