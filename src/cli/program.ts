@@ -8,6 +8,7 @@ import { addLayoutCommands } from './commands/layout.command.ts';
 import { addHostCommands } from './commands/host.command.ts';
 import { addMountCommands } from './commands/mount.command.ts';
 import { addPublishCommands } from './commands/publish.command.ts';
+import { addUpdateCommands } from './commands/update.command.ts';
 import { readConfigFile } from './config-file.ts';
 import type { GlobalOptions, Session } from './session.ts';
 
@@ -64,6 +65,7 @@ export function makeProgram(
     };
   addBuildCommands(program, act);
   addLayoutCommands(program, act);
+  addUpdateCommands(program, act);
   addPublishCommands(program, act);
   addHostCommands(program, act);
   addMountCommands(program, act);

@@ -1,0 +1,81 @@
+import type { LayerStack, MergedNode } from '../squashfs/layer-stack.ts';
+import type { Xattrs } from '../squashfs/xattrs.ts';
+
+/** In what two nodes can differ. */
+export type Aspect = 'type' | 'mode' | 'owner' | 'xattrs' | 'target' | 'device' | 'content';
+
+/** A node and the tree that it is of. */
+export interface PlacedNode {
+  readonly stack: LayerStack;
+  readonly node: MergedNode;
+}
+
+/** Attributes that overlayfs keeps for itself say nothing of the file. */
+const OVERLAY_XATTR = /^(?:user|trusted)\.overlay\./;
+
+/**
+ * What differs between two nodes, apart from times and counts of links. Contents are read only where everything that is
+ * cheaper to know is equal. The same inode of the same layer is equal without a look.
+ */
+export async function comparePlacedNodes(
+  before: PlacedNode,
+  after: PlacedNode,
+  signal?: AbortSignal,
+): Promise<readonly Aspect[]> {
+  const [old, now] = [before.node.inode, after.node.inode];
+  const oldLayer = before.stack.layerOf(before.node);
+  const nowLayer = after.stack.layerOf(after.node);
+  if (oldLayer === nowLayer && old.ref === now.ref) return [];
+  const aspects: Aspect[] = [];
+  if (old.type !== now.type) aspects.push('type');
+  if (old.mode !== now.mode) aspects.push('mode');
+  if (old.uid !== now.uid || old.gid !== now.gid) aspects.push('owner');
+  if (old.xattrIndex !== undefined || now.xattrIndex !== undefined) {
+    const [left, right] = [await oldLayer.xattrs(old, signal), await nowLayer.xattrs(now, signal)];
+    if (!sameXattrs(left, right)) aspects.push('xattrs');
+  }
+  if (old.type !== now.type) return aspects;
+  if (old.type === 'symlink' && now.type === 'symlink' && old.target !== now.target) aspects.push('target');
+  if ('major' in old && 'major' in now && (old.major !== now.major || old.minor !== now.minor)) aspects.push('device');
+  if (old.type === 'file' && now.type === 'file') {
+    const same =
+      old.size === now.size &&
+      (old.size === 0 || (await sameBytes(oldLayer.openFile(old, signal), nowLayer.openFile(now, signal))));
+    if (!same) aspects.push('content');
+  }
+  return aspects;
+}
+
+function sameXattrs(left: Xattrs, right: Xattrs): boolean {
+  const own = (xattrs: Xattrs) => [...xattrs].filter(([name]) => !OVERLAY_XATTR.test(name));
+  const [mine, theirs] = [own(left), own(right)];
+  return mine.length === theirs.length && mine.every(([name, value]) => right.get(name)?.equals(value) === true);
+}
+
+/** Whether two streams bring the same bytes, however they are cut; ends both at the first difference. */
+async function sameBytes(left: AsyncIterable<Uint8Array>, right: AsyncIterable<Uint8Array>): Promise<boolean> {
+  const [a, b] = [left[Symbol.asyncIterator](), right[Symbol.asyncIterator]()];
+  let [mine, theirs]: [Uint8Array, Uint8Array] = [new Uint8Array(), new Uint8Array()];
+  try {
+    for (;;) {
+      if (mine.byteLength === 0) mine = await nextPiece(a);
+      if (theirs.byteLength === 0) theirs = await nextPiece(b);
+      const length = Math.min(mine.byteLength, theirs.byteLength);
+      if (length === 0) return mine.byteLength === theirs.byteLength;
+      if (Buffer.compare(mine.subarray(0, length), theirs.subarray(0, length)) !== 0) return false;
+      [mine, theirs] = [mine.subarray(length), theirs.subarray(length)];
+    }
+  } finally {
+    await a.return?.();
+    await b.return?.();
+  }
+}
+
+/** Empty at the end. */
+async function nextPiece(stream: AsyncIterator<Uint8Array>): Promise<Uint8Array> {
+  for (;;) {
+    const { done, value } = await stream.next();
+    if (done === true) return new Uint8Array();
+    if (value.byteLength > 0) return value;
+  }
+}

@@ -1,0 +1,37 @@
+import { AsyncScope } from '../core/async-scope.ts';
+import type { Digest } from '../core/digest.ts';
+import type { BlobStore } from '../oci/blob-store.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { LayerStack } from '../squashfs/layer-stack.ts';
+import type { SquashfsReader } from '../squashfs/squashfs-reader.ts';
+import { openStoreLayer } from './store-layer.ts';
+
+/** Layers of several images, each blob opened once however many of them have it. */
+export class OpenLayers implements AsyncDisposable {
+  readonly #scope = new AsyncScope();
+  readonly #readers = new Map<Digest, Promise<SquashfsReader>>();
+
+  /** Opens a layer at its first use; it stays the collection's own. Throws as `openStoreLayer` does. */
+  open(store: BlobStore, descriptor: Descriptor, signal?: AbortSignal): Promise<SquashfsReader> {
+    const known = this.#readers.get(descriptor.digest);
+    if (known) return known;
+    const opening = openStoreLayer(store, descriptor, signal).then(reader => this.#scope.use(reader));
+    opening.catch(() => this.#readers.delete(descriptor.digest));
+    this.#readers.set(descriptor.digest, opening);
+    return opening;
+  }
+
+  /** A view of layers from the bottom up, not to be disposed; `undefined` for none. */
+  async stack(store: BlobStore, layers: readonly Descriptor[], signal?: AbortSignal): Promise<LayerStack | undefined> {
+    if (layers.length === 0) return undefined;
+    const opening = layers.map(layer => this.open(store, layer, signal));
+    // All have ended before one's failure is thrown, so that none is opened after the collection was closed.
+    await Promise.allSettled(opening);
+    return new LayerStack(await Promise.all(opening));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled(this.#readers.values());
+    await this.#scope[Symbol.asyncDispose]();
+  }
+}
