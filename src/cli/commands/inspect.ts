@@ -5,10 +5,12 @@ import type { Descriptor, ImageConfig, Manifest } from '../../oci/descriptor.ts'
 import { LayoutStore } from '../../oci/layout.ts';
 import { readIndex, tagOf } from '../../oci/layout-index.ts';
 import { parseImageConfig, parseManifest } from '../../oci/parse-manifest.ts';
-import { LAYER_ROLE, VERITY_ROOT } from '../../oci/layer-annotations.ts';
+import { APPLY_LIST, UPDATE_FROM, parseAppliedEntries } from '../../oci/layer-annotations.ts';
 import type { Session } from '../session.ts';
+import { printableLine } from '../ui/printable-line.ts';
 import { formatTable, type Column } from '../ui/table.ts';
 import { openLocalImage } from './image-ref.ts';
+import { inspectLayer, type InspectedLayer } from './inspect-layer.ts';
 
 const IMAGE_COLUMNS: readonly Column[] = [
   { heading: 'IMAGE' },
@@ -20,6 +22,7 @@ const IMAGE_COLUMNS: readonly Column[] = [
 const LAYER_COLUMNS: readonly Column[] = [
   { heading: '#', align: 'right' },
   { heading: 'ROLE' },
+  { heading: 'NAME', shrink: 'end' },
   { heading: 'DIGEST' },
   { heading: 'SIZE', align: 'right' },
   { heading: 'VERITY' },
@@ -27,59 +30,102 @@ const LAYER_COLUMNS: readonly Column[] = [
   { heading: 'MADE BY', shrink: 'end' },
 ];
 
+const MERGED_COLUMNS: readonly Column[] = [{ heading: 'PATH', shrink: 'start' }, { heading: 'SETTLED BY' }];
+
 interface LocalImage {
   readonly tag: string;
   readonly descriptor: Descriptor;
   readonly manifest: Manifest;
 }
 
+/** An image with its configuration, wherever it lies. */
+interface WholeImage extends LocalImage {
+  readonly config: ImageConfig;
+  /** For each layer, other images of the same layout that have it. */
+  readonly shared: ReadonlyMap<Digest, readonly string[]>;
+}
+
+export interface InspectFlags {
+  readonly json?: boolean;
+  readonly tlsVerify: boolean;
+}
+
 /** `stk inspect [REF]`. */
-export async function runInspect(
-  session: Session,
-  ref: string | undefined,
-  flags: { readonly json?: boolean },
-): Promise<number> {
+export async function runInspect(session: Session, ref: string | undefined, flags: InspectFlags): Promise<number> {
   if (ref === undefined) return listImages(session, await LayoutStore.open(session.global.ociDir), flags);
+  const image = ref.startsWith('docker://')
+    ? await readRegistryImage(session, ref, flags)
+    : await readLocalImage(session, ref);
+  const { config, manifest } = image;
+  const { layers: descriptors, annotations = {} } = manifest;
+  const made = createdBy(config);
+  const layers = descriptors.map((layer, index) =>
+    inspectLayer(layer, { createdBy: made[index], sharedWith: image.shared.get(layer.digest) ?? [] }),
+  );
+  const applied = parseAppliedEntries(annotations[APPLY_LIST] ?? '[]') ?? [];
+  if (flags.json) {
+    const { digest, mediaType } = image.descriptor;
+    const summary = { name: image.tag, digest, mediaType };
+    session.stdout.write(`${JSON.stringify({ ...summary, layers, applied, config, annotations })}\n`);
+    return 0;
+  }
+  const size = descriptors.reduce((sum, layer) => sum + layer.size, 0);
+  const from = annotations[UPDATE_FROM];
+  session.stdout.write(
+    [
+      printableLine(image.tag),
+      `  digest    ${image.descriptor.digest}`,
+      `  platform  ${config.os}/${config.architecture}`,
+      `  created   ${printableLine(config.created ?? 'unknown')}`,
+      `  layers    ${descriptors.length}, ${formatBytes(size)}`,
+      ...(from === undefined ? [] : [`  updated   from ${printableLine(from)}`]),
+      ...applied.map(({ name, ref: at, digest }) => printableLine(`  applies   ${name} ${at} ${digest.slice(0, 19)}`)),
+      `${settings(config)}\n`,
+    ].join('\n'),
+  );
+  writeTable(session, LAYER_COLUMNS, layers.map(layerRow));
+  for (const [index, layer] of layers.entries()) writeMerged(session, index, layer);
+  return 0;
+}
+
+async function readLocalImage(session: Session, ref: string): Promise<WholeImage> {
   const { layout, tag, path } = await openLocalImage(session, ref);
   if (path !== undefined)
     throw new StkError('usage', `inspect takes an image, not a path: ${ref}`, { hint: `stk ls ${ref}` });
   const image = await readImage(layout, tag);
-  const config = parseImageConfig(await readBlob(layout, image.manifest.config), image.manifest.config.digest);
-  const shared = await sharedWith(layout, tag);
-  const layers = image.manifest.layers.map((layer, index) => ({
-    role: layer.annotations?.[LAYER_ROLE] ?? 'layer',
-    digest: layer.digest,
-    mediaType: layer.mediaType,
-    size: layer.size,
-    verityRoot: layer.annotations?.[VERITY_ROOT],
-    createdBy: createdBy(config)[index],
-    sharedWith: shared.get(layer.digest) ?? [],
-  }));
-  const summary = { name: tag, digest: image.descriptor.digest, mediaType: image.descriptor.mediaType };
-  if (flags.json) {
-    session.stdout.write(
-      `${JSON.stringify({ ...summary, layers, config, annotations: image.manifest.annotations ?? {} })}\n`,
-    );
-    return 0;
-  }
-  session.stdout.write(
-    `${tag}\n  digest    ${image.descriptor.digest}\n  platform  ${config.os}/${config.architecture}\n`,
-  );
-  session.stdout.write(`  created   ${config.created ?? 'unknown'}\n${settings(config)}\n`);
-  const rows = layers.map((layer, index) => [
+  const { digest } = image.manifest.config;
+  const config = parseImageConfig(await readBlob(layout, image.manifest.config), digest);
+  return { ...image, config, shared: await sharedWith(layout, tag) };
+}
+
+async function readRegistryImage(session: Session, ref: string, flags: InspectFlags): Promise<WholeImage> {
+  const { findSourceImage } = await import('./image-source.ts');
+  const found = await findSourceImage(session, ref, flags, session.scope);
+  return { ...found, tag: ref, shared: new Map() };
+}
+
+function layerRow(layer: InspectedLayer, index: number): readonly string[] {
+  return [
     String(index + 1),
     layer.role,
+    layer.apply?.name ?? '',
     layer.digest.slice(7, 19),
     formatBytes(layer.size),
     layer.verityRoot === undefined ? '-' : 'verity',
     layer.sharedWith.join(', '),
     layer.createdBy ?? '',
-  ]);
-  writeTable(session, LAYER_COLUMNS, rows);
-  return 0;
+  ];
 }
 
-async function listImages(session: Session, layout: LayoutStore, flags: { readonly json?: boolean }): Promise<number> {
+function writeMerged(session: Session, index: number, { role, merged, mergedCount }: InspectedLayer): void {
+  if (merged === undefined || mergedCount === undefined) return;
+  session.stdout.write(`\nlayer ${index + 1} (${printableLine(role)}) settles ${mergedCount} paths\n`);
+  writeTable(session, MERGED_COLUMNS, merged);
+  const more = mergedCount - merged.length;
+  if (more > 0) session.stdout.write(`and ${more} more\n`);
+}
+
+async function listImages(session: Session, layout: LayoutStore, flags: InspectFlags): Promise<number> {
   const rows: { name: string; digest: Digest; layers: number; size: number }[] = [];
   for (const tag of await layout.tags()) {
     const { descriptor, manifest } = await readImage(layout, tag);
@@ -147,7 +193,7 @@ function settings(config: ImageConfig): string {
           .join(' '),
     ],
   ];
-  return rows.map(([name, value]) => (value ? `  ${name.padEnd(9)} ${value}\n` : '')).join('');
+  return rows.map(([name, value]) => (value ? `  ${name.padEnd(9)} ${printableLine(value)}\n` : '')).join('');
 }
 
 function writeTable(session: Session, columns: readonly Column[], rows: readonly (readonly string[])[]): void {

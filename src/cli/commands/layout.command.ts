@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
 import type { Act } from '../act.ts';
+import type { InspectFlags } from './inspect.ts';
+import { tlsVerify } from './tls-verify.ts';
 
 /** The commands that look at and tidy up a layout: inspect, ls, gc, clean. */
 export function addLayoutCommands(program: Command, act: Act): void {
@@ -7,12 +9,13 @@ export function addLayoutCommands(program: Command, act: Act): void {
     .command('inspect [ref]')
     .description('show the layers, configuration and origin of an image, or all images of the layout')
     .option('--json', 'print JSON')
+    .addOption(tlsVerify())
     .addHelpText(
       'after',
-      '\nExamples:\n  stk inspect                  all images of ./oci\n  stk inspect app\n  stk inspect oci:dir:app --json',
+      '\nExamples:\n  stk inspect                  all images of ./oci\n  stk inspect app\n  stk inspect oci:dir:app --json\n  stk inspect docker://registry.example/app:1.0',
     )
     .action(
-      act(async (session, ref: string | undefined, flags: { readonly json?: boolean }) => {
+      act(async (session, ref: string | undefined, flags: InspectFlags) => {
         const { runInspect } = await import('./inspect.ts');
         return runInspect(session, ref, flags);
       }),

@@ -1,6 +1,7 @@
-import { InvalidArgumentError, Option, type Command } from 'commander';
+import type { Command } from 'commander';
 import type { Act } from '../act.ts';
 import type { DiffFlags } from './diff.ts';
+import { tlsVerify } from './tls-verify.ts';
 
 /** The commands that compare images and swap parts of them: diff, update. */
 export function addUpdateCommands(program: Command, act: Act): void {
@@ -33,13 +34,4 @@ Examples:
         return runDiff(session, [before, after], paths, flags);
       }),
     );
-}
-
-function tlsVerify(): Option {
-  return new Option('--tls-verify <bool>', 'false accepts any certificate of a registry, and plain http')
-    .default(true)
-    .argParser(value => {
-      if (value === 'true' || value === 'false') return value === 'true';
-      throw new InvalidArgumentError('true or false');
-    });
 }
