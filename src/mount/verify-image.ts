@@ -12,6 +12,8 @@ import { readLayeredImage, verityRootOf } from './image-layers.ts';
 export interface VerifyRequest {
   readonly layout: LayoutStore;
   readonly tag: string;
+  /** The manifest or index to verify, wherever the tag points by now. */
+  readonly digest?: Digest | undefined;
   readonly platform: Platform;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
@@ -37,7 +39,7 @@ const CHUNK_BYTES = 1 << 20;
  */
 export async function verifyImage(request: VerifyRequest): Promise<VerifiedImage> {
   const { layout, signal, onProgress } = request;
-  const image = await readLayeredImage(layout, request.tag, request.platform);
+  const image = await readLayeredImage(layout, request.tag, request.platform, request.digest);
   const { config, layers } = image.manifest;
   const blobs = [...new Map([config, ...layers].map(blob => [`${blob.digest} ${blob.size}`, blob])).values()];
   const totalBytes = blobs.reduce((sum, blob) => sum + blob.size, 0);

@@ -12,12 +12,13 @@ import { parseManifest } from '../oci/parse-manifest.ts';
 import type { ArchiveContent, ArchiveFiles } from './archive-content.ts';
 import { readArchiveMembers, type MemberExtent } from './archive-members.ts';
 import { describeDockerImages } from './docker-archive.ts';
+import { inflateArchive } from './inflate-archive.ts';
 import { describeLayoutImages } from './layout-archive.ts';
 
 const PIECE_BYTES = 1024 * 1024;
 
 /**
- * Images saved to a tar file by `docker save`, `podman save` or `skopeo copy … docker-archive:/oci-archive:`, read where
+ * Images saved to a tar file, compressed or not, by `docker save`, `podman save` or `skopeo copy … docker-archive:/oci-archive:`, read where
  * they lie. Reading only: what writes is `unsupported`.
  */
 export class ImageArchive implements BlobStore, AsyncDisposable {
@@ -33,11 +34,16 @@ export class ImageArchive implements BlobStore, AsyncDisposable {
     this.#scope = scope;
   }
 
-  /** Throws `not-found`, or `invalid-input` for a file that is no such archive. */
-  static async open(file: AbsPath, options: CallOptions = {}): Promise<ImageArchive> {
+  /**
+   * Throws `not-found`, `invalid-input` for a file that is no such archive, and what `inflateArchive` throws.
+   * @param scratch where one that is compressed has room to be decompressed
+   */
+  static async open(file: AbsPath, scratch: AbsPath, options: CallOptions = {}): Promise<ImageArchive> {
     const scope = new AsyncScope();
     try {
-      const reader = scope.use(await openFileReader(file));
+      const asItIs = scope.use(await openFileReader(file));
+      const inflated = await inflateArchive(asItIs, scratch, options.signal);
+      const reader = inflated ? scope.use(inflated) : asItIs;
       const files = await openFiles(reader, options.signal);
       const describe = files.members.has('oci-layout') ? describeLayoutImages : describeDockerImages;
       return new ImageArchive(files, await describe(files, options.signal), scope);
@@ -160,13 +166,6 @@ function isNamed(name: string, reference: string): boolean {
 }
 
 async function openFiles(reader: BlobReader, signal: AbortSignal | undefined): Promise<ArchiveFiles> {
-  const magic = reader.sizeBytes < 6 ? '' : (await reader.readAt(0, 6)).toString('hex');
-  if (/^(1f8b|28b52ffd|fd377a585a00|425a68)/.test(magic)) {
-    throw new StkError('unsupported', `${reader.name} is compressed`, {
-      hint: 'decompress it first: images in it are read where they lie',
-      facts: { path: reader.name },
-    });
-  }
   const members = await readArchiveMembers(reader, signal);
   async function* stream({ offset, sizeBytes }: MemberExtent, inner?: AbortSignal): AsyncIterable<Uint8Array> {
     for (let done = 0; done < sizeBytes;) {

@@ -1,4 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
+import { gzipSync } from 'node:zlib';
 import { execa } from 'execa';
 import { expect, it } from 'vitest';
 import { digestOf } from '../../src/core/digest.ts';
@@ -7,6 +8,10 @@ import { buildSample, inspect, rawManifest } from '../rig/sample-build.ts';
 import { StkRig } from '../rig/stk-rig.ts';
 
 requires('overlay', 'registry', 'tool:skopeo', 'tool:umoci', 'tool:unsquashfs');
+
+async function zstd(bytes: Buffer): Promise<Buffer> {
+  return Buffer.from((await execa('zstd', ['-c'], { input: bytes, encoding: 'buffer' })).stdout);
+}
 
 /** Content of the image as umoci and as unsquashfs see it, so that either is the other's oracle. */
 async function umociTree(rig: StkRig, layout: string, tag: string): Promise<string> {
@@ -78,6 +83,20 @@ it.each(['docker-archive', 'oci-archive'])('reads a %s that skopeo wrote', async
   expect(await squashfsTree(rig, rig.path('squash'), '7')).toBe(expected);
   expect(await rig.stk(['convert', 'docker-archive:saved.tar:nope', 'oci:squash'])).toMatchObject({ exitCode: 8 });
   const bytes = await readFile(archive);
+  for (const [name, compressed] of [
+    ['saved.tar.gz', gzipSync(bytes)],
+    ['saved.tgz', gzipSync(bytes)],
+    ['saved.tar.zst', await zstd(bytes)],
+  ] as const) {
+    await rig.write(name, compressed);
+    await rig.ok(['convert', name, 'oci:inflated']);
+    expect(await rawManifest(`oci:${rig.path('inflated')}:7`)).toBe(await rawManifest(`oci:${rig.path('squash')}:7`));
+    await rig.write(`short-${name}`, compressed.subarray(0, compressed.length / 2));
+    const broken = await rig.stk(['convert', `docker-archive:short-${name}`, 'oci:broken:x']);
+    expect(broken).toMatchObject({ exitCode: 9, stderr: expect.stringContaining(`short-${name}`) as string });
+  }
+  // Nothing of what was decompressed is left.
+  expect((await readdir(rig.path('.stk/work'))).filter(name => name.startsWith('archive'))).toEqual([]);
   await rig.write('short.tar', bytes.subarray(0, bytes.length / 2));
   await rig.write('noise.tar', bytes.fill(0x41, 512, 4096));
   for (const name of ['short.tar', 'noise.tar', 'stacker.yaml']) {

@@ -178,3 +178,19 @@ describe('publishing one image', () => {
     expect(stdout).toBe('[]');
   });
 });
+
+describe('verifying an image in a registry', () => {
+  it('reads every byte, and finds the one that is wrong and the blob that is gone', async () => {
+    await using rig = await StkRig.open();
+    await using fake = await FakeRegistry.start();
+    await buildSample(rig);
+    const place = `docker://${fake.host}/app:1`;
+    await rig.ok(['publish', 'app', place]);
+    expect(await rig.ok(['verify', place])).toContain('is intact: 3 blobs');
+    expect(JSON.parse(await rig.ok(['verify', place, '--json']))).toMatchObject({ ok: true, blobs: 3, layers: 2 });
+    fake.failNext({ match: /^GET .*\/blobs\//, with: { kind: 'wrong-bytes' } });
+    const flipped = await rig.stk(['verify', place]);
+    expect(flipped).toMatchObject({ exitCode: 7, stdout: '' });
+    expect(await rig.stk(['verify', `docker://${fake.host}/app:2`])).toMatchObject({ exitCode: 8 });
+  });
+});

@@ -1,12 +1,11 @@
 import { Option, type Command } from 'commander';
+import type { Digest } from '../../core/digest.ts';
 import type { Act } from '../act.ts';
 import { demandsSignature, signatureOptions, type SignatureFlags } from './require-signature.ts';
 import type { MountFlags } from './mount.ts';
+import type { VerifyFlags as PlainVerifyFlags } from './verify.ts';
 
-interface VerifyFlags extends SignatureFlags {
-  readonly json?: boolean;
-  readonly tlsVerify: boolean;
-}
+type VerifyFlags = SignatureFlags & PlainVerifyFlags;
 
 const REF = 'REF is TAG in the default layout, or oci:DIR:TAG.';
 
@@ -70,18 +69,19 @@ function addTo(parent: Command, act: Act, name: string): void {
     .option('--no-tls-verify', 'accept any certificate of a registry, and plain http')
     .addHelpText(
       'after',
-      `\n${REF}\n\nExamples:\n  ${name} verify app\n  ${name} verify docker://registry.example/app:1.0 --key release.pub`,
+      `\n${REF} docker://HOST/REPOSITORY:TAG is read in full without being kept; with --key or\n--policy only its signature is.\n\nExamples:\n  ${name} verify app\n  ${name} verify docker://registry.example/app:1.0 --key release.pub`,
     )
     .action(
       act(async (session, ref: string, flags: VerifyFlags) => {
+        let digest: Digest | undefined;
         if (demandsSignature(flags)) {
           const { runSignatureCheck } = await import('./sign-check.ts');
-          await runSignatureCheck(session, ref, flags);
-          // What lies in a registry is checked blob by blob when it is fetched.
+          digest = await runSignatureCheck(session, ref, flags);
+          // A signature is checked in a moment; whoever fetches the image checks every blob of it.
           if (ref.startsWith('docker://')) return 0;
         }
         const { runVerify } = await import('./verify.ts');
-        return runVerify(session, ref, flags);
+        return runVerify(session, ref, flags, digest);
       }),
     );
 }

@@ -1,3 +1,4 @@
+import { stateDirectories } from '../../build/workspace.ts';
 import { AsyncScope } from '../../core/async-scope.ts';
 import { StkError } from '../../core/errors.ts';
 import { absPath } from '../../core/paths.ts';
@@ -24,7 +25,7 @@ export interface SourceImage {
 }
 
 /**
- * Opens `docker://…`, `oci:DIR[:TAG]`, an archive (`FILE.tar`, `docker-archive:FILE[:TAG]`, `oci-archive:…`), or a tag
+ * Opens `docker://…`, `oci:DIR[:TAG]`, an archive (`FILE.tar[.gz|.zst]`, `docker-archive:FILE[:TAG]`, `oci-archive:…`), or a tag
  * of the default layout. Layouts are held against garbage collection until the scope ends.
  */
 export async function openSource(
@@ -38,12 +39,15 @@ export async function openSource(
     const { store, reference } = await openRegistry(session, text, !tlsVerify);
     return { store, reference, tag: parseRegistryReference(text).tag ?? 'latest', name: text };
   }
-  const archive = /^(?:docker-archive|oci-archive):([^:]+)(?::(.+))?$/.exec(text) ?? /^([^:]+\.tar)()$/.exec(text);
+  const archive =
+    /^(?:docker-archive|oci-archive):([^:]+)(?::(.+))?$/.exec(text) ??
+    /^([^:]+\.(?:tar(?:\.gz|\.zst)?|tgz))()$/.exec(text);
   if (archive) {
     const { ImageArchive } = await import('../../publish/image-archive.ts');
     const [, file = '', reference] = archive;
     const call = { signal: session.signal };
-    const store = scope.use(await ImageArchive.open(absPath(file, session.workingDirectory), call));
+    const { work } = stateDirectories(session.global.stkDir);
+    const store = scope.use(await ImageArchive.open(absPath(file, session.workingDirectory), work, call));
     const wanted = reference === undefined || reference === '' ? undefined : reference;
     return { store, reference: wanted ?? store.only(), tag: store.shortTag(wanted) ?? 'latest', name: text };
   }

@@ -1,4 +1,5 @@
 import { AsyncScope } from '../../core/async-scope.ts';
+import type { Digest } from '../../core/digest.ts';
 import { StkError } from '../../core/errors.ts';
 import type { Session } from '../session.ts';
 import { openSource } from './publish-stores.ts';
@@ -13,7 +14,7 @@ export async function runSignatureCheck(
   session: Session,
   ref: string,
   flags: SignatureFlags & { readonly tlsVerify: boolean },
-): Promise<string> {
+): Promise<Digest> {
   const scope = new AsyncScope();
   try {
     const { store, reference, name } = await openSource(session, ref, flags.tlsVerify, scope);

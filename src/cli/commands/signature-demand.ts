@@ -57,7 +57,7 @@ export async function openSignatureDemand(session: Session, flags: SignatureFlag
 /** What an image is called that a command was given. Throws `unsupported` for archives, which keep no signatures. */
 export function imageName(session: Session, ref: string): Reference {
   if (ref.startsWith('docker://')) return parseReference(ref);
-  if (/^(?:docker-archive|oci-archive):|^[^:]+\.tar(?:\.gz)?$/.test(ref)) {
+  if (/^(?:docker-archive|oci-archive):|^[^:]+\.(?:tar(?:\.gz|\.zst)?|tgz)$/.test(ref)) {
     throw new StkError('unsupported', `${ref} is an archive: signatures are looked for in registries and layouts`, {
       hint: 'copy it to where its signature is, or leave the demand out',
     });

@@ -1,19 +1,57 @@
+import { AsyncScope } from '../../core/async-scope.ts';
 import { formatBytes } from '../../core/bytes.ts';
+import type { Digest } from '../../core/digest.ts';
 import { verifyImage } from '../../mount/verify-image.ts';
 import type { Session } from '../session.ts';
 import { hostPlatform } from './build-options.ts';
 import { openImage } from './mount-image-ref.ts';
 
-/** `stk verify REF`. */
-export async function runVerify(session: Session, ref: string, flags: { readonly json?: boolean }): Promise<number> {
+export interface VerifyFlags {
+  readonly json?: boolean;
+  readonly tlsVerify: boolean;
+}
+
+/**
+ * `stk verify REF`: every byte of the image.
+ * @param digest what to verify instead of where a layout's tag points now
+ */
+export async function runVerify(session: Session, ref: string, flags: VerifyFlags, digest?: Digest): Promise<number> {
+  if (ref.startsWith('docker://')) return verifyInRegistry(session, ref, flags);
   const { layout, tag } = await openImage(session, ref);
-  const image = await verifyImage({ layout, tag, platform: hostPlatform(), signal: session.signal });
-  if (flags.json) session.stdout.write(`${JSON.stringify({ ok: true, ...image })}\n`);
-  else {
-    const verity = `${image.verityLayers} of ${image.layers} layers against their verity roots`;
-    session.stdout.write(
-      `${tag} is intact: ${image.blobs} blobs, ${formatBytes(image.sizeBytes)}, ${verity}\n  digest ${image.digest}\n`,
-    );
+  const image = await verifyImage({ layout, tag, digest, platform: hostPlatform(), signal: session.signal });
+  const verity = `${image.verityLayers} of ${image.layers} layers against their verity roots`;
+  report(session, tag, image, verity, flags);
+  return 0;
+}
+
+async function verifyInRegistry(session: Session, ref: string, flags: VerifyFlags): Promise<number> {
+  const { openSource } = await import('./publish-stores.ts');
+  const { verifyStored } = await import('../../publish/verify-stored.ts');
+  const { openSessionUi } = await import('./build.ts');
+  const scope = new AsyncScope();
+  try {
+    const { store, reference = 'latest' } = await openSource(session, ref, flags.tlsVerify, scope);
+    await using ui = openSessionUi(session);
+    const { signal } = session;
+    const image = await verifyStored({ store, reference, platform: hostPlatform(), emit: ui.emit, signal });
+    report(session, ref, image, 'against their digests', flags);
+  } finally {
+    await scope[Symbol.asyncDispose]();
   }
   return 0;
+}
+
+interface Intact {
+  readonly digest: string;
+  readonly blobs: number;
+  readonly sizeBytes: number;
+}
+
+function report(session: Session, name: string, image: Intact, how: string, flags: VerifyFlags): void {
+  const { digest, blobs, sizeBytes } = image;
+  session.stdout.write(
+    flags.json
+      ? `${JSON.stringify({ ok: true, name, ...image })}\n`
+      : `${name} is intact: ${blobs} blobs, ${formatBytes(sizeBytes)}, ${how}\n  digest ${digest}\n`,
+  );
 }
