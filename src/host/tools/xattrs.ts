@@ -11,6 +11,9 @@ export interface FileXattrs {
 
 /** A line of `getfattr`'s output may hold one value of 64 KiB in hexadecimal. */
 const MAX_LINE_BYTES = 256 * 1024;
+/** What xargs(1) answers where the command failed for some of its arguments. */
+const XARGS_SOME_FAILED = 123;
+const MAX_FAILURES = 12;
 
 /**
  * Reads the xattrs of a tree in one go, without following symlinks: only files that have some whose name matches.
@@ -49,6 +52,16 @@ export async function* readTreeXattrs(
   }
 }
 
+/** One xattr of one file; `undefined` where it has none of this name. A symlink is not followed. */
+export async function readXattr(path: AbsPath, name: string, signal?: AbortSignal): Promise<Buffer | undefined> {
+  const args = ['--no-dereference', '--absolute-names', '--only-values', '-n', name, '--', path];
+  const { stdout, exitCode } = await runTool('getfattr', args, { okExitCodes: [0, 1], signal });
+  return exitCode === 0 ? stdout : undefined;
+}
+
+/** What setfattr says of a file that lost the xattr by another of its names: hard links share theirs. */
+const GONE_ALREADY = /: No such attribute$/;
+
 /** Removes one xattr from many files, by paths relative to `root`; symlinks are not followed. */
 export async function removeXattr(
   root: AbsPath,
@@ -56,7 +69,7 @@ export async function removeXattr(
   paths: readonly string[],
   signal?: AbortSignal,
 ): Promise<void> {
-  await forEachPath(root, ['-x', name], paths, signal);
+  await forEachPath(root, ['-x', name], paths, signal, GONE_ALREADY);
 }
 
 /** Sets one xattr of many files to the same text. */
@@ -70,11 +83,28 @@ export async function setXattr(
   await forEachPath(root, ['-n', name, '-v', value], paths, signal);
 }
 
-/** Paths go through stdin, because arguments cannot hold bytes that are no UTF-8. */
-async function forEachPath(root: AbsPath, args: readonly string[], paths: readonly string[], signal?: AbortSignal) {
+/**
+ * Paths go through stdin, because arguments cannot hold bytes that are no UTF-8.
+ *
+ * @param harmless failures of single files that are none
+ */
+async function forEachPath(
+  root: AbsPath,
+  args: readonly string[],
+  paths: readonly string[],
+  signal?: AbortSignal,
+  harmless?: RegExp,
+) {
   if (paths.length === 0) return;
   const input = Buffer.from(paths.map(path => `./${path}\0`).join(''), 'latin1');
-  await runTool('xargs', ['--null', 'setfattr', '--no-dereference', ...args, '--'], { cwd: root, input, signal });
+  const failures: string[] = [];
+  const onStderr = (line: string) => {
+    if (!harmless?.test(line) && failures.length < MAX_FAILURES) failures.push(line);
+  };
+  const options = { cwd: root, input, signal, ...(harmless && { okExitCodes: [0, XARGS_SOME_FAILED], onStderr }) };
+  await runTool('xargs', ['--null', 'setfattr', '--no-dereference', ...args, '--'], options);
+  if (failures.length === 0) return;
+  throw new StkError('tool-failed', `setfattr failed: ${failures.join('\n')}`, { facts: { path: root } });
 }
 
 async function* latin1Lines(chunks: AsyncIterable<Buffer>): AsyncGenerator<string, void> {
