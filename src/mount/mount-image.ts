@@ -20,6 +20,7 @@ import { canonicalTarget, checkTarget, isWithin } from './mount-target.ts';
 import { lockState, openMountState, type MountState } from './state-directory.ts';
 import { takeDown } from './umount-image.ts';
 import type { VerifiedFiles } from './verified-files.ts';
+import { assertAtRest, rememberBase } from './upper-base.ts';
 import { makeUpper, planUpper, type UpperWish } from './writable-upper.ts';
 
 export interface MountRequest {
@@ -199,7 +200,14 @@ async function raise(
   const right = method.overlay === 'kernel' ? 'mounter' : 'fuse-user';
   await mountLayers({ state, layers, uses: record.layers, method, right, verifiedFiles, signal });
   const top = record.layers[0]!;
-  if (record.upper) await makeUpper(record.upper, joinInside(state.layers, top.key));
+  if (record.upper) {
+    await makeUpper(record.upper, joinInside(state.layers, top.key));
+    const { layout, tag } = request;
+    if (record.upper.scratch === undefined) {
+      await assertAtRest(record.upper.upper);
+      await rememberBase(record.upper.upper, { layout: layout.directory, tag, digest: record.digest });
+    }
+  }
   const ids = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
   await mountMerged(state, record, ids, signal);
 }

@@ -64,10 +64,15 @@ export async function readRecord(state: MountState, target: AbsPath): Promise<Mo
 
 /** All records, in the order in which the mounts were made. */
 export async function readRecords(state: MountState): Promise<readonly MountRecord[]> {
+  return readRecordsIn(state.records);
+}
+
+/** All records of a directory, be it another mount namespace's. */
+export async function readRecordsIn(directory: AbsPath): Promise<readonly MountRecord[]> {
   const records: MountRecord[] = [];
-  for (const name of await readdir(state.records)) {
+  for (const name of await readdir(directory)) {
     if (!name.endsWith('.json')) continue;
-    const record = await readRecordFile(joinInside(state.records, name));
+    const record = await readRecordFile(joinInside(directory, name));
     if (record) records.push(record);
   }
   return records.sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1));
