@@ -4,6 +4,7 @@ import { absPath } from '../core/paths.ts';
 import type { Act } from './act.ts';
 import { addBuildCommands } from './commands/build.command.ts';
 import { addBundleCommand } from './commands/bundle.command.ts';
+import { addCommitCommand } from './commands/commit.command.ts';
 import { addLayoutCommands } from './commands/layout.command.ts';
 import { addHostCommands } from './commands/host.command.ts';
 import { addMountCommands } from './commands/mount.command.ts';
@@ -70,6 +71,7 @@ export function makeProgram(
   addHostCommands(program, act);
   addMountCommands(program, act);
   addBundleCommand(program, act);
+  addCommitCommand(program, act);
   for (const command of program.commands) command.exitOverride();
   return {
     command: program,

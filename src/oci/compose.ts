@@ -14,6 +14,9 @@ export interface AddedLayer {
   /** RFC 3339. */
   readonly created: string;
   readonly createdBy: string;
+  /** Default `stk`. */
+  readonly author?: string | undefined;
+  readonly comment?: string | undefined;
 }
 
 export interface ImageParts {
@@ -25,6 +28,8 @@ export interface ImageParts {
   readonly config: RuntimeConfig;
   readonly annotations: Readonly<Record<string, string>>;
   readonly created: string;
+  /** Default `stk`. */
+  readonly author?: string | undefined;
 }
 
 export interface Document {
@@ -39,7 +44,7 @@ export function composeImage(parts: ImageParts): { readonly config: Document; re
   const config: ImageConfig = {
     ...parts.base,
     created: parts.created,
-    author: 'stk',
+    author: parts.author ?? 'stk',
     architecture: parts.platform.architecture,
     os: parts.platform.os,
     ...(parts.platform.variant === undefined ? {} : { variant: parts.platform.variant }),
@@ -77,7 +82,8 @@ export function jsonDocument(value: object, mediaType: string): Document {
 }
 
 function historyEntry(step: AddedLayer): HistoryEntry {
-  const entry = { created: step.created, created_by: step.createdBy, author: 'stk' };
+  const { created, createdBy, author = 'stk', comment } = step;
+  const entry = { created, created_by: createdBy, author, ...(comment === undefined ? {} : { comment }) };
   return step.layer ? entry : { ...entry, empty_layer: true };
 }
 

@@ -45,7 +45,7 @@ function parseJobs(text: string): number {
 }
 
 /** https://reproducible-builds.org/specs/source-date-epoch/ */
-function parseEpoch(text: string | undefined): number | undefined {
+export function parseEpoch(text: string | undefined): number | undefined {
   if (text === undefined || text === '') return undefined;
   if (/^\d{1,10}$/.test(text) && Number(text) <= 0xffff_ffff) return Number(text);
   throw new StkError('usage', `SOURCE_DATE_EPOCH=${text} is no time`, {

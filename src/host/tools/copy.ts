@@ -1,3 +1,4 @@
+import { messageOf } from '../../core/errors.ts';
 import type { AbsPath } from '../../core/paths.ts';
 import { runTool } from '../exec.ts';
 
@@ -10,6 +11,22 @@ export async function copyTree(source: AbsPath, target: AbsPath, signal?: AbortS
   await runTool('cp', ['--recursive', '--no-dereference', '-H', keep, '--reflink=auto', '-T', '--', source, target], {
     signal,
   });
+}
+
+/**
+ * Makes a second tree of directories whose files are hard links to those of the first, owners and xattrs of directories
+ * kept. Where the filesystem refuses links, between mounts or beyond their number, files are copied. `target` must not
+ * exist.
+ */
+export async function linkTree(source: AbsPath, target: AbsPath, signal?: AbortSignal): Promise<void> {
+  const keep = ['--recursive', '--no-dereference', '--preserve=mode,ownership,timestamps,links,xattr'];
+  try {
+    await runTool('cp', [...keep, '--link', '-T', '--', source, target], { signal });
+  } catch (error) {
+    if (!/too many links|cross-device link/i.test(messageOf(error))) throw error;
+    await removeTree(target, signal);
+    await runTool('cp', [...keep, '--reflink=auto', '-T', '--', source, target], { signal });
+  }
 }
 
 /** Removes a tree whatever the modes of its directories; nothing to remove is no error. */

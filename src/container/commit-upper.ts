@@ -1,0 +1,102 @@
+import { readdir, unlink } from 'node:fs/promises';
+import path from 'node:path';
+import { AsyncScope } from '../core/async-scope.ts';
+import { StkError, errnoOf, messageOf } from '../core/errors.ts';
+import { joinInside, type AbsPath } from '../core/paths.ts';
+import { tryLockFile } from '../host/file-lock.ts';
+import { makeTempDir } from '../host/temp-dir.ts';
+import { linkTree, removeTree } from '../host/tools/copy.ts';
+import { OPAQUE_VALUE, OPAQUE_XATTR } from '../layer/overlay-xattrs.ts';
+import { readTreeXattrs, removeXattr, setXattr } from '../host/tools/xattrs.ts';
+
+const PREFIX = '.stk-commit';
+const FUSE_OPAQUE = 'user.fuseoverlayfs.opaque';
+/** fuse-overlayfs keeps owners and modes here where it could not set them. */
+const FUSE_OVERRIDE = /^user\.(?:fuseoverlayfs\.override_stat|containers\.override_stat)$/;
+/** Names by which fuse-overlayfs says "opaque" besides the xattr; it never shows them. */
+const FUSE_OPAQUE_NAMES = ['.wh..wh..opq', '.wh..opq'] as const;
+
+/**
+ * A tree of hard links to an upper directory, in the kernel's own form, which may be changed without changing the upper:
+ * packing takes marks off directories. It lies beside the upper and goes when disposed. The upper must be at rest for as
+ * long. Throws `unsupported` for an upper that does not hold its own owners, `missing-capability` where files belong to
+ * nobody that this process may act for.
+ */
+export async function snapshotUpper(
+  upper: AbsPath,
+  signal?: AbortSignal,
+): Promise<AsyncDisposable & { readonly path: AbsPath }> {
+  const parent = path.dirname(upper);
+  await removeAbandoned(parent);
+  const scope = new AsyncScope();
+  try {
+    const directory = await makeTempDir(parent, PREFIX);
+    scope.defer(() => removeTree(directory.path));
+    const lock = await tryLockFile(directory.path, 'exclusive');
+    if (lock) scope.use(lock);
+    const snapshot = joinInside(directory.path, 'upper');
+    await linkTree(upper, snapshot, signal).catch((cause: unknown) => {
+      throw foreignFiles(upper, cause);
+    });
+    await translateFuseMarks(snapshot, signal);
+    return { path: snapshot, [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose]() };
+  } catch (error) {
+    await scope[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Turns what fuse-overlayfs notes for itself into what the kernel's overlay reads. */
+async function translateFuseMarks(tree: AbsPath, signal: AbortSignal | undefined): Promise<void> {
+  const byName = new Map<string, string[]>();
+  const opaque: string[] = [];
+  for await (const { path: file, xattrs } of readTreeXattrs(tree, '^user\\.(fuseoverlayfs|containers)\\.', signal)) {
+    for (const [name, value] of xattrs) {
+      if (FUSE_OVERRIDE.test(name)) {
+        throw new StkError(
+          'unsupported',
+          `a file of the upper directory has its owner and mode in an xattr (${name})`,
+          {
+            hint: 'fuse-overlayfs wrote it with xattr_permissions; commit it with the engine that started it',
+          },
+        );
+      }
+      if (!name.startsWith('user.fuseoverlayfs.')) continue;
+      if (name === FUSE_OPAQUE && value.equals(OPAQUE_VALUE)) opaque.push(file);
+      const paths = byName.get(name);
+      if (paths) paths.push(file);
+      else byName.set(name, [file]);
+    }
+  }
+  await setXattr(tree, OPAQUE_XATTR, OPAQUE_VALUE.toString(), opaque, signal);
+  for (const directory of opaque) {
+    for (const name of FUSE_OPAQUE_NAMES) await removeFile(tree, `${directory}/${name}`);
+  }
+  for (const [name, paths] of byName) await removeXattr(tree, name, paths, signal);
+}
+
+/** @param file relative to the tree, a byte string (latin1) */
+async function removeFile(tree: AbsPath, file: string): Promise<void> {
+  await unlink(Buffer.concat([Buffer.from(`${tree}/`), Buffer.from(file, 'latin1')])).catch((error: unknown) => {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+  });
+}
+
+/** Removes what killed commits left: nobody holds the lock any more. */
+async function removeAbandoned(parent: string): Promise<void> {
+  for (const name of await readdir(parent)) {
+    if (!name.startsWith(`${PREFIX}-`)) continue;
+    const directory = joinInside(parent, name);
+    await using lock = await tryLockFile(directory, 'exclusive').catch(() => undefined);
+    if (lock) await removeTree(directory);
+  }
+}
+
+function foreignFiles(upper: AbsPath, cause: unknown): unknown {
+  if (!/permission denied|not permitted|invalid argument/i.test(messageOf(cause))) return cause;
+  return new StkError('missing-capability', `${upper} cannot be read as a whole: ${messageOf(cause)}`, {
+    cause,
+    hint: 'its files belong to others: run the command as whoever ran the container, or as root',
+    facts: { path: upper },
+  });
+}
