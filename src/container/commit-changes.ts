@@ -2,19 +2,27 @@ import { StkError } from '../core/errors.ts';
 import type { RuntimeConfig } from '../oci/descriptor.ts';
 
 /** One change of an image's configuration. */
-export type ConfigChange = (config: RuntimeConfig) => RuntimeConfig;
+export interface ConfigChange {
+  /** Of the instruction, in capitals. */
+  readonly word: string;
+  readonly apply: (config: RuntimeConfig) => RuntimeConfig;
+}
 
 const EXAMPLE = 'for example --change \'CMD ["nginx", "-g", "daemon off;"]\' or --change "ENV MODE=production"';
 
 /**
  * Parses a change in the words of a Dockerfile: `CMD`, `ENTRYPOINT`, `ENV`, `EXPOSE`, `LABEL`, `STOPSIGNAL`, `USER`,
  * `VOLUME`, `WORKDIR`, then a space or `=`, then the value. A command is a JSON list, or a line for `/bin/sh -c`. As in a
- * recipe, an entry point clears the command that came before it. Throws `usage`.
+ * recipe, an entry point clears the command of the base. Throws `usage`.
  */
 export function parseChange(text: string): ConfigChange {
   const [, word = '', value = ''] = /^\s*([A-Za-z]+)(?:\s+|=)(.*?)\s*$/s.exec(text) ?? [];
   if (value === '' || value.includes('\0')) throw badChange(text, 'it names no instruction and value');
-  switch (word.toUpperCase()) {
+  return { word: word.toUpperCase(), apply: changeOf(text, word.toUpperCase(), value) };
+}
+
+function changeOf(text: string, word: string, value: string): ConfigChange['apply'] {
+  switch (word) {
     case 'CMD': {
       const command = parseCommand(text, value);
       return config => ({ ...config, Cmd: command });
@@ -58,9 +66,14 @@ export function parseChange(text: string): ConfigChange {
   }
 }
 
-/** Applies changes in their order. */
+/** Applies changes in their order, but entry points first: they clear the base's command, and none that is given. */
 export function applyChanges(config: RuntimeConfig, changes: readonly ConfigChange[]): RuntimeConfig {
-  return changes.reduce((changed, change) => change(changed), config);
+  const sorted = [...changes.filter(isEntrypoint), ...changes.filter(change => !isEntrypoint(change))];
+  return sorted.reduce((changed, change) => change.apply(changed), config);
+}
+
+function isEntrypoint(change: ConfigChange): boolean {
+  return change.word === 'ENTRYPOINT';
 }
 
 function parseCommand(text: string, value: string): readonly string[] {
