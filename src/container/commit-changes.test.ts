@@ -31,7 +31,7 @@ describe('a change', () => {
     expect(applyChanges(BASE, [parseChange(text)])).toEqual({ ...BASE, ...expected });
   });
 
-  it('of the entry point clears the base's command, not one that is given', () => {
+  it('of the entry point clears the command of the base, not one that is given', () => {
     const { Cmd: _cmd, ...rest } = BASE;
     const entrypoint = parseChange('ENTRYPOINT ["e"]');
     expect(applyChanges(BASE, [entrypoint])).toEqual({ ...rest, Entrypoint: ['e'] });
