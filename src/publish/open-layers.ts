@@ -1,9 +1,11 @@
 import { AsyncScope } from '../core/async-scope.ts';
 import type { Digest } from '../core/digest.ts';
+import type { AbsPath } from '../core/paths.ts';
+import { openFileReader } from '../host/file-reader.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { LayerStack } from '../squashfs/layer-stack.ts';
-import type { SquashfsReader } from '../squashfs/squashfs-reader.ts';
+import { openSquashfs, type SquashfsReader } from '../squashfs/squashfs-reader.ts';
 import { openStoreLayer } from './store-layer.ts';
 
 /** Layers of several images, each blob opened once however many of them have it. */
@@ -13,11 +15,20 @@ export class OpenLayers implements AsyncDisposable {
 
   /** Opens a layer at its first use; it stays the collection's own. Throws as `openStoreLayer` does. */
   open(store: BlobStore, descriptor: Descriptor, signal?: AbortSignal): Promise<SquashfsReader> {
-    const known = this.#readers.get(descriptor.digest);
+    return this.#once(descriptor.digest, () => openStoreLayer(store, descriptor, signal));
+  }
+
+  /** As `open`, of a squashfs file on the host. */
+  openFile(file: AbsPath, digest: Digest, signal?: AbortSignal): Promise<SquashfsReader> {
+    return this.#once(digest, async () => openSquashfs(await openFileReader(file), signal));
+  }
+
+  #once(digest: Digest, open: () => Promise<SquashfsReader>): Promise<SquashfsReader> {
+    const known = this.#readers.get(digest);
     if (known) return known;
-    const opening = openStoreLayer(store, descriptor, signal).then(reader => this.#scope.use(reader));
-    opening.catch(() => this.#readers.delete(descriptor.digest));
-    this.#readers.set(descriptor.digest, opening);
+    const opening = open().then(reader => this.#scope.use(reader));
+    opening.catch(() => this.#readers.delete(digest));
+    this.#readers.set(digest, opening);
     return opening;
   }
 

@@ -6,7 +6,7 @@ import { MAX_MANIFEST_BYTES, type CallOptions } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { MediaType } from '../oci/media-types.ts';
 import { parseIndex, parseManifest } from '../oci/parse-manifest.ts';
-import { isTag } from '../oci/reference.ts';
+import { isTag, parseRepository, type RepositoryName } from '../oci/reference.ts';
 import { readManifest } from './manifests.ts';
 import { refusal } from './refusal.ts';
 import type { RegistrySession } from './session.ts';
@@ -21,10 +21,33 @@ export async function listTags(session: RegistrySession, options: CallOptions = 
   const pages = readPages(session, `tags/list?n=${PAGE_SIZE}`, {}, options);
   for await (const { response, bytes } of pages) {
     if (response.status === 404) return [];
-    for (const tag of parseTags(bytes, response.url)) if (isTag(tag)) tags.add(tag);
+    for (const tag of parseNames(bytes, response.url, 'tags')) if (isTag(tag)) tags.add(tag);
     if (tags.size > MAX_ENTRIES) throw endless(response.url);
   }
   return [...tags];
+}
+
+/**
+ * All repositories of the registry, as far as it says. Throws `unsupported` where it has no catalog, which is an extension
+ * that some hosts do not offer.
+ */
+export async function listRepositories(
+  session: RegistrySession,
+  options: CallOptions = {},
+): Promise<readonly RepositoryName[]> {
+  const names = new Set<RepositoryName>();
+  const first = await session.catalogUrl(options.signal);
+  first.searchParams.set('n', String(PAGE_SIZE));
+  for await (const { response, bytes } of readPages(session, first, {}, options)) {
+    if (response.status !== 200) {
+      throw new StkError('unsupported', `${session.host} does not list its repositories`, {
+        hint: 'name them one by one: docker://HOST/REPOSITORY',
+      });
+    }
+    for (const name of parseNames(bytes, response.url, 'repositories')) names.add(parseRepository(name));
+    if (names.size > MAX_ENTRIES) throw endless(response.url);
+  }
+  return [...names];
 }
 
 /**
@@ -83,7 +106,7 @@ interface Page {
 /** Follows `Link: <…>; rel="next"` (RFC 8288) on the registry's own origin. The first page may have any status below 500. */
 async function* readPages(
   session: RegistrySession,
-  first: string,
+  first: string | URL,
   headers: Readonly<Record<string, string>>,
   options: CallOptions,
 ): AsyncGenerator<Page> {
@@ -94,8 +117,10 @@ async function* readPages(
     const { status, url } = response;
     const isAnswer =
       status === 200 || (seen.size === 0 && status < 500 && status !== 401 && status !== 403 && status !== 429);
-    if (!isAnswer || (status !== 200 && status !== 404 && first.startsWith('tags/'))) {
-      throw await refusal(response, `list ${first.split('/')[0]} of ${session.host}/${session.repository}`);
+    const isTags = typeof first === 'string' && first.startsWith('tags/');
+    if (!isAnswer || (status !== 200 && status !== 404 && isTags)) {
+      const what = typeof first === 'string' ? `${first.split('/')[0]} of ${session.repository}` : 'repositories';
+      throw await refusal(response, `list ${what} at ${session.host}`);
     }
     const bytes =
       status === 200 ? await response.bytes(MAX_MANIFEST_BYTES) : (await response.discard(), Buffer.alloc(0));
@@ -116,7 +141,7 @@ function nextPage(session: RegistrySession, response: HttpResponse): URL | undef
   });
 }
 
-function parseTags(bytes: Buffer, url: URL): readonly string[] {
+function parseNames(bytes: Buffer, url: URL, member: 'tags' | 'repositories'): readonly string[] {
   let answer: unknown;
   try {
     answer = JSON.parse(bytes.toString('utf8'));
@@ -124,10 +149,14 @@ function parseTags(bytes: Buffer, url: URL): readonly string[] {
     answer = undefined;
   }
   // Registries written in Go answer null for an empty list.
-  const tags: unknown =
-    typeof answer === 'object' && answer !== null && 'tags' in answer ? (answer.tags ?? []) : undefined;
-  if (Array.isArray(tags) && tags.every(tag => typeof tag === 'string')) return tags;
-  throw new StkError('registry', `${showUrl(url)} answered with no list of tags`, { facts: { url: showUrl(url) } });
+  const names: unknown =
+    typeof answer === 'object' && answer !== null && member in answer
+      ? ((answer as Readonly<Record<string, unknown>>)[member] ?? [])
+      : undefined;
+  if (Array.isArray(names) && names.every(name => typeof name === 'string')) return names;
+  throw new StkError('registry', `${showUrl(url)} answered with no list of ${member}`, {
+    facts: { url: showUrl(url) },
+  });
 }
 
 function endless(url: URL): StkError {

@@ -9,11 +9,17 @@ import type {
   ReadOptions,
 } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
+import type { RepositoryName } from '../oci/reference.ts';
 import type { Endpoint } from './registries-conf.ts';
 
 /** A store that can read parts of blobs; see `RegistryStore.readBlobRange`. */
 export interface RangedStore extends BlobStore {
   readBlobRange(descriptor: Descriptor, offset: number, length: number, options?: CallOptions): Promise<Buffer>;
+}
+
+/** The registry itself: what is written goes there, and it alone knows what it has. */
+export interface PrimaryStore extends BlobStore {
+  repositories?(options?: CallOptions): Promise<readonly RepositoryName[]>;
 }
 
 /** A store to read from, and what it may be asked for. */
@@ -28,13 +34,13 @@ export interface Mirror {
  */
 export class MirroredStore implements RangedStore {
   readonly name: string;
-  readonly #primary: BlobStore;
+  readonly #primary: PrimaryStore;
   readonly #sources: readonly Mirror[];
   readonly #onFallback: (text: string) => void;
   #preferred = 0;
 
   /** @param onFallback hears why a mirror was passed over */
-  constructor(primary: BlobStore, sources: readonly Mirror[], onFallback: (text: string) => void = () => {}) {
+  constructor(primary: PrimaryStore, sources: readonly Mirror[], onFallback: (text: string) => void = () => {}) {
     this.name = primary.name;
     this.#primary = primary;
     this.#sources = sources;
@@ -113,6 +119,12 @@ export class MirroredStore implements RangedStore {
 
   async tags(options?: CallOptions): Promise<readonly string[]> {
     return this.#primary.tags(options);
+  }
+
+  /** Of the whole registry; `unsupported` where that cannot tell. */
+  async repositories(options?: CallOptions): Promise<readonly RepositoryName[]> {
+    if (this.#primary.repositories) return this.#primary.repositories(options);
+    throw new StkError('unsupported', `${this.name} does not list its repositories`);
   }
 
   async referrers(digest: Digest, artifactType?: string, options?: CallOptions): Promise<readonly Descriptor[]> {

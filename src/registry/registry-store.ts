@@ -7,7 +7,7 @@ import { parseManifest } from '../oci/parse-manifest.ts';
 import { isTag, parseRegistryReference, type RepositoryName } from '../oci/reference.ts';
 import { BlobRanges } from './blob-ranges.ts';
 import { downloadBlob } from './download.ts';
-import { listReferrers, listTags, referrersTag } from './listing.ts';
+import { listReferrers, listRepositories, listTags, referrersTag } from './listing.ts';
 import { nameOf, putManifest, readManifest, resolveManifest } from './manifests.ts';
 import { refusal } from './refusal.ts';
 import { RegistrySession, type SessionOptions } from './session.ts';
@@ -112,6 +112,11 @@ export class RegistryStore implements BlobStore {
 
   async tags(options: CallOptions = {}): Promise<readonly string[]> {
     return listTags(this.#session, options);
+  }
+
+  /** Of the whole registry, not only this repository; see `listRepositories`. */
+  async repositories(options: CallOptions = {}): Promise<readonly RepositoryName[]> {
+    return listRepositories(this.#session, options);
   }
 
   async referrers(digest: Digest, artifactType?: string, options: CallOptions = {}): Promise<readonly Descriptor[]> {

@@ -99,6 +99,11 @@ export class RegistrySession {
     throw new StkError('registry', `${showUrl(origin)} is no registry: /v2/ answered ${response.status}`);
   }
 
+  /** Where the registry lists its repositories; an extension of most, no part of the specification. */
+  async catalogUrl(signal?: AbortSignal): Promise<URL> {
+    return new URL('/v2/_catalog', await this.#findOrigin(signal));
+  }
+
   /** Resolves what a response of the registry names in a Location header. */
   locate(response: HttpResponse): URL {
     const location = response.header('location');

@@ -1,0 +1,66 @@
+import { jsonDocument, type Document } from '../oci/compose.ts';
+import type { HistoryEntry, ImageConfig, Manifest } from '../oci/descriptor.ts';
+import { APPLY_LIST, UPDATE_FROM, formatAppliedEntries } from '../oci/layer-annotations.ts';
+import { MediaType } from '../oci/media-types.ts';
+import { baseAnnotations } from '../sources/bases.ts';
+import type { StoredImage, UpdateParts } from './update-plan.ts';
+import type { HeldLayer, ImageSegments } from './update-segments.ts';
+
+/** The layers of the next version; what is kept comes from the segments. */
+export interface ComposedSegments {
+  readonly segments: ImageSegments;
+  readonly base: readonly HeldLayer[];
+  readonly applied: readonly HeldLayer[];
+  readonly merge: HeldLayer | undefined;
+  readonly update: HeldLayer | undefined;
+}
+
+/**
+ * Configuration and manifest of an updated image: settings, platform and foreign annotations stay, history fits the layers
+ * one to one (image-spec, config.md, "history").
+ */
+export function composeUpdate(
+  image: StoredImage,
+  parts: UpdateParts,
+  composed: ComposedSegments,
+  created: string,
+): { readonly config: Document; readonly manifest: Document } {
+  const { segments, base, applied, merge, update } = composed;
+  const layers = [...base, ...applied, ...(merge ? [merge] : []), ...segments.kept, ...(update ? [update] : [])];
+  const entries = (held: readonly HeldLayer[]) => held.flatMap(layer => [...layer.before, layer.history]);
+  const history: readonly HistoryEntry[] = [
+    ...entries([...base, ...applied]),
+    ...(segments.merge?.before ?? []),
+    ...(merge ? [merge.history] : []),
+    ...entries(segments.kept),
+    ...(segments.update?.before ?? []),
+    ...(update ? [update.history] : []),
+    ...segments.after,
+  ];
+  const config: ImageConfig = {
+    ...image.config,
+    created,
+    rootfs: { type: 'layers', diff_ids: layers.map(layer => layer.diffId) },
+    history,
+  };
+  const configDocument = jsonDocument(config, MediaType.config);
+  const { annotations } = image.manifest;
+  const manifest: Manifest = {
+    ...image.manifest,
+    config: configDocument.descriptor,
+    layers: layers.map(layer => layer.descriptor),
+    annotations: sorted({
+      ...annotations,
+      ...(parts.base ? baseAnnotations({ name: parts.base.name, digest: parts.base.descriptor.digest }) : {}),
+      ...(parts.applied.length === 0
+        ? {}
+        : { [APPLY_LIST]: formatAppliedEntries(parts.applied.map(({ entry }) => entry)) }),
+      [UPDATE_FROM]: image.descriptor.digest,
+    }),
+  };
+  return { config: configDocument, manifest: jsonDocument(manifest, MediaType.manifest) };
+}
+
+function sorted(annotations: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(annotations).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
