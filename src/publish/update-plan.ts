@@ -78,7 +78,10 @@ export function planUpdate(image: StoredImage, parts: UpdateParts): UpdatePlan {
   const held = parts.applied.map(({ image: each }) => heldLayers(each.manifest, each.config, each.name).layers);
   const applied = stack.appended.map(({ digest, image: index }) => {
     const layer = held[index]!.find(({ descriptor }) => descriptor.digest === digest)!;
-    return { ...layer, before: [], descriptor: asApplied(layer.descriptor, parts.applied[index]!.entry) };
+    const { entry, image: from } = parts.applied[index]!;
+    const created = from.config.created ?? new Date(0).toISOString();
+    const history = { created, created_by: `stk apply ${entry.name}`, author: 'stk' };
+    return { ...layer, before: [], history, descriptor: asApplied(layer.descriptor, entry) };
   });
   const digests = (layers: readonly HeldLayer[]) => layers.map(({ descriptor }) => descriptor.digest);
   const old = [...digests(segments.base), ...digests(segments.applied)];

@@ -1,0 +1,187 @@
+import type { AsyncScope } from '../../core/async-scope.ts';
+import type { Digest } from '../../core/digest.ts';
+import { StkError, isStkError } from '../../core/errors.ts';
+import type { BlobStore } from '../../oci/blob-store.ts';
+import type { Platform } from '../../oci/descriptor.ts';
+import { APPLY_LIST, parseAppliedEntries, type AppliedEntry } from '../../oci/layer-annotations.ts';
+import { formatReference, parseLayoutReference, parseReference, parseRegistryReference } from '../../oci/reference.ts';
+import type { StoredImage, UpdateParts } from '../../publish/update-plan.ts';
+import { resolveImage } from '../../registry/platform.ts';
+import { namedBase } from '../../sources/bases.ts';
+import type { Session } from '../session.ts';
+import { openSource } from './publish-stores.ts';
+import { requireSignature, type SignatureFlags } from './require-signature.ts';
+
+/** What is to be swapped in every image that an update goes through. */
+export interface WantedParts {
+  /** Names of entries with where the new version is; `undefined`: where the entry says. `all`: every entry. */
+  readonly applied: ReadonlyMap<string, string | undefined> | 'all';
+  /** `stay`, or where the new base is; `undefined`: where the image's annotation says. */
+  readonly base: { readonly ref: string | undefined } | 'stay';
+}
+
+export interface PartsOptions {
+  readonly tlsVerify: boolean;
+  /** Demands of what is put in. */
+  readonly signatures: SignatureFlags;
+}
+
+/** The entries of an image; none where it applies nothing. Throws `invalid-input` for an annotation that is malformed. */
+export function appliedEntries(image: StoredImage): readonly AppliedEntry[] {
+  const text = image.manifest.annotations?.[APPLY_LIST];
+  const entries = text === undefined ? [] : parseAppliedEntries(text);
+  if (entries) return entries;
+  throw new StkError('invalid-input', `${image.name}: annotation ${APPLY_LIST} is malformed`);
+}
+
+/** Finds the images that the next version of an image is made of. Remembers them from one image to the next. */
+export class PartsFinder {
+  readonly #session: Session;
+  readonly #options: PartsOptions;
+  readonly #scope: AsyncScope;
+  readonly #found = new Map<string, Promise<StoredImage>>();
+
+  constructor(session: Session, options: PartsOptions, scope: AsyncScope) {
+    this.#session = session;
+    this.#options = options;
+    this.#scope = scope;
+  }
+
+  /** Throws `not-found` for images that are gone and names that the image does not apply. */
+  async find(image: StoredImage, wanted: WantedParts): Promise<UpdateParts> {
+    const entries = appliedEntries(image);
+    if (wanted.applied !== 'all') {
+      for (const name of wanted.applied.keys()) {
+        if (!entries.some(entry => entry.name === name)) throw notApplied(image, name, entries);
+      }
+    }
+    const applied: UpdateParts['applied'][number][] = [];
+    for (const entry of entries) {
+      const swap = wanted.applied === 'all' || wanted.applied.has(entry.name);
+      const ref = wanted.applied === 'all' ? undefined : wanted.applied.get(entry.name);
+      applied.push(swap ? await this.#next(image, entry, ref) : { entry, image: await this.#same(image, entry) });
+    }
+    return { base: wanted.base === 'stay' ? undefined : await this.#base(image, wanted.base.ref), applied };
+  }
+
+  async #next(
+    image: StoredImage,
+    entry: AppliedEntry,
+    given: string | undefined,
+  ): Promise<UpdateParts['applied'][number]> {
+    const ref = given ?? entry.ref;
+    const isName = !/^(?:docker:\/\/|oci:)/.test(ref);
+    const at = isName && image.store.name.startsWith('oci:') ? `${image.store.name}:${ref}` : ref;
+    if (isName && given === undefined && at === ref) {
+      throw new StkError('usage', `${image.name} applies ${entry.name}, which was built together with it`, {
+        hint: `say where its new version is: --apply ${entry.name}=docker://HOST/REPOSITORY:TAG`,
+      });
+    }
+    const found = await this.#image(at, ref, image.config, `${image.name} applies ${entry.name}`);
+    const written = isName ? entry.ref : formatReference(parseReference(ref));
+    return {
+      image: { ...found, name: `${entry.name} (${ref})` },
+      entry: { ...entry, ref: given === undefined ? entry.ref : written, digest: found.descriptor.digest },
+    };
+  }
+
+  /** The very image that was applied. */
+  async #same(image: StoredImage, entry: AppliedEntry): Promise<StoredImage> {
+    const places = [() => Promise.resolve(image.store), () => this.#placeOf(image, entry.ref)];
+    for (const place of places) {
+      const found = await this.#byDigest(place, entry.digest, image.config);
+      if (found) return { ...found, name: entry.name };
+    }
+    throw new StkError('not-found', `${image.name} applies ${entry.name} as ${entry.digest}, which is gone`, {
+      hint: `it was ${entry.ref}; take what is there now: --apply ${entry.name}, or --apply ${entry.name}=REF`,
+      facts: { digest: entry.digest, reference: entry.ref },
+    });
+  }
+
+  async #byDigest(
+    place: () => Promise<BlobStore | undefined>,
+    digest: Digest,
+    platform: Platform,
+  ): Promise<StoredImage | undefined> {
+    try {
+      const store = await place();
+      if (store === undefined) return undefined;
+      const found = await resolveImage(store, digest, platform, { signal: this.#session.signal });
+      return { ...found, store, name: digest };
+    } catch (error) {
+      if (isStkError(error, 'not-found')) return undefined;
+      throw error;
+    }
+  }
+
+  /** The store of an entry's reference; an image that was built together with this one lies beside it in a registry. */
+  async #placeOf(image: StoredImage, ref: string): Promise<BlobStore | undefined> {
+    const { tlsVerify } = this.#options;
+    if (ref.startsWith('docker://')) return (await openSource(this.#session, ref, tlsVerify, this.#scope)).store;
+    if (ref.startsWith('oci:')) {
+      const { directory } = parseLayoutReference(ref);
+      return (await openSource(this.#session, `oci:${directory}`, tlsVerify, this.#scope)).store;
+    }
+    if (!image.store.name.startsWith('docker://')) return undefined;
+    const { host, repository } = parseRegistryReference(image.store.name);
+    const sibling = [...repository.split('/').slice(0, -1), ref].join('/');
+    try {
+      return (await openSource(this.#session, `docker://${host}/${sibling}`, tlsVerify, this.#scope)).store;
+    } catch (error) {
+      if (isStkError(error, 'invalid-input')) return undefined;
+      throw error;
+    }
+  }
+
+  async #base(image: StoredImage, given: string | undefined): Promise<StoredImage> {
+    const ref = given ?? namedBase(image.manifest.annotations)?.name;
+    if (ref === undefined) {
+      throw new StkError('usage', `${image.name} does not say what its base is called`, {
+        hint: 'say where the new base is: --base REF',
+      });
+    }
+    const isName = !/^(?:docker:\/\/|oci:)/.test(ref);
+    const at =
+      isName && given === undefined && image.store.name.startsWith('oci:') ? `${image.store.name}:${ref}` : ref;
+    return { ...(await this.#image(at, ref, image.config, `${image.name} stands on ${ref}`)), name: ref };
+  }
+
+  #image(at: string, ref: string, { os, architecture, variant }: Platform, why: string): Promise<StoredImage> {
+    const platform = { os, architecture, ...(variant === undefined ? {} : { variant }) };
+    const key = JSON.stringify([at, platform]);
+    const known = this.#found.get(key);
+    if (known) return known;
+    const finding = this.#open({ at, ref, why }, platform);
+    this.#found.set(key, finding);
+    return finding;
+  }
+
+  async #open(
+    { at, ref, why }: { readonly at: string; readonly ref: string; readonly why: string },
+    platform: Platform,
+  ): Promise<StoredImage> {
+    const { signal } = this.#session;
+    try {
+      const { store, reference } = await openSource(this.#session, at, this.#options.tlsVerify, this.#scope);
+      if (reference === undefined) throw new StkError('usage', `${ref} names no image`, { hint: 'write oci:DIR:TAG' });
+      const checked = await requireSignature(this.#session, { ref: at, store, reference }, this.#options.signatures);
+      const found = await resolveImage(store, checked ?? reference, platform, { signal });
+      return { ...found, store, name: ref };
+    } catch (error) {
+      if (!isStkError(error, 'not-found')) throw error;
+      throw new StkError('not-found', `${why}, and there is no ${ref}`, {
+        cause: error,
+        hint: error.hint ?? 'name where it is now: --apply NAME=REF or --base REF',
+        facts: { ...error.facts, reference: ref },
+      });
+    }
+  }
+}
+
+function notApplied(image: StoredImage, name: string, entries: readonly AppliedEntry[]): StkError {
+  const names = entries.map(entry => entry.name);
+  return new StkError('not-found', `${image.name} does not apply ${name}`, {
+    hint: names.length === 0 ? 'it applies nothing' : `it applies: ${names.join(', ')}`,
+    facts: { image: image.name, name },
+  });
+}

@@ -1,0 +1,136 @@
+import { createReadStream } from 'node:fs';
+import { mapLimited } from '../core/limiter.ts';
+import type { Digest } from '../core/digest.ts';
+import { StkError } from '../core/errors.ts';
+import { silent, withTask, type Emit } from '../core/events.ts';
+import { formatBytes } from '../core/bytes.ts';
+import type { BlobStore } from '../oci/blob-store.ts';
+import type { Document } from '../oci/compose.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { LayoutStore } from '../oci/layout.ts';
+import { tagOf, updateIndex, withTag } from '../oci/layout-index.ts';
+import type { NewBlob, UpdatedImage } from './update-image.ts';
+
+export interface PublishUpdateOptions {
+  /** What moves to the new image. */
+  readonly tag: string;
+  /** What the tag stood for when the update began; `undefined`: nothing. */
+  readonly expected: Digest | undefined;
+  /** Signs the manifest before the tag moves. */
+  readonly sign?: ((manifest: Descriptor) => Promise<void>) | undefined;
+  readonly emit?: Emit;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface PublishedUpdate {
+  /** Bytes of layers, configuration and manifest whose content was sent. */
+  readonly sentBytes: number;
+  readonly sentBlobs: number;
+}
+
+/**
+ * Brings an updated image to the store that has the old one, and moves the tag last. Throws `conflict` where the tag no
+ * longer stands for what it did: then nothing that anybody sees has changed.
+ */
+export async function publishUpdate(
+  store: BlobStore,
+  updated: UpdatedImage,
+  options: PublishUpdateOptions,
+): Promise<PublishedUpdate> {
+  const { tag, expected, signal } = options;
+  const call = signal ? { signal } : {};
+  const sent = await mapLimited(updated.fresh, 4, (blob, inner) => putLayer(store, blob, options, inner), signal);
+  const isNew = await putDocument(store, updated.config, call);
+  await store.putManifest(updated.manifest, undefined, { ...call, named: true });
+  await options.sign?.(updated.manifest.descriptor);
+  await moveTag(store, tag, updated.manifest, expected, signal);
+  const documents = updated.manifest.bytes.byteLength + (isNew ? updated.config.bytes.byteLength : 0);
+  return {
+    sentBytes: documents + sent.reduce((sum, bytes) => sum + bytes, 0),
+    sentBlobs: sent.filter(bytes => bytes > 0).length,
+  };
+}
+
+/** Bytes that had to be sent: none of what the store has or takes from a neighbour. */
+async function putLayer(
+  store: BlobStore,
+  { descriptor, from }: NewBlob,
+  { emit = silent }: PublishUpdateOptions,
+  signal: AbortSignal,
+): Promise<number> {
+  const kind = store instanceof LayoutStore ? ('copy' as const) : ('push' as const);
+  let sentBytes = 0;
+  const label = descriptor.digest.slice(7, 19);
+  await withTask(
+    emit,
+    { group: 'update', kind, label },
+    async task => {
+      const source = () => {
+        sentBytes = descriptor.size;
+        return 'file' in from
+          ? createReadStream(from.file)
+          : from.blob.store.readBlob(from.blob.descriptor, { signal });
+      };
+      const isOther = 'blob' in from;
+      await store.putBlob(descriptor, source, {
+        signal,
+        onProgress: done => task.progress(done, descriptor.size),
+        ...(isOther ? { mountFrom: from.blob.store.name, verified: true } : {}),
+      });
+      if (sentBytes === 0) task.finish('cached', 'already there');
+      else task.finish('done', formatBytes(sentBytes));
+    },
+    signal,
+  );
+  return sentBytes;
+}
+
+async function putDocument(
+  store: BlobStore,
+  { descriptor, bytes }: Document,
+  call: { readonly signal?: AbortSignal },
+): Promise<boolean> {
+  let sent = false;
+  await store.putBlob(
+    descriptor,
+    async function* () {
+      sent = true;
+      yield bytes;
+    },
+    call,
+  );
+  return sent;
+}
+
+/** In a layout under its lock. A registry has no such thing: between the look and the move a moment remains. */
+async function moveTag(
+  store: BlobStore,
+  tag: string,
+  manifest: Document,
+  expected: Digest | undefined,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (store instanceof LayoutStore) {
+    const { descriptor } = manifest;
+    await updateIndex(
+      store.directory,
+      list => {
+        assertUnmoved(store, tag, expected, list.find(entry => tagOf(entry) === tag)?.digest);
+        return withTag(list, tag, descriptor);
+      },
+      signal,
+    );
+    return;
+  }
+  const call = signal ? { signal } : {};
+  assertUnmoved(store, tag, expected, (await store.resolve(tag, call))?.digest);
+  await store.putManifest(manifest, tag, call);
+}
+
+function assertUnmoved(store: BlobStore, tag: string, expected: Digest | undefined, found: Digest | undefined): void {
+  if (found === expected) return;
+  throw new StkError('conflict', `${store.name}: ${tag} was moved by somebody else meanwhile`, {
+    hint: 'run the update again: it begins with what is there now',
+    facts: { tag, ...(expected === undefined ? {} : { expected }), ...(found === undefined ? {} : { found }) },
+  });
+}
