@@ -7,7 +7,7 @@ const NAMES = new Map<Digest, string>();
 
 /** Layers by single letters; a capital is one of role base. */
 function layers(letters: string): PlannedLayer[] {
-  return [...letters].map(letter => {
+  return letters.split('').map(letter => {
     const digest = digestOf(letter);
     NAMES.set(digest, letter);
     return { digest, role: letter === letter.toUpperCase() ? 'base' : 'run' };

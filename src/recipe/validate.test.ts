@@ -51,7 +51,6 @@ describe('between images', () => {
       ['a: {from: b}', 'b: {from: a}'],
       ["dependency-cycle 1:11 couldn't find dependencies for a: a -> b -> a"],
     ],
-    ['apply', ['a: {from: scratch, apply: ["docker://x/y"]}'], ['apply-unsupported 1:28 apply is not supported yet']],
   ])('%s', (_, texts, expected) => expect(found(...texts)).toEqual(expected));
 
   it('suggests the nearest name', () => {

@@ -16,7 +16,6 @@ export function validateRecipes(recipes: readonly Recipe[], unreadable: Iterable
       const other = images.get(image.name);
       if (other === undefined) images.set(image.name, image);
       else diagnostics.push(duplicateName(other, image));
-      if (image.apply[0] !== undefined) diagnostics.push(unsupportedApply(image));
     }
   }
   const others = new Set(unreadable);
@@ -28,11 +27,6 @@ export function validateRecipes(recipes: readonly Recipe[], unreadable: Iterable
 function duplicateName({ span: first }: ImageDefinition, { name, span }: ImageDefinition): Diagnostic {
   const message = `duplicate layer name: ${first.file} and ${span.file} both have ${name}`;
   return { severity: 'error', rule: 'duplicate-name', message, span, suggestion: 'rename one of them' };
-}
-
-function unsupportedApply(image: ImageDefinition): Diagnostic {
-  const { span } = image.apply[0]!;
-  return { severity: 'error', rule: 'apply-unsupported', message: 'apply is not supported yet', span };
 }
 
 function missingImages(

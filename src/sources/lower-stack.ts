@@ -1,7 +1,8 @@
 import { imagePath } from '../core/paths.ts';
 import type { LowerLookup, LowerNode } from '../layer/lower-tree.ts';
+import { lookupInStack } from '../layer/stack-lookup.ts';
 import type { LayoutStore } from '../oci/layout.ts';
-import type { LayerStack, MergedNode } from '../squashfs/layer-stack.ts';
+import type { LayerStack } from '../squashfs/layer-stack.ts';
 import { openLayerStack } from './layer-stack.ts';
 import type { StackLayer } from './ports.ts';
 
@@ -17,8 +18,7 @@ export function lowerStack(
   const open = () => (opened ??= layers().then(found => openLayerStack(layout, found)));
   const lookup = async (path: string): Promise<LowerNode | undefined> => {
     const stack = await open();
-    const node = await stack?.lookup(imagePath(path));
-    return stack && node && describe(stack, node);
+    return stack && lookupInStack(stack, path);
   };
   return {
     lookup,
@@ -28,12 +28,4 @@ export function lowerStack(
       await stack?.[Symbol.asyncDispose]();
     },
   };
-}
-
-async function describe(stack: LayerStack, node: MergedNode): Promise<LowerNode> {
-  const { inode } = node;
-  if (inode.type === 'symlink') return { type: 'symlink', target: inode.target };
-  if (inode.type !== 'directory') return { type: 'other' };
-  const { mode, uid, gid, mtime } = inode;
-  return { type: 'directory', attributes: { mode, uid, gid, mtimeSeconds: mtime, xattrs: await stack.xattrs(node) } };
 }

@@ -1,0 +1,7 @@
+import type { MergeDriver } from '../driver.ts';
+import { accounts } from './accounts.ts';
+import { generated } from './generated.ts';
+import { logs } from './logs.ts';
+
+/** In the order in which they are asked: the first that claims a path is asked and nobody else. */
+export const DRIVERS: readonly MergeDriver[] = [accounts, generated, logs];
