@@ -1,4 +1,6 @@
-import type { LayerRole } from '../oci/layer-annotations.ts';
+import type { AppliedEntry, LayerRole } from '../oci/layer-annotations.ts';
+import type { ApplyEntry } from '../recipe/model.ts';
+import type { KnownBase } from '../sources/bases.ts';
 import type { StackLayer } from '../sources/ports.ts';
 
 /** A layer between the base and the steps of an image. */
@@ -25,4 +27,18 @@ export interface AppliedLayers {
   /** Bottom up. */
   readonly layers: readonly AppliedLayer[];
   readonly settled: readonly MergedPath[];
+}
+
+export interface StackParts {
+  /** Bottom up. */
+  readonly base: readonly StackLayer[];
+  /** What lies on the base: the applied layers, then the merge layer. */
+  readonly applied: AppliedLayers;
+}
+
+/** An entry of `apply` whose image is known. */
+export interface KnownApplied {
+  readonly entry: ApplyEntry;
+  readonly applied: AppliedEntry;
+  readonly image: KnownBase;
 }

@@ -17,9 +17,8 @@ import { contentKey } from '../plan/content-key.ts';
 import type { KnownBase } from '../sources/bases.ts';
 import { layerDescriptor } from '../sources/layer-descriptor.ts';
 import type { StackLayer } from '../sources/ports.ts';
-import type { AppliedLayer, MergedPath } from './applied-layers.ts';
+import type { AppliedLayer, KnownApplied, MergedPath, StackParts } from './applied-layers.ts';
 import type { ImageBuild } from './image-build.ts';
-import type { KnownApplied, StackParts } from './image-stack.ts';
 import { openMergeProblem } from './open-merge-problem.ts';
 
 /**

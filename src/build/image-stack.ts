@@ -7,7 +7,7 @@ import { contentKey } from '../plan/content-key.ts';
 import type { ApplyEntry, ImageReference } from '../recipe/model.ts';
 import { baseAnnotations, identifyBase, type KnownBase } from '../sources/bases.ts';
 import type { StackLayer } from '../sources/ports.ts';
-import type { AppliedLayers } from './applied-layers.ts';
+import type { KnownApplied, StackParts } from './applied-layers.ts';
 import type { ImageBuild } from './image-build.ts';
 
 /** What the steps of an image stand on, as far as it is known before anything is brought. */
@@ -21,20 +21,6 @@ export interface ImageStack {
   readonly annotations: Readonly<Record<string, string>>;
   /** Brings all of it into the layout; the first call does the work. */
   readonly parts: () => Promise<StackParts>;
-}
-
-export interface StackParts {
-  /** Bottom up. */
-  readonly base: readonly StackLayer[];
-  /** What lies on the base: the applied layers, then the merge layer. */
-  readonly applied: AppliedLayers;
-}
-
-/** An entry of `apply` whose image is known. */
-export interface KnownApplied {
-  readonly entry: ApplyEntry;
-  readonly applied: AppliedEntry;
-  readonly image: KnownBase;
 }
 
 /** Raised where a merge of the same inputs may give other bytes than before. */

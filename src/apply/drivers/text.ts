@@ -59,12 +59,13 @@ function clash(
     ...part('=======', theirs),
     `>>>>>>> ${b}`,
   ];
-  const excerpt = all.length > MOST_EXCERPT_LINES ? [...all.slice(0, MOST_EXCERPT_LINES - 1), '…'] : all;
+  const lines = Buffer.from(all.slice(0, MOST_EXCERPT_LINES - 1).join('\n'), 'latin1').toString('utf8');
+  const excerpt = all.length < MOST_EXCERPT_LINES ? lines : `${lines}\n…`;
   return {
     type: 'conflict',
     conflict: {
       message: `${a} and ${b} changed the same lines`,
-      excerpt: Buffer.from(excerpt.join('\n'), 'latin1').toString('utf8'),
+      excerpt,
       remedies: ['last', 'first'],
     },
   };
