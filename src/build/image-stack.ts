@@ -6,7 +6,6 @@ import type { Platform } from '../oci/descriptor.ts';
 import { contentKey } from '../plan/content-key.ts';
 import type { ApplyEntry, ImageReference } from '../recipe/model.ts';
 import { baseAnnotations, identifyBase, type KnownBase } from '../sources/bases.ts';
-import type { StackLayer } from '../sources/ports.ts';
 import type { KnownApplied, StackParts } from './applied-layers.ts';
 import type { ImageBuild } from './image-build.ts';
 
