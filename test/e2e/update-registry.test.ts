@@ -1,0 +1,78 @@
+import { execa } from 'execa';
+import { expect, it } from 'vitest';
+import { nextSsl, writeApp } from '../rig/applied-app.ts';
+import { FakeRegistry } from '../rig/fake-registry.ts';
+import { requires } from '../rig/gates.ts';
+import { layerDigest } from '../rig/stack-image.ts';
+import { StkRig } from '../rig/stk-rig.ts';
+import { listImage } from '../rig/tree-listing.ts';
+
+requires('root', 'kernel-squashfs', 'tool:veritysetup', 'tool:mksquashfs');
+
+it('moves nothing that stays, straight on a registry', async () => {
+  await using rig = await StkRig.open();
+  await using registry = await FakeRegistry.start();
+  const at = (name: string) => `docker://${registry.host}/${name}`;
+  const { base, run } = await writeApp(rig);
+  for (const name of ['app', 'ssl']) await rig.ok(['publish', name, at(`${name}:1`)]);
+  const ssl = await nextSsl(rig, base);
+  await rig.ok(['publish', 'ssl', at('ssl:2')]);
+  registry.requests.length = 0;
+  const stdout = await rig.ok(['update', at('app:1'), '--apply', `ssl=${at('ssl:2')}`, '--json']);
+  const [outcome] = JSON.parse(stdout) as [{ bytesSent: number; to: string }];
+  // Configuration and manifest alone: the new layer was mounted across repositories.
+  expect(outcome.bytesSent).toBeLessThan(4096);
+  expect(registry.count(new RegExp(`^POST /v2/app/blobs/uploads/.*${layerDigest(ssl).slice(7)}`))).toBe(1);
+  const layers = [base, run, ssl].map(layer => layerDigest(layer).slice(7));
+  const fetched = registry.requests.filter(
+    ({ method, url }) => method === 'GET' && layers.some(hex => url.includes(hex)),
+  );
+  expect(fetched.filter(({ headers }) => headers.range === undefined)).toEqual([]);
+  await rig.ok(['publish', at('app:1'), 'oci:back:app']);
+  const tree = await listImage(rig.path('back'), 'app');
+  expect(tree.has('etc/new') && tree.has('srv/app') && !tree.has('etc/ssl.conf')).toBe(true);
+});
+
+it('does not move a tag that somebody else has moved meanwhile', async () => {
+  await using rig = await StkRig.open();
+  await using registry = await FakeRegistry.start();
+  const at = (name: string) => `docker://${registry.host}/${name}`;
+  const { base } = await writeApp(rig);
+  for (const name of ['app', 'ssl']) await rig.ok(['publish', name, at(`${name}:1`)]);
+  await nextSsl(rig, base);
+  await rig.ok(['publish', 'ssl', at('ssl:2')]);
+  await rig.ok(['publish', 'ssl', at('app:moved')]);
+  const moved = registry.state.manifest('app', 'moved')!;
+  // The layer's mount is the first thing written: by then the update has read the tag.
+  const original = registry.state.putBlob.bind(registry.state);
+  registry.state.putBlob = (repository, bytes) => {
+    registry.state.putManifest('app', '1', moved.bytes, moved.mediaType);
+    return original(repository, bytes);
+  };
+  const { exitCode, stderr } = await rig.stk(['update', at('app:1'), '--apply', `ssl=${at('ssl:2')}`]);
+  expect(exitCode).toBe(12);
+  expect(stderr).toContain('was moved by somebody else');
+  expect(registry.state.manifest('app', '1')?.digest).toBe(moved.digest);
+});
+
+it('signs the new version before its tag moves, and demands signatures of what is swapped in', async () => {
+  await using rig = await StkRig.open();
+  const { base } = await writeApp(rig);
+  await execa('openssl', [
+    'genpkey',
+    '-algorithm',
+    'EC',
+    '-pkeyopt',
+    'ec_paramgen_curve:P-256',
+    '-out',
+    rig.path('key'),
+  ]);
+  await execa('openssl', ['pkey', '-in', rig.path('key'), '-pubout', '-out', rig.path('pub')]);
+  await nextSsl(rig, base);
+  const update = ['update', 'app', '--apply', 'ssl', '--require-signature', '--key', 'pub', '--sign-key', 'key'];
+  const refused = await rig.stk(update);
+  expect(refused.exitCode).toBe(7);
+  await rig.ok(['sign', 'ssl', '--key', 'key']);
+  await rig.ok(update);
+  expect(await rig.ok(['verify', 'app', '--key', 'pub'])).toContain('is signed as');
+});
