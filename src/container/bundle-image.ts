@@ -9,10 +9,10 @@ import { mountImage, type Mounted, type MountRequest } from '../mount/mount-imag
 import { canonicalTarget } from '../mount/mount-target.ts';
 import { umountImage } from '../mount/umount-image.ts';
 import { bundleConfig, planBundleConfig, writeBundleConfig } from './bundle-config.ts';
-import { openBundleSource, type BundleSource } from './bundle-source.ts';
+import { openBundleSource, type BundleSource, type Place } from './bundle-source.ts';
 import { findUser, type ProcessUser } from './bundle-user.ts';
 import { mapToUser, type IdMappings } from './runtime-spec-ids.ts';
-import { MOUNT_POINTS, volumeMount, volumePaths, type SpecMount } from './runtime-spec-mounts.ts';
+import { MOUNT_POINTS, volumeMount, volumePaths } from './runtime-spec-mounts.ts';
 import { runtimeSpec, workingDirectory } from './runtime-spec.ts';
 
 export interface BundleRequest extends Omit<MountRequest, 'target'> {
@@ -31,13 +31,22 @@ export interface Bundled {
   readonly mounted: Mounted;
   /** `kept` where somebody has changed the file that an earlier call wrote for this image. */
   readonly config: 'written' | 'kept';
+  readonly warnings: readonly string[];
+}
+
+type Directory = Extract<Place, { readonly type: 'directory' }>;
+
+interface Places {
+  readonly directories: ReadonlyMap<string, Directory>;
+  /** Canonical paths in the image. */
+  readonly missing: readonly string[];
 }
 
 /**
  * Makes an OCI runtime bundle (runtime-spec, bundle.md): `config.json`, and the image mounted on `rootfs`, to be taken
  * away by `umountImage`. The same bundle again is no error. Nothing stays mounted on failure. Throws what `mountImage`,
- * `findUser`, `runtimeSpec` and `planBundleConfig` throw; `unsupported` for a read-only root without the directories that
- * a runtime mounts on, and `missing-capability` where the image's user could not read its files.
+ * `findUser`, `runtimeSpec` and `planBundleConfig` throw; `unsupported` for an image that has something else where a runtime
+ * needs a directory, and `missing-capability` where the image's user could not read its files.
  */
 export async function bundleImage(request: BundleRequest): Promise<Bundled> {
   const { layout, signal } = request;
@@ -47,7 +56,10 @@ export async function bundleImage(request: BundleRequest): Promise<Bundled> {
   await using source = await openBundleSource(layout, image, signal);
   const user = await userOf(request, source, mappings);
   const volumes = volumePaths(source.config);
-  if (!request.upper) await assertMountPoints(source, image.name, volumes);
+  const inside = (path: string) => MOUNT_POINTS.some(point => path.startsWith(`${point}/`));
+  const wanted = [...MOUNT_POINTS, workingDirectory(source.config), ...volumes].filter(path => !inside(path));
+  const places = await findPlaces(source, image.name, wanted);
+  const closed = await closedVolumes(request, source, volumes, mappings);
   const spec = runtimeSpec({
     image: source.config,
     user,
@@ -55,14 +67,17 @@ export async function bundleImage(request: BundleRequest): Promise<Bundled> {
     terminal: request.terminal,
     readonlyRoot: request.upper === undefined,
     hostname: request.hostname,
-    volumes: await volumeMounts(source, volumes, mappings),
+    volumes: volumes.map(destination => {
+      const attributes = places.directories.get(destination);
+      return volumeMount(destination, { attributes, mappings, filled: !closed.includes(destination) });
+    }),
     mappings,
   });
   const config = bundleConfig(spec, image.digest);
   const plan = await planBundleConfig(directory, config);
   await mkdir(directory, { recursive: true });
   const target = joinInside(directory, 'rootfs');
-  const mounted = await mountImage({ ...request, digest: image.digest, target });
+  const mounted = await mountImage({ ...request, digest: image.digest, target, skeleton: places.missing });
   if (plan === 'write') {
     try {
       await writeBundleConfig(directory, config);
@@ -71,7 +86,8 @@ export async function bundleImage(request: BundleRequest): Promise<Bundled> {
       throw error;
     }
   }
-  return { directory, mounted, config: plan === 'write' ? 'written' : 'kept' };
+  const warnings = closed.map(path => `the volume ${path} begins empty: not all files there may be read by everybody`);
+  return { directory, mounted, config: plan === 'write' ? 'written' : 'kept', warnings };
 }
 
 /** Nothing for root, be it of a user namespace: it has the right to everything that the runtime does. */
@@ -107,26 +123,39 @@ async function userOf(
   return { ...user, additionalGids: [] };
 }
 
-/** A runtime makes what is missing, but not in a root that is read-only. */
-async function assertMountPoints(source: BundleSource, name: string, volumes: readonly string[]): Promise<void> {
-  const missing: string[] = [];
-  for (const path of [...MOUNT_POINTS, workingDirectory(source.config), ...volumes]) {
-    if (MOUNT_POINTS.some(point => path.startsWith(`${point}/`))) continue;
-    if ((await source.directory(path)) === undefined) missing.push(path);
-  }
-  if (missing.length === 0) return;
-  throw new StkError('unsupported', `${name} lacks directories that a runtime needs: ${missing.join(', ')}`, {
-    hint: 'a read-only root cannot be given any: add --rw, and the runtime makes them',
-    facts: { missing },
-  });
+/**
+ * Volumes that cannot be filled: an ordinary user's container reads the image with that user's rights. What is mounted
+ * for writing is shown as the user's own, all of it.
+ */
+async function closedVolumes(
+  request: BundleRequest,
+  source: BundleSource,
+  volumes: readonly string[],
+  mappings: IdMappings | undefined,
+): Promise<readonly string[]> {
+  if (mappings === undefined || request.upper) return [];
+  const closed: string[] = [];
+  for (const path of volumes) if (!(await source.isOpenToAll(path))) closed.push(path);
+  return closed;
 }
 
-async function volumeMounts(
-  source: BundleSource,
-  paths: readonly string[],
-  mappings: IdMappings | undefined,
-): Promise<readonly SpecMount[]> {
-  const mounts: SpecMount[] = [];
-  for (const path of paths) mounts.push(volumeMount(path, await source.directory(path), mappings));
-  return mounts;
+/**
+ * The image's own directories where something is mounted or begins, and those that it lacks. Without, a runtime would make
+ * them in the upper, and fail where the root is read-only. Throws `unsupported` where something else is in the place.
+ */
+async function findPlaces(source: BundleSource, name: string, paths: readonly string[]): Promise<Places> {
+  const directories = new Map<string, Directory>();
+  const missing: string[] = [];
+  for (const path of paths) {
+    const place = await source.place(path);
+    if (place.type === 'directory') directories.set(path, place);
+    else if (place.type === 'missing') missing.push(place.path);
+    else {
+      throw new StkError('unsupported', `${name} has something at ${path} that is no directory`, {
+        hint: 'a runtime needs a directory there; the image must be mended',
+        facts: { path },
+      });
+    }
+  }
+  return { directories, missing };
 }

@@ -1,23 +1,36 @@
 import { StkError, isStkError } from '../core/errors.ts';
+import { imagePath } from '../core/paths.ts';
+import { imageLayers, type LayeredImage } from '../mount/image-layers.ts';
 import type { ImageConfig } from '../oci/descriptor.ts';
 import type { LayoutStore } from '../oci/layout.ts';
 import { parseImageConfig } from '../oci/parse-manifest.ts';
-import { imageLayers, type LayeredImage } from '../mount/image-layers.ts';
 import { openLayerStack } from '../sources/layer-stack.ts';
-import type { LayerStack } from '../squashfs/layer-stack.ts';
+import type { LayerStack, MergedNode } from '../squashfs/layer-stack.ts';
+import type { Resolved } from '../squashfs/resolve-path.ts';
 import type { AccountFiles } from './bundle-user.ts';
 
-/** Far beyond any real account file, configuration aside. */
+/** Far beyond any real account file, or configuration. */
 const MAX_ACCOUNT_BYTES = 16 * 1024 * 1024;
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
+/** A volume of more files is no place for sample data. */
+const MAX_WALK_ENTRIES = 10_000;
 
 /** What a container's configuration is made from. Symlinks are followed inside the image alone. */
 export interface BundleSource extends AsyncDisposable {
   readonly config: ImageConfig;
   accountFiles(): Promise<AccountFiles>;
-  /** Attributes of a directory of the image; `undefined` where there is none. The path is absolute. */
-  directory(path: string): Promise<{ readonly mode: number; readonly uid: number; readonly gid: number } | undefined>;
+  /** What is at a place to mount on; the path is absolute. */
+  place(path: string): Promise<Place>;
+  /** Whether anybody may copy all that is below a directory: no rights are needed for it, and there is not too much. */
+  isOpenToAll(path: string): Promise<boolean>;
 }
+
+export type Place =
+  | { readonly type: 'directory'; readonly mode: number; readonly uid: number; readonly gid: number }
+  /** Nothing. `path` is where it would be made: canonical as by `imagePath`, free of symlinks. */
+  | { readonly type: 'missing'; readonly path: string }
+  /** A file, a link that leads nowhere, or something below one. */
+  | { readonly type: 'other' };
 
 /**
  * Opens an image without mounting it. Throws `unsupported` for images of another operating system and what `imageLayers`
@@ -28,33 +41,24 @@ export async function openBundleSource(
   image: LayeredImage,
   signal?: AbortSignal,
 ): Promise<BundleSource> {
-  const layers = imageLayers(layout, image);
+  const layers = imageLayers(layout, image).map(({ descriptor }) => ({ squashfs: descriptor }));
   const config = await readImageConfig(layout, image, signal);
   if (config.os !== 'linux') {
     throw new StkError('unsupported', `${image.name} is an image for ${config.os}`, {
       hint: 'only images for linux can be run here',
     });
   }
-  const stack = await openLayerStack(
-    layout,
-    layers.map(({ descriptor }) => ({ squashfs: descriptor })),
-    signal,
-  );
-  const resolve = async (path: string) =>
-    (await stack?.resolve(Buffer.from(path, 'utf8').toString('latin1'), signal))?.node;
+  const stack = await openLayerStack(layout, layers, signal);
+  if (!stack) throw new Error(`${image.name} has no layers`);
   return {
     config,
     accountFiles: async () => ({
-      passwd: await readText(stack, await resolve('/etc/passwd'), signal),
-      group: await readText(stack, await resolve('/etc/group'), signal),
+      passwd: await readText(stack, '/etc/passwd', signal),
+      group: await readText(stack, '/etc/group', signal),
     }),
-    directory: async path => {
-      const inode = (await resolve(path))?.inode;
-      return inode?.type === 'directory' ? inode : undefined;
-    },
-    async [Symbol.asyncDispose]() {
-      await stack?.[Symbol.asyncDispose]();
-    },
+    place: path => findPlace(stack, path, signal),
+    isOpenToAll: path => isOpenToAll(stack, path, signal),
+    [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
   };
 }
 
@@ -73,17 +77,52 @@ export async function readImageConfig(
   return parseImageConfig(Buffer.concat(chunks), `${image.name}: its configuration`);
 }
 
-async function readText(
-  stack: LayerStack | undefined,
-  node: Awaited<ReturnType<LayerStack['lookup']>>,
-  signal: AbortSignal | undefined,
-): Promise<string> {
-  if (!stack || node?.inode.type !== 'file') return '';
+/** A file as latin1 text; empty where there is none. */
+async function readText(stack: LayerStack, path: string, signal: AbortSignal | undefined): Promise<string> {
+  const found = await stack.resolve(path, signal);
+  if (found?.node.inode.type !== 'file') return '';
   try {
-    const bytes = await stack.readFile(node, { maxBytes: MAX_ACCOUNT_BYTES, ...(signal ? { signal } : {}) });
-    return bytes.toString('latin1');
+    const options = { maxBytes: MAX_ACCOUNT_BYTES, ...(signal ? { signal } : {}) };
+    return (await stack.readFile(found.node, options)).toString('latin1');
   } catch (cause) {
     if (!isStkError(cause, 'unsupported')) throw cause;
-    throw new StkError('unsupported', `the image's account files are beyond ${MAX_ACCOUNT_BYTES} bytes`, { cause });
+    throw new StkError('unsupported', `${path} of the image is beyond ${MAX_ACCOUNT_BYTES} bytes`, { cause });
   }
+}
+
+async function findPlace(stack: LayerStack, path: string, signal: AbortSignal | undefined): Promise<Place> {
+  const names = imagePath(Buffer.from(path, 'utf8').toString('latin1')).split('/');
+  let at: Resolved<MergedNode> = { path: '', node: await stack.root(signal) };
+  for (const [index, name] of names.entries()) {
+    if (name === '') continue;
+    if (at.node.inode.type !== 'directory') return { type: 'other' };
+    const below = joinParts(at.path, name);
+    const next = await stack.resolve(below, signal);
+    if (next) at = next;
+    else if (await stack.lookup(below, signal)) return { type: 'other' };
+    else return { type: 'missing', path: utf8(joinParts(at.path, ...names.slice(index))) };
+  }
+  const { inode } = at.node;
+  if (inode.type !== 'directory') return { type: 'other' };
+  return { type: 'directory', mode: inode.mode, uid: inode.uid, gid: inode.gid };
+}
+
+async function isOpenToAll(stack: LayerStack, path: string, signal: AbortSignal | undefined): Promise<boolean> {
+  const found = await stack.resolve(Buffer.from(path, 'utf8').toString('latin1'), signal);
+  if (!found) return true;
+  let left = MAX_WALK_ENTRIES;
+  for await (const { node } of stack.walk({ path: found.path, ...(signal ? { signal } : {}) })) {
+    const { type, mode } = node.inode;
+    const needed = { directory: 0o005, file: 0o004, symlink: 0 }[type as string];
+    if (needed === undefined || (mode & needed) !== needed || --left < 0) return false;
+  }
+  return true;
+}
+
+function joinParts(...parts: readonly string[]): string {
+  return parts.filter(part => part !== '').join('/');
+}
+
+function utf8(latin1: string): string {
+  return Buffer.from(latin1, 'latin1').toString('utf8');
 }

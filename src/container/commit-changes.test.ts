@@ -43,7 +43,6 @@ describe('a change', () => {
       expect(applyChanges(BASE, changes)).toEqual({ ...rest, Entrypoint: ['e'], Cmd: ['c'] });
     }
   });
-  });
 
   it.each([
     '',

@@ -56,17 +56,22 @@ export function volumePaths(image: ImageConfig): readonly string[] {
   return [...paths].sort();
 }
 
-/**
- * A volume as memory that lives as long as the container, filled with what the image has there.
- *
- * @param attributes of the image's own directory, where it has one
- */
-export function volumeMount(
-  destination: string,
-  attributes: Pick<DirectoryAttributes, 'mode' | 'uid' | 'gid'> | undefined,
-  mappings: IdMappings | undefined,
-): SpecMount {
-  const options = ['nosuid', 'nodev', 'tmpcopyup', `mode=${(attributes?.mode ?? 0o755).toString(8)}`];
+export interface VolumeParts {
+  /** Of the image's own directory, where it has one. */
+  readonly attributes?: Pick<DirectoryAttributes, 'mode' | 'uid' | 'gid'> | undefined;
+  readonly mappings?: IdMappings | undefined;
+  /** Whether it begins with what the image has there. */
+  readonly filled: boolean;
+}
+
+/** A volume as memory that lives as long as the container. */
+export function volumeMount(destination: string, { attributes, mappings, filled }: VolumeParts): SpecMount {
+  const options = [
+    'nosuid',
+    'nodev',
+    ...(filled ? ['tmpcopyup'] : []),
+    `mode=${(attributes?.mode ?? 0o755).toString(8)}`,
+  ];
   if (attributes && (!mappings || isMapped(mappings.uids, attributes.uid))) options.push(`uid=${attributes.uid}`);
   if (attributes && (!mappings || isMapped(mappings.gids, attributes.gid))) options.push(`gid=${attributes.gid}`);
   return mount(destination, 'tmpfs', 'tmpfs', options);

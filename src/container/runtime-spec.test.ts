@@ -103,12 +103,17 @@ describe('volumes', () => {
 
   it("have the owner and mode of the image's directory, as far as ids are mapped", () => {
     const attributes = { mode: 0o1770, uid: 33, gid: 34 };
-    expect(volumeMount('/d', attributes, undefined).options).toEqual([
+    expect(volumeMount('/d', { attributes, filled: true }).options).toEqual([
       ...['nosuid', 'nodev', 'tmpcopyup', 'mode=1770', 'uid=33', 'gid=34'],
     ]);
     const one = mapToUser({ uid: 1000, gid: 1000 }, { uids: [], gids: [] });
-    expect(volumeMount('/d', attributes, one).options).toEqual(['nosuid', 'nodev', 'tmpcopyup', 'mode=1770']);
-    expect(volumeMount('/d', undefined, undefined).options).toContain('mode=755');
+    expect(volumeMount('/d', { attributes, mappings: one, filled: true }).options).toEqual([
+      'nosuid',
+      'nodev',
+      'tmpcopyup',
+      'mode=1770',
+    ]);
+    expect(volumeMount('/d', { filled: false }).options).toEqual(['nosuid', 'nodev', 'mode=755']);
   });
 });
 

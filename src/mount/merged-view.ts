@@ -23,14 +23,16 @@ export function assertStackable(count: number): void {
 }
 
 /**
- * Mounts the overlay of an image's layers on its target. Even a single layer gets one, above an empty directory: only so
+ * Mounts the overlay of an image's layers on its target. Even a single layer gets one, above a directory of stk's own: only so
  * its whiteouts and opaque marks are read as what they are, and the mount has no flags of the layer's own mount.
  *
+ * @param skeleton directories below all layers, as canonical paths in the image
  * @param squashTo for ordinary users' writable mounts: the ids that everything belongs to
  */
 export async function mountMerged(
   state: MountState,
   record: MountRecord,
+  skeleton: readonly string[],
   squashTo: { readonly uid: number; readonly gid: number } | undefined,
   signal?: AbortSignal,
 ): Promise<void> {
@@ -38,10 +40,11 @@ export async function mountMerged(
   await removeTree(directory);
   await mkdir(directory, { mode: 0o700 });
   const layers = record.layers.map(use => joinInside(state.layers, use.key));
-  if (layers.length === 1) {
-    const empty = joinInside(directory, 'empty');
-    await mkdir(empty, { mode: 0o755 });
-    layers.push(empty);
+  if (layers.length === 1 || skeleton.length > 0) {
+    const lowest = joinInside(directory, 'lowest');
+    await mkdir(lowest, { mode: 0o755 });
+    for (const path of skeleton) await mkdir(joinInside(lowest, path), { recursive: true, mode: 0o755 });
+    layers.push(lowest);
   }
   const lowers = await linkLowers(layers, directory);
   if (record.upper) {

@@ -36,6 +36,8 @@ export interface MountRequest {
   readonly verify: VerifyMode;
   /** Absent for a read-only mount. */
   readonly upper?: UpperWish;
+  /** Directories that shall be there even if no layer has them, as canonical paths in the image: to mount on. */
+  readonly skeleton?: readonly string[];
   readonly verifiedFiles?: VerifiedFiles | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called once if another mount is at work and there will be a wait. */
@@ -64,7 +66,8 @@ export async function mountImage(request: MountRequest): Promise<Mounted> {
   const { layout, signal } = request;
   const image = await readLayeredImage(layout, request.tag, request.platform, request.digest);
   const distinct = uniqueFromTop(imageLayers(layout, image));
-  assertStackable(distinct.length);
+  const { skeleton = [] } = request;
+  assertStackable(distinct.length + (skeleton.length > 0 ? 1 : 0));
   const layers = await mapLimited(distinct, PARALLEL_FILES, (layer, siblings) => inspectLayer(layer, siblings), signal);
   const host = await probeHost(request.verifiedFiles);
   const method = chooseMethod(host, { engine: request.engine, verify: request.verify, layers });
@@ -209,5 +212,5 @@ async function raise(
     }
   }
   const ids = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
-  await mountMerged(state, record, ids, signal);
+  await mountMerged(state, record, request.skeleton ?? [], ids, signal);
 }

@@ -21,7 +21,7 @@ export interface BundleWish {
 export async function runBundle(session: Session, { ref, directory, command, flags }: BundleWish): Promise<number> {
   const hostname = flags.hostname === undefined ? undefined : checkedHostname(flags.hostname);
   const request = await mountRequest(session, ref, flags);
-  const { mounted, config, ...bundle } = await bundleImage({
+  const { mounted, config, warnings, ...bundle } = await bundleImage({
     ...request,
     directory: absPath(directory, session.workingDirectory),
     command,
@@ -29,10 +29,8 @@ export async function runBundle(session: Session, { ref, directory, command, fla
     hostname: hostname ?? hostnameOf(request.tag),
     terminal: flags.tty === true,
   });
-  sayWarnings(session, mounted);
-  if (config === 'kept' && session.global.progress !== 'quiet') {
-    session.stderr.write(`warning: ${bundle.directory}/config.json was changed by hand and is kept\n`);
-  }
+  const kept = config === 'kept' ? [`${bundle.directory}/config.json was changed by hand and is kept`] : [];
+  sayWarnings(session, { warnings: [...mounted.warnings, ...warnings, ...kept] });
   const how = mounted.isNew ? describeMount(mounted) : 'mounted already';
   session.stdout.write(`bundle of ${request.tag} in ${bundle.directory}: ${how}\n`);
   sayLogs(session, mounted);

@@ -63,7 +63,7 @@ export function describeMount({ record, reason }: Mounted): string {
   return `${layers}, ${record.upper ? 'writable' : 'read-only'}, ${reason}`;
 }
 
-export function sayWarnings(session: Session, { warnings }: Mounted): void {
+export function sayWarnings(session: Session, { warnings }: Pick<Mounted, 'warnings'>): void {
   if (session.global.progress === 'quiet') return;
   for (const warning of warnings) session.stderr.write(`warning: ${warning}\n`);
 }
