@@ -84,10 +84,10 @@ export interface ToolSearch {
   readonly name: string;
 }
 
-/** The command that makes a file of the table anew, as far as the merged tree has it. Throws for other paths. */
-export async function findTool(path: string, context: MergeContext): Promise<ToolSearch> {
+/** The command that makes a file anew, as far as the merged tree has it; `undefined` for files that are not in the table. */
+export async function findTool(path: string, context: MergeContext): Promise<ToolSearch | undefined> {
   const file = FILES.find(({ pattern }) => pattern.test(path));
-  if (file === undefined) throw new Error(`no program makes ${path}`);
+  if (file === undefined) return undefined;
   const group = file.pattern.exec(path)?.[1] ?? '';
   const expand = (text: string) => text.replaceAll('$1', () => group);
   const tools = file.tools.map(expand);

@@ -17,7 +17,8 @@ const DISPENSABLE =
 
 /**
  * Files that programs make of others. What stk can compute itself it does (the cache of libraries, bundles of
- * certificates), what nobody misses is dropped, the rest is made anew by the image's own program.
+ * certificates), what nobody misses is dropped, the rest is made anew by the image's own program. Also asked where a recipe
+ * wants any path to be regenerated.
  */
 export const generated: MergeDriver = {
   name: 'generated',
@@ -42,9 +43,10 @@ async function mergeLibraryCache(versions: PathVersions, context: MergeContext):
 }
 
 async function regenerate({ path }: PathVersions, context: MergeContext): Promise<Outcome> {
-  const { command, name } = await findTool(path, context);
-  if (command !== undefined) return { type: 'regenerate', command };
-  return conflict(`/${shown(path)} has to be made anew by ${name}, which the image does not have`);
+  const tool = await findTool(path, context);
+  if (tool === undefined) return conflict(`no program is known that makes /${shown(path)} anew`);
+  if (tool.command !== undefined) return { type: 'regenerate', command: tool.command };
+  return conflict(`/${shown(path)} has to be made anew by ${tool.name}, which the image does not have`);
 }
 
 async function mergeCaBundle(versions: PathVersions): Promise<Outcome | ConflictOutcome> {
