@@ -33,8 +33,11 @@ export type Regenerate = (request: {
   readonly problem: MergeProblem;
   readonly result: MergeResult;
   /** The plain stack, bottom up. */
-  readonly layers: readonly StoredBlob[];
+  readonly layers: readonly PlacedLayer[];
 }) => Promise<MergeResult>;
+
+/** Where a layer's blob is: a file in `scratch`, or in a store. */
+export type PlacedLayer = { readonly digest: Digest } & NewBlob['from'];
 
 export interface UpdateOptions {
   /** An empty directory of the caller's, for layers until they are published. */
@@ -227,7 +230,7 @@ class UpdateWork implements AsyncDisposable {
     if (result.conflicts.length > 0) throw conflictError(result.conflicts);
     if (result.regenerate.length === 0) return result;
     const { regenerate } = this.#options;
-    if (regenerate) return regenerate({ problem, result, layers: plain.map(digest => this.#blob(digest)) });
+    if (regenerate) return regenerate({ problem, result, layers: plain.map(digest => this.#placed(digest)) });
     const paths = result.regenerate
       .flatMap(each => each.paths)
       .map(path => `/${Buffer.from(path, 'latin1').toString()}`);
@@ -237,8 +240,9 @@ class UpdateWork implements AsyncDisposable {
     });
   }
 
-  #blob(digest: Digest): StoredBlob {
-    return this.#plan.blobs.get(digest)!;
+  #placed(digest: Digest): PlacedLayer {
+    const made = this.#made.get(digest);
+    return made ? { digest, file: made.file } : { digest, blob: this.#plan.blobs.get(digest)! };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
