@@ -1,4 +1,5 @@
 import type { LayerStack, MergedNode } from '../squashfs/layer-stack.ts';
+import { sameContent } from '../squashfs/same-content.ts';
 import type { Xattrs } from '../squashfs/xattrs.ts';
 
 /** In what two nodes can differ. */
@@ -38,9 +39,7 @@ export async function comparePlacedNodes(
   if (old.type === 'symlink' && now.type === 'symlink' && old.target !== now.target) aspects.push('target');
   if ('major' in old && 'major' in now && (old.major !== now.major || old.minor !== now.minor)) aspects.push('device');
   if (old.type === 'file' && now.type === 'file') {
-    const same =
-      old.size === now.size &&
-      (old.size === 0 || (await sameBytes(oldLayer.openFile(old, signal), nowLayer.openFile(now, signal))));
+    const same = await sameContent({ reader: oldLayer, file: old }, { reader: nowLayer, file: now }, signal);
     if (!same) aspects.push('content');
   }
   return aspects;
@@ -50,32 +49,4 @@ function sameXattrs(left: Xattrs, right: Xattrs): boolean {
   const own = (xattrs: Xattrs) => [...xattrs].filter(([name]) => !OVERLAY_XATTR.test(name));
   const [mine, theirs] = [own(left), own(right)];
   return mine.length === theirs.length && mine.every(([name, value]) => right.get(name)?.equals(value) === true);
-}
-
-/** Whether two streams bring the same bytes, however they are cut; ends both at the first difference. */
-async function sameBytes(left: AsyncIterable<Uint8Array>, right: AsyncIterable<Uint8Array>): Promise<boolean> {
-  const [a, b] = [left[Symbol.asyncIterator](), right[Symbol.asyncIterator]()];
-  let [mine, theirs]: [Uint8Array, Uint8Array] = [new Uint8Array(), new Uint8Array()];
-  try {
-    for (;;) {
-      if (mine.byteLength === 0) mine = await nextPiece(a);
-      if (theirs.byteLength === 0) theirs = await nextPiece(b);
-      const length = Math.min(mine.byteLength, theirs.byteLength);
-      if (length === 0) return mine.byteLength === theirs.byteLength;
-      if (Buffer.compare(mine.subarray(0, length), theirs.subarray(0, length)) !== 0) return false;
-      [mine, theirs] = [mine.subarray(length), theirs.subarray(length)];
-    }
-  } finally {
-    await a.return?.();
-    await b.return?.();
-  }
-}
-
-/** Empty at the end. */
-async function nextPiece(stream: AsyncIterator<Uint8Array>): Promise<Uint8Array> {
-  for (;;) {
-    const { done, value } = await stream.next();
-    if (done === true) return new Uint8Array();
-    if (value.byteLength > 0) return value;
-  }
 }

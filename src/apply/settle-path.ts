@@ -73,7 +73,8 @@ export async function settlePath(place: Place, settling: Settling): Promise<Sett
   if (first === undefined)
     return { desired: { type: 'node', side: -1, at: place.ancestor }, changed, driver: undefined };
   const agreed = await all(changed.slice(1), side => isSame(place.sides[first]!, place.sides[side]!, signal));
-  if (agreed) return { ...take(place, first), changed, driver: undefined };
+  // The uppermost of those that agree is what the plain stack most likely shows: there is nothing to compare then.
+  if (agreed) return { ...take(place, changed.at(-1)!), changed, driver: undefined };
   return settleConflict(place, changed, settling);
 }
 

@@ -183,6 +183,11 @@ export class SquashfsReader implements AsyncDisposable {
     return dataExtents(this.#source, file, signal);
   }
 
+  /** Bytes of the blob as they are stored; `invalid-input` where the range lies outside of it. */
+  async readStored({ offset, sizeBytes }: Extent, signal?: AbortSignal): Promise<Buffer> {
+    return sizeBytes === 0 ? Buffer.alloc(0) : this.#source.reader.readAt(offset, sizeBytes, signal);
+  }
+
   /** A file's own data blocks in order, holes included, its fragment not. */
   dataBlocks(file: FileInode, signal?: AbortSignal): AsyncIterable<DataBlock> {
     return dataBlocks(this.#source, file, signal);
