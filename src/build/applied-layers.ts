@@ -1,3 +1,4 @@
+import type { Descriptor } from '../oci/descriptor.ts';
 import type { AppliedEntry, LayerRole } from '../oci/layer-annotations.ts';
 import type { ApplyEntry } from '../recipe/model.ts';
 import type { KnownBase } from '../sources/bases.ts';
@@ -41,4 +42,10 @@ export interface KnownApplied {
   readonly entry: ApplyEntry;
   readonly applied: AppliedEntry;
   readonly image: KnownBase;
+}
+
+/** What is remembered of a merge; without a layer, the plain stack was right already. */
+export interface MergeRecord {
+  readonly layer?: Descriptor;
+  readonly settled: readonly MergedPath[];
 }

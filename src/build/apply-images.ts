@@ -6,7 +6,7 @@ import { regenerateFiles, withFiles, type RegeneratedFile } from '../apply/regen
 import { planStack, type StackPlan } from '../apply/stack-plan.ts';
 import type { MergeResult } from '../apply/merge-result.ts';
 import { formatBytes } from '../core/bytes.ts';
-import type { Digest } from '../core/digest.ts';
+import type { CacheKey, Digest } from '../core/digest.ts';
 import { say, withTask } from '../core/events.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import type { LayerBlob } from '../layer/layer-blob.ts';
@@ -17,9 +17,9 @@ import { contentKey } from '../plan/content-key.ts';
 import type { KnownBase } from '../sources/bases.ts';
 import { layerDescriptor } from '../sources/layer-descriptor.ts';
 import type { StackLayer } from '../sources/ports.ts';
-import type { AppliedLayer, KnownApplied, MergedPath, StackParts } from './applied-layers.ts';
+import type { AppliedLayer, KnownApplied, MergeRecord, StackParts } from './applied-layers.ts';
 import type { ImageBuild } from './image-build.ts';
-import { openMergeProblem } from './open-merge-problem.ts';
+import { openMergeProblem, type MergeLayers } from './open-merge-problem.ts';
 
 /**
  * Brings the layers of applied images and merges what they changed differently. Throws `conflict` with all conflicts that
@@ -77,12 +77,6 @@ function appliedLayer(layer: StackLayer, { applied, image }: KnownApplied, build
   };
 }
 
-/** What is remembered of a merge; without a layer, the plain stack was right already. */
-interface MergeRecord {
-  readonly layer?: Descriptor;
-  readonly settled: readonly MergedPath[];
-}
-
 async function mergeOf(
   build: ImageBuild,
   plan: StackPlan,
@@ -90,7 +84,7 @@ async function mergeOf(
   baseLayers: readonly StackLayer[],
 ): Promise<MergeRecord> {
   if (plan.sides.length < 2) return { settled: [] };
-  const { layout, records, options } = build;
+  const { options } = build;
   const plain = [...baseLayers.map(({ squashfs }) => squashfs.digest), ...plan.appended.map(({ digest }) => digest)];
   const sides = plan.sides.map(({ image, tree, own }) => ({
     name: image === undefined ? 'base' : known[image]!.applied.name,
@@ -105,10 +99,16 @@ async function mergeOf(
     packing: JSON.stringify(options.packing),
     epoch: options.epochSeconds ?? null,
   });
+  return build.merges.run(key, () => rememberedMerge(build, key, { ancestor: plan.ancestor, sides, plain }));
+}
+
+/** Does a merge unless it was done before. */
+async function rememberedMerge(build: ImageBuild, key: CacheKey, layers: MergeLayers): Promise<MergeRecord> {
+  const { layout, records, options, signal } = build;
   const remembered = options.useCache ? asMergeRecord(await records.get('apply', key)) : undefined;
   if (remembered && (!remembered.layer || (await layout.hasBlob(remembered.layer)))) return remembered;
-  await using problem = await openMergeProblem({ ancestor: plan.ancestor, sides, plain }, layout, build.signal);
-  const record = await merge(build, problem, plain);
+  await using problem = await openMergeProblem(layers, layout, signal);
+  const record = await merge(build, problem, layers.plain);
   await records.put('apply', key, record as never);
   return record;
 }

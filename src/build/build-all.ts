@@ -14,7 +14,7 @@ import { fetchHttpFile, type DownloadFile } from '../sources/http-file.ts';
 import type { OpenImageStore } from '../sources/ports.ts';
 import { RecordCache } from '../sources/record-cache.ts';
 import type { StepCaches } from '../sources/step-cache.ts';
-import type { MergedPath } from './applied-layers.ts';
+import type { MergedPath, MergeRecord } from './applied-layers.ts';
 import { buildImage } from './build-image.ts';
 import type { ImageResult } from './find-image.ts';
 import type { StepOutcome } from './image-build.ts';
@@ -74,6 +74,7 @@ export async function buildAll(build: BuildAll): Promise<readonly BuildResult[]>
       room => new room.LayerConverter({ layout, records, packing: options.packing, keepTar, emit }),
     ));
   const steps = new SingleFlight<CacheKey, StepOutcome>();
+  const merges = new SingleFlight<CacheKey, MergeRecord>();
   emit({ type: 'build-started', images: [...graph.keys()], at: Date.now() });
 
   const one = async (
@@ -107,6 +108,7 @@ export async function buildAll(build: BuildAll): Promise<readonly BuildResult[]>
       stepCaches: build.stepCaches,
       emit,
       steps,
+      merges,
       signal,
     });
   };

@@ -8,6 +8,7 @@ import type { FileDigests } from '../sources/file-digests.ts';
 import type { ImportPorts } from '../sources/imports.ts';
 import type { RecordCache } from '../sources/record-cache.ts';
 import type { StepCaches } from '../sources/step-cache.ts';
+import type { MergeRecord } from './applied-layers.ts';
 import type { Workshop } from './do-step.ts';
 import type { BuildOptions } from './options.ts';
 import type { Provenance } from './provenance.ts';
@@ -29,6 +30,8 @@ export interface ImageBuild {
   readonly emit: Emit;
   /** Steps that are being done, shared by all images of the build. */
   readonly steps: SingleFlight<CacheKey, StepOutcome>;
+  /** Merges that are being made, shared likewise. */
+  readonly merges: SingleFlight<CacheKey, MergeRecord>;
   readonly signal: AbortSignal;
 }
 
