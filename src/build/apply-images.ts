@@ -10,7 +10,6 @@ import type { CacheKey, Digest } from '../core/digest.ts';
 import { say, withTask } from '../core/events.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import type { LayerBlob } from '../layer/layer-blob.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
 import { APPLY_DIGEST, APPLY_NAME, APPLY_REF, LAYER_ROLE, mergeAnnotations } from '../oci/layer-annotations.ts';
 import type { LayerRole } from '../oci/layer-annotations.ts';
 import { contentKey } from '../plan/content-key.ts';
