@@ -10,7 +10,7 @@ interface Range {
 }
 
 /** More than so many ranges over one id make no sense and would take long to compare. */
-const MAX_OVERLAPS = 100;
+const MAX_OVERLAPS = 50;
 
 /**
  * subuid(5) and subgid(5): the union of the lines. Ranges that overlap and that no side had together are a conflict: two
@@ -39,9 +39,12 @@ export function mergeSubordinateIds(
   const ownerOf = (line: string) => sources.find(({ lines }) => lines.has(line))?.name ?? 'the merged file';
   const problems: string[] = [];
   for (const [a, b] of overlaps(merged)) {
+    if (b === undefined) {
+      problems.push(`more than ${MAX_OVERLAPS} ranges overlap, among them ${shown(a)} in ${ownerOf(a)}`);
+      break;
+    }
     if (sources.some(({ lines }) => lines.has(a) && lines.has(b))) continue;
     problems.push(`the ranges ${shown(a)} in ${ownerOf(a)} and ${shown(b)} in ${ownerOf(b)} overlap`);
-    if (problems.length >= MAX_OVERLAPS) break;
   }
   const [first, ...others] = problems;
   if (first === undefined) return merged;
@@ -56,8 +59,8 @@ function parseRange(line: string): Range | 'malformed' | undefined {
   return { line, start, end: start + Number(match[2]) };
 }
 
-/** Pairs of different lines whose ranges have an id in common. */
-function* overlaps(text: string): Generator<readonly [string, string]> {
+/** Pairs of different lines whose ranges have an id in common; a line alone, and no more, where there are too many. */
+function* overlaps(text: string): Generator<readonly [string, string | undefined]> {
   const ranges: Range[] = [];
   for (const line of new Set(splitLines(text))) {
     const range = parseRange(line);
@@ -68,6 +71,7 @@ function* overlaps(text: string): Generator<readonly [string, string]> {
   for (const range of ranges) {
     open = open.filter(({ end }) => end > range.start);
     for (const earlier of open) yield [earlier.line, range.line];
-    if (open.length < MAX_OVERLAPS) open.push(range);
+    if (open.length >= MAX_OVERLAPS) return yield [range.line, undefined];
+    open.push(range);
   }
 }

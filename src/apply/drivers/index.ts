@@ -1,7 +1,9 @@
 import type { MergeDriver } from '../driver.ts';
 import { accounts } from './accounts.ts';
+import { apk } from './apk.ts';
 import { generated } from './generated.ts';
 import { logs } from './logs.ts';
+import { rpm } from './rpm.ts';
 
 /** In the order in which they are asked: the first that claims a path is asked and nobody else. */
-export const DRIVERS: readonly MergeDriver[] = [accounts, generated, logs];
+export const DRIVERS: readonly MergeDriver[] = [apk, rpm, accounts, generated, logs];

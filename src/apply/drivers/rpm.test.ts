@@ -173,7 +173,7 @@ describe('a damaged rpm database', () => {
   it('never throws and never hangs, whatever byte is wrong', async () => {
     const good = await roots.database('one-ssl');
     const py = await roots.database('one-py');
-    for (let at = 0; at < good.length; at += 10_007) {
+    for (let at = 0; at < good.length - 4; at += 10_007) {
       const bad = Buffer.from(good);
       bad.fill(0xa5, at, at + 4);
       expect(['content', 'conflict']).toContain((await merge({ bad, py })).type);
