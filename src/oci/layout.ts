@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, rm, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { Digester, digestHex, digestOf, isDigest, type Digest } from '../core/digest.ts';
 import { StkError, errnoOf, throwIfAborted } from '../core/errors.ts';
@@ -7,6 +7,7 @@ import { joinInside, type AbsPath } from '../core/paths.ts';
 import { publishFile, storageError, writeFileAtomic } from '../host/atomic-write.ts';
 import { tryLockFile, lockFile, type FileLock } from '../host/file-lock.ts';
 import { makeTempDir } from '../host/temp-dir.ts';
+import { openDigester } from '../host/thread-digester.ts';
 import { MAX_MANIFEST_BYTES } from './blob-store.ts';
 import type { BlobStore, CallOptions, ManifestBytes, PutManifestOptions } from './blob-store.ts';
 import type { PutOptions, ReadOptions } from './blob-store.ts';
@@ -17,6 +18,8 @@ import { parseManifest } from './parse-manifest.ts';
 
 const LAYOUT_FILE = '{"imageLayoutVersion":"1.0.0"}';
 const TEMP_PREFIX = '.stk-tmp';
+/** Written at once. */
+const WRITE_BYTES = 1 << 20;
 
 /**
  * An OCI image layout directory (image-spec, image-layout.md). Blobs appear under their digest by rename only, after
@@ -72,19 +75,22 @@ export class LayoutStore implements BlobStore {
 
   async *readBlob(descriptor: Descriptor, options: ReadOptions = {}): AsyncIterable<Uint8Array> {
     const file = this.blobPath(descriptor.digest);
-    const digester = new Digester();
+    const digester = openDigester(descriptor.size);
     try {
       for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
         throwIfAborted(options.signal);
-        digester.update(chunk);
+        const wait = digester.update(chunk);
+        if (wait) await wait;
         yield chunk;
         options.onProgress?.(digester.sizeBytes);
       }
+      assertBytes(this.name, descriptor, digester.sizeBytes, await digester.finish());
     } catch (cause) {
       if (errnoOf(cause) !== 'ENOENT') throw cause;
       throw new StkError('not-found', `${this.name} has no blob ${descriptor.digest}`, { cause });
+    } finally {
+      digester.abandon();
     }
-    assertBytes(this.name, descriptor, digester.sizeBytes, digester.finish());
   }
 
   async putBlob(
@@ -100,12 +106,19 @@ export class LayoutStore implements BlobStore {
       try {
         const digester = options.verified === true ? undefined : new Digester();
         let sizeBytes = 0;
+        let gathered: Uint8Array[] = [];
+        let gatheredBytes = 0;
         for await (const chunk of source()) {
           throwIfAborted(options.signal);
           digester?.update(chunk);
           sizeBytes += chunk.byteLength;
           if (sizeBytes > descriptor.size) break;
-          await handle.writeFile(chunk);
+          gathered.push(chunk);
+          gatheredBytes += chunk.byteLength;
+          // A network brings bytes in small pieces; each write costs a turn of the event loop.
+          if (gatheredBytes < WRITE_BYTES && sizeBytes < descriptor.size) continue;
+          await writeAll(handle, gathered);
+          [gathered, gatheredBytes] = [[], 0];
           options.onProgress?.(sizeBytes);
         }
         assertBytes(this.name, descriptor, sizeBytes, digester?.finish());
@@ -237,6 +250,13 @@ export class LayoutStore implements BlobStore {
 /** A manifest without a tag that others must find, such as a referrer, is listed in the index by digest alone. */
 function withUntagged(list: readonly Descriptor[], descriptor: Descriptor): readonly Descriptor[] {
   return list.some(entry => entry.digest === descriptor.digest) ? list : [...list, descriptor];
+}
+
+async function writeAll(handle: FileHandle, pieces: readonly Uint8Array[]): Promise<void> {
+  const wantedBytes = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
+  const { bytesWritten } = await handle.writev(pieces);
+  // Unlike `writev`, `writeFile` goes on after a write that was cut short.
+  if (bytesWritten < wantedBytes) await handle.writeFile(Buffer.concat(pieces).subarray(bytesWritten));
 }
 
 /** @param digest of the bytes; left out where their source has verified them */

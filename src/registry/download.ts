@@ -1,7 +1,7 @@
-import { Digester } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
 import { cutShort, isTransient, type HttpResponse } from '../host/http-response.ts';
 import { showUrl } from '../host/http-url.ts';
+import { openDigester } from '../host/thread-digester.ts';
 import type { ReadOptions } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { refusal } from './refusal.ts';
@@ -21,29 +21,36 @@ export async function* downloadBlob(
   descriptor: Descriptor,
   options: ReadOptions = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const digester = new Digester();
+  const digester = openDigester(descriptor.size);
   let failures = 0;
-  for (let reached = 0; ;) {
-    try {
-      const from = digester.sizeBytes;
-      const response = await openBlob(session, descriptor, from, undefined, options.signal);
-      const skipBytes = from - (await firstByte(response, descriptor, from));
-      for await (const chunk of skipped(response, skipBytes)) {
-        digester.update(chunk);
-        if (digester.sizeBytes > descriptor.size) throw wrongBytes(session, descriptor, digester);
-        yield chunk;
-        options.onProgress?.(digester.sizeBytes);
+  try {
+    for (let reached = 0; ;) {
+      try {
+        const from = digester.sizeBytes;
+        const response = await openBlob(session, descriptor, from, undefined, options.signal);
+        const skipBytes = from - (await firstByte(response, descriptor, from));
+        for await (const chunk of skipped(response, skipBytes)) {
+          const wait = digester.update(chunk);
+          if (wait) await wait;
+          if (digester.sizeBytes > descriptor.size) throw wrongBytes(session, descriptor, digester.sizeBytes);
+          yield chunk;
+          options.onProgress?.(digester.sizeBytes);
+        }
+        if (digester.sizeBytes >= descriptor.size) break;
+        throw cutShort(response.url, descriptor.size, digester.sizeBytes);
+      } catch (error) {
+        if (digester.sizeBytes === descriptor.size && isTransient(error)) break;
+        if (digester.sizeBytes - reached >= PROGRESS_BYTES) [reached, failures] = [digester.sizeBytes, 0];
+        if (++failures >= PATIENCE || !isTransient(error)) throw error;
+        await session.client.backOff(failures, options.signal);
       }
-      if (digester.sizeBytes >= descriptor.size) break;
-      throw cutShort(response.url, descriptor.size, digester.sizeBytes);
-    } catch (error) {
-      if (digester.sizeBytes === descriptor.size && isTransient(error)) break;
-      if (digester.sizeBytes - reached >= PROGRESS_BYTES) [reached, failures] = [digester.sizeBytes, 0];
-      if (++failures >= PATIENCE || !isTransient(error)) throw error;
-      await session.client.backOff(failures, options.signal);
     }
+    if ((await digester.finish()) !== descriptor.digest) {
+      throw wrongBytes(session, descriptor, digester.sizeBytes);
+    }
+  } finally {
+    digester.abandon();
   }
-  if (digester.finish() !== descriptor.digest) throw wrongBytes(session, descriptor, digester);
 }
 
 /**
@@ -132,10 +139,10 @@ function wrongSize(descriptor: Descriptor, how: string): StkError {
   });
 }
 
-function wrongBytes(session: RegistrySession, descriptor: Descriptor, digester: Digester): StkError {
+function wrongBytes(session: RegistrySession, descriptor: Descriptor, foundBytes: number): StkError {
   const name = `${session.host}/${session.repository}`;
   return new StkError('integrity', `${name}: bytes received do not match blob ${descriptor.digest}`, {
     hint: 'the registry or something on the way to it changed the bytes; nothing of them was kept',
-    facts: { digest: descriptor.digest, sizeBytes: descriptor.size, foundBytes: digester.sizeBytes },
+    facts: { digest: descriptor.digest, sizeBytes: descriptor.size, foundBytes },
   });
 }
