@@ -8,7 +8,7 @@ import { checkPolicy, parsePolicy } from '../../publish/signature-policy.ts';
 import { parseVerifyKey } from '../../publish/signing-key.ts';
 import { isRepositoryIdentity, verifySignature, type VerifiedSignature } from '../../publish/verify-signature.ts';
 import type { Session } from '../session.ts';
-import type { SignatureFlags } from './require-signature.ts';
+import type { SignatureFlags } from './signature-flags.ts';
 
 /** Keys and policy as they were when they were read, once. */
 export interface SignatureDemand {
