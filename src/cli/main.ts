@@ -100,6 +100,12 @@ function version(): string {
 }
 
 const status = await main();
-// Every scope has unwound and every write to a standard stream is done (they are synchronous on Linux); what is left are
-// timers of libraries, which would keep the process for a fifth of a second.
+await Promise.all([process.stdout, process.stderr].map(flushed));
+// Every scope has unwound; what is left are timers of libraries, which would keep the process for a fifth of a second.
 process.exit(status);
+
+/** A pipe takes what fits into it at once, and the rest when its reader has made room. */
+async function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  if (stream.writableLength === 0) return;
+  await new Promise<void>(resolve => stream.write('', () => resolve()));
+}

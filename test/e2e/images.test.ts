@@ -43,6 +43,14 @@ describe('an image', () => {
     expect((await rig.ok(['ls'])).trim().split('\n').toSorted()).toEqual(['app', 'base']);
   });
 
+  it('is inspected in full, however long the answer', async () => {
+    await using rig = await StkRig.open();
+    const labels = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`l${index}`, 'x'.repeat(60_000)]));
+    await rig.write('stacker.yaml', { app: { from: 'scratch', labels } });
+    await rig.ok(['build']);
+    expect((await inspectImage(rig, 'app')).config.config['Labels']).toEqual(labels);
+  });
+
   it('prerequisites are built first; stacker:// takes files out of images', async () => {
     await using rig = await StkRig.open();
     await rig.write('lib/stacker.yaml', {
