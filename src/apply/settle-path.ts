@@ -13,7 +13,7 @@ import { generated } from './drivers/generated.ts';
 import { text } from './drivers/text.ts';
 import { mergeAttributes } from './merge-attributes.ts';
 import type { MergedAttributes } from './merge-result.ts';
-import { differences, isSame, versionOf, type TreeNode } from './tree-versions.ts';
+import { differences, isDirectory, isSame, versionOf, type TreeNode } from './tree-versions.ts';
 
 /** What the merged tree has at a path. */
 export type Desired =
@@ -35,8 +35,10 @@ export interface Settlement {
   readonly changed: readonly number[];
   /** What settled it; `undefined` where there was nothing to settle. */
   readonly driver: DriverName | undefined;
-  /** The side whose tree everything below the path is taken from. */
-  readonly subtree?: number;
+  /** Nodes that are known to be the same as the desired one. */
+  readonly same?: readonly TreeNode[];
+  /** Everything below the path is as in the desired tree, or gone with it. */
+  readonly whole?: boolean;
 }
 
 export interface Unsettled {
@@ -49,42 +51,72 @@ export interface Unsettled {
 export interface Place {
   readonly path: string;
   readonly ancestor: TreeNode;
-  readonly sides: readonly TreeNode[];
+  /** Sides that may differ from the ancestor, ascending; the others are like it. */
+  readonly sides: ReadonlyMap<number, TreeNode>;
+}
+
+/** The side that a package database gives a path to. */
+export interface Owner {
+  readonly side: number;
+  readonly driver: DriverName;
 }
 
 export interface Settling {
   readonly drivers: readonly MergeDriver[];
   readonly context: MergeContext;
   readonly rules: RuleLookup;
-  /** Paths that a package database gives to one side. */
-  readonly owners: ReadonlyMap<string, number>;
+  readonly owners: ReadonlyMap<string, Owner>;
 }
 
-/** Decides what the merged tree has at a path. */
+/** Decides what the merged tree has at a path, regardless of what lies below. */
 export async function settlePath(place: Place, settling: Settling): Promise<Settlement | Unsettled> {
   const { signal } = settling.context;
   const changed: number[] = [];
-  for (const [side, node] of place.sides.entries()) {
-    if (!(await isSame(place.ancestor, node, signal))) changed.push(side);
+  const unchanged: TreeNode[] = [];
+  for (const [side, node] of place.sides) {
+    if (await isSame(place.ancestor, node, signal)) unchanged.push(node);
+    else changed.push(side);
   }
   const owner = settling.owners.get(place.path);
-  if (owner !== undefined) return { ...take(place, owner), changed, driver: changed.length > 1 ? 'dpkg' : undefined };
+  if (owner !== undefined) {
+    return { desired: nodeOf(place, owner.side), changed, driver: changed.length > 1 ? owner.driver : undefined };
+  }
   const [first] = changed;
-  if (first === undefined)
-    return { desired: { type: 'node', side: -1, at: place.ancestor }, changed, driver: undefined };
-  const agreed = await all(changed.slice(1), side => isSame(place.sides[first]!, place.sides[side]!, signal));
-  // The uppermost of those that agree is what the plain stack most likely shows: there is nothing to compare then.
-  if (agreed) return { ...take(place, changed.at(-1)!), changed, driver: undefined };
-  return settleConflict(place, changed, settling);
+  if (first === undefined) return { desired: nodeOf(place, -1), changed, driver: undefined, same: unchanged };
+  const same: TreeNode[] = [];
+  for (const side of changed.slice(1)) {
+    const node = place.sides.get(side)!;
+    if (!(await isSame(place.sides.get(first)!, node, signal))) return settleClash(place, changed, settling);
+    same.push(node);
+  }
+  return { desired: nodeOf(place, first), changed, driver: undefined, same };
 }
 
-/** Takes a side's node, or that it has none. */
-function take(place: Place, side: number): { readonly desired: Desired } {
-  const at = place.sides[side]!;
-  return { desired: at.node === undefined ? { type: 'absent' } : { type: 'node', side, at } };
+/** Settles a directory that is gone in the result although something below it is not. */
+export async function settleLostDirectory(
+  place: Place,
+  involved: readonly number[],
+  settling: Settling,
+): Promise<Settlement | Unsettled | undefined> {
+  const { drivers, context, rules } = settling;
+  const rule = rules(place.path, involved);
+  const claiming = drivers.find(driver => driver.claims(place.path));
+  const byRule = settleByRule(place, involved, rule, claiming);
+  if (byRule || claiming === undefined || involved.length < 2) return byRule;
+  const outcome = await claiming.merge(versionsOf(place, involved, rule, context), context);
+  if (outcome.type === 'conflict') return { changed: involved, driver: claiming.name, conflict: outcome.conflict };
+  if (outcome.type !== 'take' && outcome.type !== 'drop') return undefined;
+  return applyOutcome(place, involved, undefined, claiming.name, outcome);
 }
 
-async function settleConflict(
+/** What a side has, which is what the ancestor has where the side has not changed it. */
+function nodeOf(place: Place, side: number): Desired {
+  const own = place.sides.get(side);
+  const at = own ?? place.ancestor;
+  return at.node === undefined ? { type: 'absent' } : { type: 'node', side: own ? side : -1, at };
+}
+
+async function settleClash(
   place: Place,
   changed: readonly number[],
   settling: Settling,
@@ -96,10 +128,13 @@ async function settleConflict(
   if (byRule) return byRule;
   const versions = versionsOf(place, changed, rule, context);
   const like = rule === undefined || rule === 'newer' ? await onlyPayload(place, changed, context.signal) : undefined;
-  if (like !== undefined) return withAttributes(place, like, changed, versions, 'attributes', undefined);
+  if (like !== undefined) {
+    const merged = await withAttributes(place, like, versions, 'attributes', undefined);
+    if ('desired' in merged || claiming === undefined) return merged;
+  }
   const driver = pickDriver(place, changed, rule, claiming);
   if (driver === undefined) {
-    return { changed, driver: undefined, conflict: { message: clashOf(versions), remedies: ['last', 'first'] } };
+    return { changed, driver: undefined, conflict: { message: clashOf(versions, rule), remedies: ['last', 'first'] } };
   }
   const outcome = await driver.merge(versions, context);
   return applyOutcome(place, changed, versions, driver.name, outcome);
@@ -121,25 +156,33 @@ function settleByRule(
       : rule === 'last'
         ? changed.at(-1)
         : rule === 'newer' && claiming === undefined
-          ? youngest(place, changed)
+          ? youngestFile(place, changed)
           : undefined;
-  if (chosen === undefined) return undefined;
-  const isTree = [place.ancestor, ...changed.map(side => place.sides[side]!)].some(
-    ({ node }) => node?.inode.type === 'directory',
-  );
-  const types = new Set(changed.map(side => place.sides[side]!.node?.inode.type));
-  // A directory against something else is one thing: whoever wins, wins with all that is below.
-  return { ...take(place, chosen), changed, driver: 'rule', ...(isTree && types.size > 1 ? { subtree: chosen } : {}) };
+  return chosen === undefined ? undefined : takeSide(place, chosen, changed, 'rule');
 }
 
-function youngest(place: Place, changed: readonly number[]): number {
-  const time = (side: number) => place.sides[side]!.node?.inode.mtime ?? -1;
-  return changed.reduce((best, side) => (time(side) >= time(best) ? side : best));
+/** A directory against something else is one thing: whoever wins, wins with all that is below. */
+function takeSide(place: Place, side: number, changed: readonly number[], driver: DriverName): Settlement {
+  const nodes = changed.map(one => place.sides.get(one) ?? place.ancestor);
+  const whole = new Set(nodes.map(isDirectory)).size > 1;
+  return { desired: nodeOf(place, side), changed, driver, whole };
+}
+
+/** `undefined` where not all are ordinary files, or their times tell nothing. */
+function youngestFile(place: Place, changed: readonly number[]): number | undefined {
+  const times = changed.map(side => {
+    const inode = place.sides.get(side)?.node?.inode;
+    return inode?.type === 'file' ? inode.mtime : undefined;
+  });
+  if (times.includes(undefined)) return undefined;
+  const latest = Math.max(...times.map(time => time ?? 0));
+  const youngest = changed.filter((_, index) => times[index] === latest);
+  return youngest.length === 1 ? youngest[0] : undefined;
 }
 
 /**
- * The side whose content, link target or device counts where at most one differs from the ancestor's, so that only
- * attributes are left to merge; `undefined` where there is more to settle.
+ * The side whose content, link target or device counts where no two differ in it from the ancestor and from each other, so
+ * that only attributes are left to merge; `undefined` where there is more to settle.
  */
 async function onlyPayload(
   place: Place,
@@ -148,20 +191,27 @@ async function onlyPayload(
 ): Promise<number | undefined> {
   const changers: number[] = [];
   for (const side of changed) {
-    const node = place.sides[side]!;
+    const node = place.sides.get(side)!;
     if (node.node === undefined) return undefined;
     if (!(await hasSamePayload(place.ancestor, node, signal))) changers.push(side);
   }
   const [first, ...others] = changers;
-  for (const side of others)
-    if (!(await hasSamePayload(place.sides[first!]!, place.sides[side]!, signal))) return undefined;
-  return first ?? changed.at(-1);
+  for (const side of others) {
+    if (!(await hasSamePayload(place.sides.get(first!)!, place.sides.get(side)!, signal))) return undefined;
+  }
+  return first ?? newestOf(place, changed);
 }
 
 const ATTRIBUTES: ReadonlySet<string> = new Set(['mode', 'owner', 'xattrs']);
 
 async function hasSamePayload(a: TreeNode, b: TreeNode, signal: AbortSignal | undefined): Promise<boolean> {
   return (await differences(a, b, signal))?.every(aspect => ATTRIBUTES.has(aspect)) === true;
+}
+
+/** The side with the latest time of those that have something. */
+function newestOf(place: Place, changed: readonly number[]): number {
+  const time = (side: number) => place.sides.get(side)?.node?.inode.mtime ?? -1;
+  return changed.reduce((best, side) => (time(side) >= time(best) ? side : best));
 }
 
 function pickDriver(
@@ -173,7 +223,9 @@ function pickDriver(
   if (rule === 'merge') return text;
   if (rule === 'regenerate') return generated;
   if (claiming) return claiming;
-  return changed.every(side => place.sides[side]!.node?.inode.type === 'file') ? text : undefined;
+  const { node: before } = place.ancestor;
+  const files = [before?.inode.type ?? 'file', ...changed.map(side => place.sides.get(side)!.node?.inode.type)];
+  return rule === undefined && files.every(type => type === 'file') ? text : undefined;
 }
 
 function versionsOf(
@@ -183,26 +235,28 @@ function versionsOf(
   { sides, signal }: MergeContext,
 ): PathVersions {
   const side = (index: number): SideVersion => ({
-    ...versionOf(place.sides[index]!, signal),
+    ...versionOf(place.sides.get(index) ?? place.ancestor, signal),
     name: sides[index]!.name,
     side: index,
   });
   return { path: place.path, ancestor: versionOf(place.ancestor, signal), sides: changed.map(side), wish };
 }
 
-function clashOf(versions: PathVersions): string {
-  const parts = versions.sides.map(({ name, node }) => {
+function clashOf({ sides, ancestor }: PathVersions, rule: ConflictResolution | undefined): string {
+  const parts = sides.map(({ name, node }) => {
     if (node === undefined) return `${name} deleted it`;
-    if (node.inode.type === 'symlink') return `${name} has a symlink to ${shown(node.inode.target)}`;
-    return `${name} has a ${node.inode.type}`;
+    const { inode } = node;
+    const verb = inode.type === ancestor.node?.inode.type ? 'changed the' : 'has a';
+    return `${name} ${verb} ${inode.type}${inode.type === 'symlink' ? ` to ${shown(inode.target)}` : ''}`;
   });
-  return parts.join(', ');
+  const files = sides.every(({ node }) => node?.inode.type === 'file');
+  return `${parts.join(', ')}${rule === 'newer' && files ? ', at the same time' : ''}`;
 }
 
 async function applyOutcome(
   place: Place,
   changed: readonly number[],
-  versions: PathVersions,
+  versions: PathVersions | undefined,
   driver: DriverName,
   outcome: Outcome,
 ): Promise<Settlement | Unsettled> {
@@ -210,38 +264,31 @@ async function applyOutcome(
     case 'conflict':
       return { changed, driver, conflict: outcome.conflict };
     case 'take':
-      return { ...take(place, outcome.side), changed, driver };
+      return takeSide(place, outcome.side, changed, driver);
     case 'drop':
-      return { desired: { type: 'absent' }, changed, driver };
+      return { desired: { type: 'absent' }, changed, driver, whole: true };
     case 'regenerate':
       return { desired: outcome, changed, driver };
-    case 'content':
-      return withAttributes(place, presentSide(place, changed), changed, versions, driver, outcome.bytes);
+    case 'content': {
+      const files = changed.filter(side => place.sides.get(side)!.node?.inode.type === 'file');
+      if (files.length === 0 || !versions) throw new Error(`the driver ${driver} makes a file where no side has one`);
+      return withAttributes(place, newestOf(place, files), versions, driver, outcome.bytes);
+    }
   }
-}
-
-/** The last side that has something; the merged file is like it in what is not merged. */
-function presentSide(place: Place, changed: readonly number[]): number {
-  return changed.findLast(side => place.sides[side]!.node !== undefined) ?? changed[0]!;
 }
 
 async function withAttributes(
   place: Place,
   like: number,
-  changed: readonly number[],
   versions: PathVersions,
   driver: DriverName,
   bytes: Uint8Array | undefined,
 ): Promise<Settlement | Unsettled> {
+  const changed = versions.sides.map(({ side }) => side);
   const merged = await mergeAttributes(versions);
   if ('conflict' in merged) return { changed, driver: 'attributes', conflict: merged.conflict };
   const { attributes } = merged;
-  return { desired: { type: 'merged', side: like, at: place.sides[like]!, bytes, attributes }, changed, driver };
-}
-
-async function all<T>(items: readonly T[], check: (item: T) => Promise<boolean>): Promise<boolean> {
-  for (const item of items) if (!(await check(item))) return false;
-  return true;
+  return { desired: { type: 'merged', side: like, at: place.sides.get(like)!, bytes, attributes }, changed, driver };
 }
 
 function shown(bytes: string): string {

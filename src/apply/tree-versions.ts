@@ -34,7 +34,7 @@ export async function ownXattrs({ tree, node }: TreeNode, signal?: AbortSignal):
   return new Map([...xattrs].filter(([name]) => !isOverlayXattr(name)));
 }
 
-/** In what two nodes differ; `undefined` where only one is there. */
+/** In what two nodes differ; `undefined` where only one is there. Contents are read if their sizes are equal. */
 export async function differences(
   a: TreeNode,
   b: TreeNode,
@@ -44,8 +44,37 @@ export async function differences(
   return comparePlacedNodes({ stack: a.tree, node: a.node }, { stack: b.tree, node: b.node }, signal);
 }
 
+/** Whether nothing but times and counts of links differs. Contents are read only where all the rest is equal. */
 export async function isSame(a: TreeNode, b: TreeNode, signal?: AbortSignal): Promise<boolean> {
-  return (await differences(a, b, signal))?.length === 0;
+  if (isSameInode(a, b)) return true;
+  const [mine, theirs] = [a.node?.inode, b.node?.inode];
+  if (mine === undefined || theirs === undefined || mine.type !== theirs.type) return false;
+  if (mine.mode !== theirs.mode || mine.uid !== theirs.uid || mine.gid !== theirs.gid) return false;
+  if (mine.type === 'file' && mine.size !== theirs.size) return false;
+  return (await differences(a, b, signal))!.length === 0;
+}
+
+/** Whether both are one inode of one layer, or both nothing. Tells nothing of what lies below a directory. */
+export function isSameInode(a: TreeNode, b: TreeNode): boolean {
+  if (!a.tree || !a.node || !b.tree || !b.node) return a.node === b.node;
+  return a.node.inode.ref === b.node.inode.ref && a.tree.layerOf(a.node) === b.tree.layerOf(b.node);
+}
+
+/** Whether two directories are the same layers' directories, so that all that lies below is the same. */
+export function isSameTree(a: TreeNode, b: TreeNode): boolean {
+  const [mine, theirs] = [a.node?.directories ?? [], b.node?.directories ?? []];
+  return (
+    mine.length > 0 &&
+    mine.length === theirs.length &&
+    mine.every(
+      ({ layer, inode }, index) =>
+        inode.ref === theirs[index]!.inode.ref && a.tree!.layers[layer] === b.tree!.layers[theirs[index]!.layer],
+    )
+  );
+}
+
+export function isDirectory({ node }: TreeNode): boolean {
+  return node?.inode.type === 'directory';
 }
 
 export async function childOf({ tree, node }: TreeNode, name: string, signal?: AbortSignal): Promise<TreeNode> {
@@ -56,11 +85,4 @@ export async function childOf({ tree, node }: TreeNode, name: string, signal?: A
 
 export async function rootOf(tree: LayerStack | undefined, signal?: AbortSignal): Promise<TreeNode> {
   return tree === undefined ? NOTHING : { tree, node: await tree.root(signal) };
-}
-
-export async function namesIn({ tree, node }: TreeNode, signal?: AbortSignal): Promise<readonly string[]> {
-  if (!tree || node?.inode.type !== 'directory') return [];
-  const names: string[] = [];
-  for await (const entry of tree.readDirectory(node, signal)) names.push(entry.name);
-  return names;
 }

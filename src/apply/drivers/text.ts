@@ -2,32 +2,36 @@ import { diff3Merge } from 'node-diff3';
 import type { MergeDriver, Outcome, PathVersions, SideVersion } from '../driver.ts';
 
 const MOST_BYTES = 1024 * 1024;
-/** Line-by-line comparison grows with the product of what differs. */
-const MOST_LINES = 50_000;
+/** Of lines that differ, those of one version times those of the other: what aligning them costs. */
+const MOST_PAIRS = 50_000_000;
 const MOST_EXCERPT_LINES = 20;
+const MOST_EXCERPT_CHARACTERS = 200;
 
-/** Three-way merge of lines. Lines are bytes: what is not UTF-8 survives, and so do line ends. */
+/**
+ * Three-way merge of lines, each with its end, so that a missing last newline and CRLF are differences like any other.
+ * Lines are bytes: what is not UTF-8 survives. Files with NUL bytes are no text, unless the recipe says `merge`.
+ */
 export const text: MergeDriver = {
   name: 'text',
   claims: () => true,
   async merge(versions) {
-    const base = versions.ancestor.node?.inode.type === 'file' ? await linesOf(versions.ancestor) : [];
+    const { ancestor, sides, wish } = versions;
+    const forced = wish === 'merge';
+    const base = ancestor.node === undefined ? [] : await linesOf(ancestor, forced);
     if (base === undefined) return notText(versions, 'the base');
-    let merged: readonly string[] | undefined;
-    let names = '';
-    for (const side of versions.sides) {
-      if (side.node?.inode.type !== 'file') return notText(versions, side.name);
-      const lines = await linesOf(side);
+    let merged: Lines | undefined;
+    for (const side of sides) {
+      const lines = await linesOf(side, forced);
       if (lines === undefined) return notText(versions, side.name);
-      if (merged === undefined) [merged, names] = [lines, side.name];
-      else {
-        const next = mergeLines(base, { name: names, lines: merged }, { name: side.name, lines });
-        if (!Array.isArray(next)) return next;
-        merged = next;
-        names = `${names} and ${side.name}`;
+      if (merged === undefined) {
+        merged = { name: side.name, lines };
+        continue;
       }
+      const next = mergeLines(base, merged, { name: side.name, lines });
+      if ('type' in next) return next;
+      merged = { name: `${merged.name} and ${side.name}`, lines: next.lines };
     }
-    return { type: 'content', bytes: Buffer.from((merged ?? []).join(''), 'latin1') };
+    return { type: 'content', bytes: Buffer.from((merged?.lines ?? []).join(''), 'latin1') };
   },
 };
 
@@ -36,52 +40,88 @@ interface Lines {
   readonly lines: readonly string[];
 }
 
-function mergeLines(base: readonly string[], a: Lines, b: Lines): string[] | Outcome {
-  const merged: string[] = [];
-  for (const region of diff3Merge([...a.lines], [...base], [...b.lines], { excludeFalseConflicts: true })) {
-    if (region.ok) merged.push(...region.ok);
-    else if (region.conflict) return clash(a.name, b.name, region.conflict.a, region.conflict.o, region.conflict.b);
-  }
-  return merged;
-}
-
-function clash(
-  a: string,
-  b: string,
-  mine: readonly string[],
-  base: readonly string[],
-  theirs: readonly string[],
-): Outcome {
-  const part = (mark: string, lines: readonly string[]) => [mark, ...lines.map(line => line.replace(/\r?\n$/, ''))];
-  const all = [
-    ...part(`<<<<<<< ${a}`, mine),
-    ...part('||||||| base', base),
-    ...part('=======', theirs),
-    `>>>>>>> ${b}`,
+function mergeLines(base: readonly string[], a: Lines, b: Lines): { readonly lines: readonly string[] } | Outcome {
+  const all = [base, a.lines, b.lines] as const;
+  const head = commonLines(all, 0, (lines, index) => lines[index]);
+  const tail = commonLines(all, head, (lines, index) => lines[lines.length - 1 - index]);
+  const [old, mine, theirs] = all.map(lines => lines.slice(head, lines.length - tail)) as [
+    string[],
+    string[],
+    string[],
   ];
-  const lines = Buffer.from(all.slice(0, MOST_EXCERPT_LINES - 1).join('\n'), 'latin1').toString('utf8');
-  const excerpt = all.length < MOST_EXCERPT_LINES ? lines : `${lines}\n…`;
-  return {
-    type: 'conflict',
-    conflict: {
-      message: `${a} and ${b} changed the same lines`,
-      excerpt,
-      remedies: ['last', 'first'],
-    },
-  };
+  if (old.length * Math.max(mine.length, theirs.length) > MOST_PAIRS) return tooDifferent(a.name, b.name);
+  const merged = base.slice(0, head);
+  for (const region of diff3Merge(mine, old, theirs, { excludeFalseConflicts: true })) {
+    if (region.conflict) return clash(a.name, b.name, region.conflict);
+    for (const line of region.ok ?? []) merged.push(line);
+  }
+  for (const line of base.slice(base.length - tail)) merged.push(line);
+  return { lines: merged };
 }
 
-function notText(versions: PathVersions, side: string): Outcome {
-  const names = versions.sides.map(({ name }) => name).join(' and ');
-  const message = `${names} changed it, and what ${side} has is no text that could be merged`;
+/** How many lines all versions share from one end, those left out that the other end has. */
+function commonLines(
+  all: readonly (readonly string[])[],
+  taken: number,
+  lineAt: (lines: readonly string[], index: number) => string | undefined,
+): number {
+  const most = Math.min(...all.map(lines => lines.length)) - taken;
+  const [first, ...others] = all;
+  let count = 0;
+  while (count < most && others.every(lines => lineAt(lines, count) === lineAt(first!, count))) count++;
+  return count;
+}
+
+interface Clash {
+  readonly a: readonly string[];
+  readonly o: readonly string[];
+  readonly b: readonly string[];
+}
+
+function clash(a: string, b: string, parts: Clash): Outcome {
+  const lines = parts.a.length + parts.o.length + parts.b.length + 4;
+  // Each part is cut for itself, so that every side is seen.
+  const most = lines > MOST_EXCERPT_LINES ? Math.floor((MOST_EXCERPT_LINES - 7) / 3) : lines;
+  const excerpt = [
+    `<<<<<<< ${a}`,
+    ...shownLines(parts.a, most),
+    '||||||| base',
+    ...shownLines(parts.o, most),
+    '=======',
+    ...shownLines(parts.b, most),
+    `>>>>>>> ${b}`,
+  ].join('\n');
+  const message = `${a} and ${b} changed the same lines`;
+  return { type: 'conflict', conflict: { message, excerpt, remedies: ['last', 'first'] } };
+}
+
+function shownLines(lines: readonly string[], most: number): readonly string[] {
+  const shown = lines.slice(0, most).map(line => {
+    const text = Buffer.from(line.replace(/\r?\n$/, ''), 'latin1').toString('utf8');
+    return text.length > MOST_EXCERPT_CHARACTERS ? `${text.slice(0, MOST_EXCERPT_CHARACTERS)}…` : text;
+  });
+  return lines.length > most ? [...shown, `… ${lines.length - most} more`] : shown;
+}
+
+function notText({ sides }: PathVersions, who: string): Outcome {
+  const names = sides.map(({ name }) => name).join(' and ');
+  const message = `${names} changed it, and what ${who} has is no text that could be merged`;
+  return { type: 'conflict', conflict: { message, remedies: ['last', 'first', 'newer'] } };
+}
+
+function tooDifferent(a: string, b: string): Outcome {
+  const message = `${a} and ${b} changed more lines than can be compared`;
   return { type: 'conflict', conflict: { message, remedies: ['last', 'first', 'newer'] } };
 }
 
 /** The lines with their ends; `undefined` for what is no text or too large. */
-async function linesOf(version: Pick<SideVersion, 'node' | 'read'>): Promise<string[] | undefined> {
-  if ((version.node?.inode.size ?? 0) > MOST_BYTES) return undefined;
+async function linesOf(
+  version: Pick<SideVersion, 'node' | 'read'>,
+  forced: boolean,
+): Promise<readonly string[] | undefined> {
+  const inode = version.node?.inode;
+  if (inode?.type !== 'file' || inode.size > MOST_BYTES) return undefined;
   const bytes = await version.read(MOST_BYTES);
-  if (bytes.includes(0)) return undefined;
-  const lines = bytes.toString('latin1').match(/[^\n]*\n|[^\n]+$/g) ?? [];
-  return lines.length > MOST_LINES ? undefined : lines;
+  if (!forced && bytes.includes(0)) return undefined;
+  return bytes.toString('latin1').match(/[^\n]*\n|[^\n]+$/g) ?? [];
 }

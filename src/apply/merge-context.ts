@@ -1,0 +1,27 @@
+import type { LayerStack } from '../squashfs/layer-stack.ts';
+import type { RuleLookup } from './conflict-rules.ts';
+import type { MergeContext, SideVersion } from './driver.ts';
+import type { MergeProblem } from './merge-problem.ts';
+import { versionOf } from './tree-versions.ts';
+
+/** What drivers may look at besides the path that they are asked about. */
+export function mergeContext(
+  { ancestor, sides }: MergeProblem,
+  rules: RuleLookup,
+  signal: AbortSignal | undefined,
+): MergeContext {
+  const version = async (tree: LayerStack | undefined, path: string) =>
+    versionOf({ tree, node: await tree?.lookup(path, signal) }, signal);
+  return {
+    ancestor,
+    sides,
+    ruleFor: path => rules(path),
+    async versionsOf(path) {
+      const versions: SideVersion[] = [];
+      for (const [side, { name, tree }] of sides.entries())
+        versions.push({ ...(await version(tree, path)), name, side });
+      return { ancestor: await version(ancestor, path), sides: versions };
+    },
+    signal,
+  };
+}

@@ -1,0 +1,83 @@
+import type { DriverName } from './driver.ts';
+import type { MergeConflict, MergeEntry, MergeResult, SettledPath } from './merge-result.ts';
+
+/** How far an outcome had come. */
+export interface OutcomeMark {
+  readonly entries: number;
+  readonly settled: number;
+  readonly conflicts: number;
+  readonly regenerated: number;
+}
+
+interface Regenerated {
+  readonly path: string;
+  readonly command: readonly string[];
+}
+
+/** What a merge has found so far. What was found since a mark can be taken back. */
+export class MergeOutcome {
+  readonly #entries: MergeEntry[] = [];
+  readonly #settled: SettledPath[] = [];
+  readonly #conflicts: MergeConflict[] = [];
+  readonly #regenerated: Regenerated[] = [];
+
+  mark(): OutcomeMark {
+    return {
+      entries: this.#entries.length,
+      settled: this.#settled.length,
+      conflicts: this.#conflicts.length,
+      regenerated: this.#regenerated.length,
+    };
+  }
+
+  /** Takes back everything since a mark. */
+  backTo(mark: OutcomeMark): void {
+    this.#entries.length = mark.entries;
+    this.#settled.length = mark.settled;
+    this.#conflicts.length = mark.conflicts;
+    this.#regenerated.length = mark.regenerated;
+  }
+
+  conflictsSince(mark: OutcomeMark): readonly MergeConflict[] {
+    return this.#conflicts.slice(mark.conflicts);
+  }
+
+  settle(path: string, driver: DriverName | undefined, sides: readonly string[], entry: MergeEntry | undefined): void {
+    if (entry) this.#entries.push(entry);
+    if (entry || driver !== undefined) this.#settled.push({ path, driver: driver ?? 'layers', sides });
+  }
+
+  regenerate(path: string, driver: DriverName, sides: readonly string[], command: readonly string[]): void {
+    this.#regenerated.push({ path, command });
+    this.#settled.push({ path, driver, sides });
+  }
+
+  addConflict(conflict: MergeConflict): void {
+    this.#conflicts.push(conflict);
+  }
+
+  result(): MergeResult {
+    const commands = new Map<string, { readonly command: readonly string[]; readonly paths: string[] }>();
+    for (const { path, command } of this.#regenerated.toSorted(byPath)) {
+      const key = JSON.stringify(command);
+      const known = commands.get(key);
+      if (known) known.paths.push(path);
+      else commands.set(key, { command, paths: [path] });
+    }
+    const said = new Set<string>();
+    const conflicts = this.#conflicts.toSorted(byPath).filter(({ path, message }) => {
+      const key = `${path}\0${message}`;
+      return !said.has(key) && said.add(key);
+    });
+    return {
+      entries: this.#entries.toSorted(byPath),
+      settled: this.#settled.toSorted(byPath),
+      regenerate: [...commands.values()],
+      conflicts,
+    };
+  }
+}
+
+function byPath(a: { readonly path: string }, b: { readonly path: string }): number {
+  return a.path < b.path ? -1 : a.path > b.path ? 1 : 0;
+}

@@ -1,0 +1,54 @@
+import type { ConflictResolution } from '../recipe/model.ts';
+import type { MergeConflict } from './merge-result.ts';
+
+const MOST_RULES = 50;
+/** As many conflicts in one directory become one rule. */
+const ENOUGH_FOR_GLOB = 4;
+
+interface Rule {
+  readonly glob: string;
+  readonly resolution: ConflictResolution;
+}
+
+/** A `conflicts:` block in YAML that takes the best remedy of each conflict; empty where none has any. */
+export function suggestRules(conflicts: readonly MergeConflict[]): string {
+  const single: Rule[] = [];
+  const common: Rule[] = [];
+  const byDirectory = new Map<string, { readonly resolution: ConflictResolution; readonly paths: string[] }>();
+  for (const { path, remedies } of conflicts) {
+    const [resolution] = remedies;
+    if (resolution === undefined) continue;
+    const key = `${resolution}\0${parentOf(path)}`;
+    const group = byDirectory.get(key);
+    if (group) group.paths.push(path);
+    else byDirectory.set(key, { resolution, paths: [path] });
+  }
+  for (const { resolution, paths } of byDirectory.values()) {
+    const directory = parentOf(paths[0]!);
+    if (paths.length >= ENOUGH_FOR_GLOB && directory !== '') {
+      common.push({ glob: `${literal(directory)}/*`, resolution });
+    } else for (const path of paths) single.push({ glob: literal(path), resolution });
+  }
+  // The first glob that matches decides, so what is said of a single path comes first.
+  const rules = [...new Map([...single, ...common].map(rule => [rule.glob, rule])).values()];
+  if (rules.length === 0) return '';
+  const lines = rules.slice(0, MOST_RULES).map(({ glob, resolution }) => `  ${yamlKey(glob)}: ${resolution}`);
+  return ['conflicts:', ...lines, ...(rules.length > MOST_RULES ? ['  # and more'] : [])].join('\n');
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, Math.max(path.lastIndexOf('/'), 0));
+}
+
+/** A glob that matches the path and, but for bytes that are no text, nothing else. */
+function literal(path: string): string {
+  const text = Buffer.from(path, 'latin1').toString('utf8');
+  const isText = Buffer.from(text, 'utf8').toString('latin1') === path;
+  const shown = isText ? text : path.replace(/[\u0080-\u00ff]/g, '\0');
+  return `/${shown.replace(/[\\*?[\]{}!()|+]/g, '\\$&').replaceAll('\0', '?')}`;
+}
+
+/** Plain where YAML takes it as it is; JSON strings are YAML as well. */
+function yamlKey(text: string): string {
+  return /^\/[\w./@%+~-]*$/.test(text) ? text : JSON.stringify(text);
+}
