@@ -56,8 +56,18 @@ export class StkError extends Error {
     this.name = 'StkError';
     this.code = code;
     this.hint = options.hint;
-    this.facts = options.facts ?? {};
+    this.facts = redactFacts(options.facts ?? {});
   }
+}
+
+/** Facts name references and URLs as they were written, which may hold a password; all other text stays as it is. */
+function redactFacts(facts: ErrorFacts): ErrorFacts {
+  const clean = (text: string) => (text.includes('://') ? redact(text) : text);
+  const entries = Object.entries(facts).map(([name, value]) => {
+    if (typeof value === 'string') return [name, clean(value)] as const;
+    return [name, typeof value === 'object' ? value.map(clean) : value] as const;
+  });
+  return Object.fromEntries(entries);
 }
 
 export function isStkError(error: unknown, ...codes: readonly ErrorCode[]): error is StkError {
