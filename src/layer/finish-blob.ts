@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { open, type FileHandle } from 'node:fs/promises';
-import { Digester } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { storageError } from '../host/atomic-write.ts';
+import { openDigester } from '../host/thread-digester.ts';
 import { fileChunks } from './file-chunks.ts';
 import type { LayerBlob } from './layer-blob.ts';
 import {
@@ -58,28 +58,36 @@ async function alignImage(file: FileHandle, path: AbsPath): Promise<number> {
 }
 
 async function digestOnly(file: FileHandle, sizeBytes: number, signal: AbortSignal | undefined): Promise<LayerBlob> {
-  const digester = new Digester();
-  for await (const chunk of fileChunks(file, sizeBytes, signal)) digester.update(chunk);
-  return { digest: digester.finish(), sizeBytes };
+  const digester = openDigester(sizeBytes);
+  try {
+    for await (const chunk of fileChunks(file, sizeBytes, signal)) await digester.update(chunk);
+    return { digest: await digester.finish(), sizeBytes };
+  } finally {
+    digester.abandon();
+  }
 }
 
 /** Appends superblock and tree as `veritysetup format --hash-offset` lays them out. */
 async function appendVerity(file: FileHandle, imageBytes: number, signal: AbortSignal | undefined): Promise<LayerBlob> {
   const superblock = await superblockFor(file, imageBytes);
-  const digester = new Digester();
+  const digester = openDigester(imageBytes);
   const leaves = Buffer.alloc(superblock.dataBlocks * VERITY_HASH_BYTES);
   const hash = saltedHasher(superblock.salt);
   let at = 0;
-  for await (const chunk of fileChunks(file, imageBytes, signal)) {
-    digester.update(chunk);
-    for (let start = 0; start < chunk.length; start += VERITY_BLOCK_BYTES, at += VERITY_HASH_BYTES) {
-      hash(chunk.subarray(start, start + VERITY_BLOCK_BYTES), leaves, at);
+  try {
+    for await (const chunk of fileChunks(file, imageBytes, signal)) {
+      await digester.update(chunk);
+      for (let start = 0; start < chunk.length; start += VERITY_BLOCK_BYTES, at += VERITY_HASH_BYTES) {
+        hash(chunk.subarray(start, start + VERITY_BLOCK_BYTES), leaves, at);
+      }
     }
+    const { area, root } = hashArea(superblock, leaves);
+    await digester.update(area);
+    await file.write(area, 0, area.length, imageBytes);
+    return { digest: await digester.finish(), sizeBytes: digester.sizeBytes, verityRoot: root.toString('hex') };
+  } finally {
+    digester.abandon();
   }
-  const { area, root } = hashArea(superblock, leaves);
-  digester.update(area);
-  await file.write(area, 0, area.length, imageBytes);
-  return { digest: digester.finish(), sizeBytes: digester.sizeBytes, verityRoot: root.toString('hex') };
 }
 
 /** Salt and UUID come from the image itself, so that the same image gets the same tree. */

@@ -1,6 +1,8 @@
-import { Digester, type DiffId } from '../core/digest.ts';
+import { AsyncScope } from '../core/async-scope.ts';
+import type { DiffId } from '../core/digest.ts';
 import { StkError, throwIfAborted } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
+import { openDigester, type StreamDigester } from '../host/thread-digester.ts';
 import type { TarCompression } from '../oci/media-types.ts';
 import { decompressStream } from './decompress-stream.ts';
 import type { LayerBlob } from './layer-blob.ts';
@@ -58,7 +60,10 @@ async function firstPass(
   request: ConvertTarRequest,
   scan: LayerScan,
 ): Promise<{ readonly diffId: DiffId; readonly blob: LayerBlob | undefined }> {
-  const digester = new Digester();
+  // How long the tar is nobody knows yet; a layer is rarely small.
+  const digester = openDigester(Number.MAX_SAFE_INTEGER);
+  await using scope = new AsyncScope();
+  scope.defer(async () => digester.abandon());
   await using writer = await SquashfsWriter.start(request.output, request.options, request.signal);
   await using reader = openTar(request, digester);
   let writing = true;
@@ -73,7 +78,7 @@ async function firstPass(
   await reader.drain();
   scan.tree.settleWhiteouts();
   const blob = writing ? await writer.finish(scan.tree) : undefined;
-  return { diffId: digester.finish() as DiffId, blob };
+  return { diffId: (await digester.finish()) as DiffId, blob };
 }
 
 /** Writes only what was left at the end of the first pass. */
@@ -103,7 +108,7 @@ async function copyEntry(writer: SquashfsWriter, reader: TarReader, entry: TarEn
   await writer.endBody(storedBytes(entry));
 }
 
-function openTar(request: ConvertTarRequest, digester: Digester | undefined): TarReader {
+function openTar(request: ConvertTarRequest, digester: StreamDigester | undefined): TarReader {
   const limit = (request.maxContentBytes ?? DEFAULT_MAX_CONTENT_BYTES) + HEADER_ALLOWANCE_BYTES;
   const compressed = countedStream(request);
   return new TarReader(
@@ -123,14 +128,15 @@ async function* countedStream({ source, onProgress, signal }: ConvertTarRequest)
 
 async function* hashedStream(
   chunks: AsyncIterable<Uint8Array>,
-  digester: Digester | undefined,
+  digester: StreamDigester | undefined,
   limit: number,
 ): AsyncGenerator<Uint8Array, void> {
   let total = 0;
   for await (const chunk of chunks) {
     total += chunk.byteLength;
     if (total > limit) throw new StkError('invalid-input', `a layer of more than ${limit} bytes`);
-    digester?.update(chunk);
+    const wait = digester?.update(chunk);
+    if (wait) await wait;
     yield chunk;
   }
 }
