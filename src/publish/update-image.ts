@@ -1,7 +1,7 @@
-import { conflictError } from '../apply/conflict-report.ts';
+import { describeConflicts } from '../apply/conflict-report.ts';
 import { writeMergeLayer } from '../apply/merge-layer.ts';
 import type { ConflictRule, MergeProblem } from '../apply/merge-problem.ts';
-import type { MergeResult, SettledPath } from '../apply/merge-result.ts';
+import type { MergeConflict, MergeResult, SettledPath } from '../apply/merge-result.ts';
 import { mergeTrees } from '../apply/merge-trees.ts';
 import type { Digest } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
@@ -10,7 +10,7 @@ import { joinInside, type AbsPath } from '../core/paths.ts';
 import type { PackOptions } from '../layer/pack-options.ts';
 import type { Document } from '../oci/compose.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { mergeAnnotations } from '../oci/layer-annotations.ts';
+import { APPLY_LIST, mergeAnnotations } from '../oci/layer-annotations.ts';
 import { layerDescriptor } from '../sources/layer-descriptor.ts';
 import { LayerStack } from '../squashfs/layer-stack.ts';
 import { OpenLayers } from './open-layers.ts';
@@ -92,13 +92,13 @@ export async function updateImage(
 ): Promise<UpdatedImage | undefined> {
   const plan = planUpdate(image, parts);
   if (plan.unchanged) return undefined;
-  await using work = new UpdateWork(plan, options);
+  await using work = new UpdateWork(image.name, plan, options);
   const { segments, base, applied } = plan;
   const merge = plan.merge && (await work.layer('merge', plan.merge, count => `stk merge ${count} paths`));
   const below = [...base, ...applied, ...(merge ? [merge.layer] : [])];
   const update =
     segments.kept.length > 0
-      ? await work.layer('update', updatePlan(plan, below, parts), count => `stk update ${count} paths`)
+      ? await work.layer('update', updatePlan(image, plan, below, parts), count => `stk update ${count} paths`)
       : undefined;
   const layers = [...below, ...segments.kept, ...(update ? [update.layer] : [])];
   const old = new Set(image.manifest.layers.map(layer => layer.digest));
@@ -125,7 +125,7 @@ export async function updateImage(
  * included, is one side: only with that layer on top do the kept ones fit what lay below them. The new update layer
  * replaces the old one, so its paths are looked at in any case.
  */
-function updatePlan(plan: UpdatePlan, below: readonly HeldLayer[], parts: UpdateParts): MergePlan {
+function updatePlan(image: StoredImage, plan: UpdatePlan, below: readonly HeldLayer[], parts: UpdateParts): MergePlan {
   const { segments, rules } = plan;
   const digests = (layers: readonly (HeldLayer | undefined)[]) =>
     layers.flatMap(layer => layer?.descriptor.digest ?? []);
@@ -136,8 +136,13 @@ function updatePlan(plan: UpdatePlan, below: readonly HeldLayer[], parts: Update
   return {
     ancestor,
     sides: [
-      { name: namesOf(parts), tree: fresh, own: unique([...changedLayers(ancestor, fresh), ...old]), rules },
-      { name: 'the own layers', tree: [...ancestor, ...kept, ...old], own: [...kept, ...old], rules },
+      {
+        name: swappedNames(image, parts),
+        tree: fresh,
+        own: unique([...changedLayers(ancestor, fresh), ...old]),
+        rules,
+      },
+      { name: `${image.name}'s own layers`, tree: [...ancestor, ...kept, ...old], own: [...kept, ...old], rules },
     ],
     plain: [...fresh, ...kept],
   };
@@ -155,20 +160,26 @@ function unique(digests: readonly Digest[]): readonly Digest[] {
   return [...new Set(digests)];
 }
 
-function namesOf({ applied, base }: UpdateParts): string {
-  const names = applied.map(({ entry }) => entry.name);
-  return names.length === 0 ? (base?.name ?? 'the base') : names.join(', ');
+/** What is new below the kept layers. */
+function swappedNames(image: StoredImage, { applied, base }: UpdateParts): string {
+  const before = image.manifest.annotations?.[APPLY_LIST] ?? '';
+  const swapped = applied
+    .filter(({ entry }) => !before.includes(entry.digest))
+    .map(({ entry }) => `the new ${entry.name}`);
+  return [...(base ? ['the new base'] : []), ...swapped].join(', ') || 'the applied images';
 }
 
 /** Merges and packs; keeps every layer that was opened until the end. */
 class UpdateWork implements AsyncDisposable {
   readonly settled: SettledPath[] = [];
+  readonly #image: string;
   readonly #plan: UpdatePlan;
   readonly #options: UpdateOptions;
   readonly #opened = new OpenLayers();
   readonly #made = new Map<Digest, MadeLayer>();
 
-  constructor(plan: UpdatePlan, options: UpdateOptions) {
+  constructor(image: string, plan: UpdatePlan, options: UpdateOptions) {
+    this.#image = image;
     this.#plan = plan;
     this.#options = options;
   }
@@ -227,13 +238,11 @@ class UpdateWork implements AsyncDisposable {
   }
 
   async #regenerated(problem: MergeProblem, result: MergeResult, { plain }: MergePlan): Promise<MergeResult> {
-    if (result.conflicts.length > 0) throw conflictError(result.conflicts);
+    if (result.conflicts.length > 0) throw conflictError(this.#image, result.conflicts);
     if (result.regenerate.length === 0) return result;
     const { regenerate } = this.#options;
     if (regenerate) return regenerate({ problem, result, layers: plain.map(digest => this.#placed(digest)) });
-    const paths = result.regenerate
-      .flatMap(each => each.paths)
-      .map(path => `/${Buffer.from(path, 'latin1').toString()}`);
+    const paths = result.regenerate.flatMap(each => each.paths).map(shownPath);
     throw new StkError('unsupported', `a program of the image has to make ${paths.slice(0, 5).join(', ')} anew`, {
       hint: 'copy the image into a layout, update it there, and publish it; or give a rule, --conflict GLOB=last',
       facts: { paths },
@@ -248,4 +257,21 @@ class UpdateWork implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#opened[Symbol.asyncDispose]();
   }
+}
+
+function conflictError(image: string, conflicts: readonly MergeConflict[]): StkError {
+  const { text, suggestion } = describeConflicts(conflicts);
+  const count = `${conflicts.length} ${conflicts.length === 1 ? 'conflict' : 'conflicts'}`;
+  const example = conflicts.find(({ remedies }) => remedies.length > 0);
+  const rule = example && `--conflict '${shownPath(example.path)}=${example.remedies[0]}'`;
+  const hint =
+    rule === undefined
+      ? 'build the image again from its recipe'
+      : `settle each by a rule, such as ${rule}; in a recipe they are written\n${suggestion}`;
+  const paths = conflicts.slice(0, 1000).map(({ path }) => shownPath(path));
+  return new StkError('conflict', `${image} cannot be updated: ${count}\n${text}`, { hint, facts: { image, paths } });
+}
+
+function shownPath(path: string): string {
+  return `/${Buffer.from(path, 'latin1').toString('utf8')}`;
 }
