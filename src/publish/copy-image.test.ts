@@ -218,3 +218,24 @@ it.each(['layout', 'registry'])('keeps nothing of a blob that its source finds d
   }
   expect(await destination.tags()).toEqual([]);
 });
+
+it('copies one image and not halves of two where the tag moves half-way', async () => {
+  class MovingStore extends MemoryStore {
+    later: ManifestBytes | undefined;
+    override async readManifest(reference: string): Promise<ManifestBytes> {
+      const read = await super.readManifest(reference);
+      if (this.later) await this.putManifest(this.later, 'x');
+      return read;
+    }
+  }
+  const source = new MovingStore();
+  const member = async () => (await putImage(source)).descriptor;
+  const first = await putIndex(source, [await member(), await member()], 'x');
+  const later = await putIndex(source, [await member()]);
+  source.later = later;
+  const destination = new MemoryStore();
+  const copied = await copyImage(source, 'x', destination, 'x');
+  expect(copied.root.descriptor.digest).toBe(first.descriptor.digest);
+  expect((await destination.resolve('x'))?.digest).toBe(first.descriptor.digest);
+  expect(await destination.resolve(later.descriptor.digest)).toBeUndefined();
+});
