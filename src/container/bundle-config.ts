@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises';
+import { lstat, readFile } from 'node:fs/promises';
 import { canonicalJson } from '../core/canonical-json.ts';
 import { digestOf, type Digest } from '../core/digest.ts';
 import { StkError, errnoOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
-import { storageError, writeFileAtomic } from '../host/atomic-write.ts';
+import { writeFileAtomic } from '../host/atomic-write.ts';
 import type { RuntimeSpec } from './runtime-spec.ts';
 
 /** Annotations of `config.json`: of which manifest it was made, and a digest of all the rest as it was written. */
@@ -30,12 +30,17 @@ export function bundleConfig(spec: RuntimeSpec, image: Digest): BundleConfig {
  */
 export async function planBundleConfig(directory: AbsPath, config: BundleConfig): Promise<'write' | 'keep'> {
   const file = joinInside(directory, 'config.json');
-  const text = await readFile(file).catch((error: unknown) => {
-    if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return undefined;
-    throw storageError(error, file);
+  const stat = await lstat(file).catch((error: unknown) => {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    if (errnoOf(error) !== 'ENOTDIR') throw error;
+    throw new StkError('invalid-input', `${directory} is no directory`, {
+      cause: error,
+      hint: 'name a directory for the bundle; where there is none, it is made',
+      facts: { path: directory },
+    });
   });
-  if (text === undefined) return 'write';
-  const marks = marksOf(text);
+  if (!stat) return 'write';
+  const marks = stat.isFile() && stat.size <= MAX_CONFIG_BYTES ? marksOf(await readFile(file)) : undefined;
   if (marks?.untouched === true) return 'write';
   if (marks?.image === config.image) return 'keep';
   const what = marks === undefined ? 'was not written by stk' : 'was changed by hand, for another image';
@@ -50,7 +55,6 @@ export async function writeBundleConfig(directory: AbsPath, config: BundleConfig
 }
 
 function marksOf(bytes: Buffer): { readonly image: string; readonly untouched: boolean } | undefined {
-  if (bytes.byteLength > MAX_CONFIG_BYTES) return undefined;
   try {
     const value: unknown = JSON.parse(bytes.toString('utf8'));
     if (!isObject(value) || !isObject(value['annotations'])) return undefined;

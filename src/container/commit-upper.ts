@@ -20,7 +20,7 @@ const FUSE_OPAQUE_NAMES = ['.wh..wh..opq', '.wh..opq'] as const;
  * A tree of hard links to an upper directory, in the kernel's own form, which may be changed without changing the upper:
  * packing takes marks off directories. It lies beside the upper and goes when disposed. The upper must be at rest for as
  * long. Throws `unsupported` for an upper that does not hold its own owners, `missing-capability` where files belong to
- * nobody that this process may act for.
+ * others, `conflict` where something is mounted there.
  */
 export async function snapshotUpper(
   upper: AbsPath,
@@ -36,7 +36,7 @@ export async function snapshotUpper(
     if (lock) scope.use(lock);
     const snapshot = joinInside(directory.path, 'upper');
     await linkTree(upper, snapshot, signal).catch((cause: unknown) => {
-      throw foreignFiles(upper, cause);
+      throw unreadable(upper, cause);
     });
     await translateFuseMarks(snapshot, signal);
     return { path: snapshot, [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose]() };
@@ -92,7 +92,14 @@ async function removeAbandoned(parent: string): Promise<void> {
   }
 }
 
-function foreignFiles(upper: AbsPath, cause: unknown): unknown {
+function unreadable(upper: AbsPath, cause: unknown): unknown {
+  if (/cross-device link|into itself/i.test(messageOf(cause))) {
+    return new StkError('conflict', `${upper} is a mount point, or has one in it`, {
+      cause,
+      hint: 'name the upper directory itself, and unmount what is mounted below it',
+      facts: { path: upper },
+    });
+  }
   if (!/permission denied|not permitted|invalid argument/i.test(messageOf(cause))) return cause;
   return new StkError('missing-capability', `${upper} cannot be read as a whole: ${messageOf(cause)}`, {
     cause,

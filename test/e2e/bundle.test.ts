@@ -216,6 +216,7 @@ describe('refused, with nothing mounted and nothing written', () => {
     await using rig = await openRig('root');
     await mkdir(rig.path('full/rootfs/x'), { recursive: true });
     expect((await rig.stk(['bundle', 'app', 'full'])).exitCode).toBe(12);
+    expect((await rig.stk(['bundle', 'app', 'stacker.yaml'])).exitCode).toBe(9);
     await rig.write('foreign/config.json', '{"ociVersion":"1.0.2"}');
     expect((await rig.stk(['bundle', 'app', 'foreign'])).exitCode).toBe(12);
     expect(await readdir(rig.path('foreign'))).toEqual(['config.json']);

@@ -227,6 +227,14 @@ describe('refused', () => {
     ['an empty name', async () => {}, ['', 'x'], 8, /no container or directory/],
     ['a file', rig => rig.write('f', ''), ['f', 'x'], 9, /no directory/],
     ['a directory that nobody mounted', rig => mkdir(rig.path('d')), ['d', 'x'], 2, /--base REF/],
+    ['the root of the host', async () => {}, ['/', 'x', '--base', 'app'], 2, /no upper directory/],
+    [
+      'a mount point',
+      rig => script(rig, 'root', 'mkdir d; mount --bind d d; touch d/f'),
+      ['d', 'x', '--base', 'app'],
+      12,
+      /is a mount point/,
+    ],
     ['no such base', rig => mkdir(rig.path('d')), ['d', 'x', '--base', 'none'], 8, /no image none/],
     ['a tag with a space', rig => mkdir(rig.path('d')), ['d', 'a b'], 2, /no tag/],
     ['a tag of dots', rig => mkdir(rig.path('d')), ['d', '../x'], 2, /no tag/],
@@ -262,6 +270,7 @@ describe('refused', () => {
     const index = await readFile(rig.path('oci/index.json'), 'utf8');
     await prepare(rig);
     const refused = await rig.stk(['commit', ...args]);
+    await execa('umount', [rig.path('d')], { reject: false });
     expect(refused.stderr).toMatch(text);
     expect(refused.exitCode).toBe(exitCode);
     expect(await readFile(rig.path('oci/index.json'), 'utf8')).toBe(index);

@@ -75,7 +75,7 @@ async function findSource(session: Session, what: string): Promise<Source> {
   if (isName && (await hasContainer(home, what))) return { container: what };
   const path = absPath(what, session.workingDirectory);
   const stat = what === '' ? undefined : await lstat(path).catch(ignoreAbsence);
-  if (stat?.isDirectory()) return { upper: (await realpath(path)) as AbsPath };
+  if (stat?.isDirectory()) return { upper: await upperDirectory(path) };
   if (!stat) {
     throw new StkError(
       'not-found',
@@ -89,6 +89,14 @@ async function findSource(session: Session, what: string): Promise<Source> {
   throw new StkError('invalid-input', `${path} is no directory`, {
     hint: 'name the directory itself that stk mount --upper was given',
     facts: { path },
+  });
+}
+
+async function upperDirectory(path: AbsPath): Promise<AbsPath> {
+  const upper = (await realpath(path)) as AbsPath;
+  if (upper !== '/') return upper;
+  throw new StkError('usage', 'the root of this host is no upper directory', {
+    hint: 'name the directory that stk mount --upper was given',
   });
 }
 

@@ -15,15 +15,15 @@ export async function copyTree(source: AbsPath, target: AbsPath, signal?: AbortS
 
 /**
  * Makes a second tree of directories whose files are hard links to those of the first, owners and xattrs of directories
- * kept. Where the filesystem refuses links, between mounts or beyond their number, files are copied. `target` must not
- * exist.
+ * kept. Files with more links than the filesystem takes are copied, with all others. `target` must not exist; it must be
+ * on the same mount.
  */
 export async function linkTree(source: AbsPath, target: AbsPath, signal?: AbortSignal): Promise<void> {
   const keep = ['--recursive', '--no-dereference', '--preserve=mode,ownership,timestamps,links,xattr'];
   try {
     await runTool('cp', [...keep, '--link', '-T', '--', source, target], { signal });
   } catch (error) {
-    if (!/too many links|cross-device link/i.test(messageOf(error))) throw error;
+    if (!/too many links/i.test(messageOf(error))) throw error;
     await removeTree(target, signal);
     await runTool('cp', [...keep, '--reflink=auto', '-T', '--', source, target], { signal });
   }
