@@ -1,6 +1,9 @@
 import { chmod, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { execa } from 'execa';
 import { describe, expect, inject, it } from 'vitest';
+import { containersHome, createContainer } from '../../src/container/container-record.ts';
+import type { Digest } from '../../src/core/digest.ts';
+import type { AbsPath } from '../../src/core/paths.ts';
 import { requires } from '../rig/gates.ts';
 import { inspectImage } from '../rig/shell-image.ts';
 import { packFile, writeImage } from '../rig/squashfs-image.ts';
@@ -216,6 +219,48 @@ describe('as an ordinary user, a committed image equals what was seen', () => {
     expect(await script(rig, 'root', `cd k; ${LIST}`)).toBe(seen);
     await rig.ok(['umount', 'k'], { as: 'root' });
     await rig.ok(['mounts', '--repair']);
+  });
+});
+
+describe.each(['root', 'user'] as const)('a kept container of %s', actor => {
+  requires('root', 'userns', 'overlay', 'fuse', 'kernel-squashfs', 'tool:busybox');
+
+  it('is committed on the image it was made of, once it has ended', async () => {
+    await using rig = await openRig(actor);
+    const digest = (await rig.ok(['inspect', 'app', '--json'])).match(/"digest":"(sha256:[0-9a-f]{64})"/)![1] as Digest;
+    const container = await createContainer(containersHome(rig.path('.stk') as AbsPath), {
+      name: 'work',
+      layout: rig.path('oci') as AbsPath,
+      tag: 'app',
+      digest,
+      rootless: actor === 'user',
+      command: ['/bin/app'],
+      createdAt: new Date().toISOString(),
+    });
+    if (actor === 'user') await script(rig, 'root', `chown -R --reference oci ${container.directory}`);
+    const { node, cli } = inject('stk');
+    const stk = `${node} ${cli}`;
+    await rig.write(
+      'inside',
+      `${stk} mount app m --upper ${container.upper} > /dev/null; cd m; ${CHANGES}\nchown 33:44 new/dir/x; ${LIST}; cd ..; ${stk} umount m > /dev/null`,
+    );
+    const namespaces = actor === 'user' ? 'unshare --user --map-auto --map-root-user --mount' : '';
+    const seen = await script(rig, actor, `${namespaces} sh -e inside`);
+    const running = await rig.stk(['commit', 'work', 'app2']);
+    expect(running).toMatchObject({ exitCode: 12, stderr: expect.stringContaining('in use') as string });
+    await container[Symbol.asyncDispose]();
+    expect((await rig.stk(['commit', 'work', 'app2', '--base', 'app'])).exitCode).toBe(2);
+    await rig.ok(['commit', 'work', 'app2']);
+    await script(rig, 'root', 'mkdir k');
+    await rig.ok(['mount', 'app2', 'k'], { as: 'root' });
+    expect(await script(rig, 'root', `cd k; ${LIST}`)).toBe(seen);
+    expect(await script(rig, 'root', 'stat -c %u:%g k/new/dir/x')).toBe('33:44');
+    await rig.ok(['umount', 'k'], { as: 'root' });
+    if (actor === 'user') {
+      const foreign = await rig.stk(['commit', 'work', 'app3'], { as: 'root' });
+      expect(foreign).toMatchObject({ exitCode: 12, stderr: expect.stringContaining('made by') as string });
+      await rig.ok(['mounts', '--repair']);
+    }
   });
 });
 
