@@ -30,3 +30,10 @@ if [ ! -x "$newer_node/node" ]; then
   npm install --prefix "$newer_node" --no-save --no-package-lock --no-audit --no-fund "node-$platform@24" >&2
   ln -sfn "node_modules/node-$platform/bin/node" "$newer_node/node"
 fi
+
+# A kernel with dm-verity, to be booted in an emulator; see scripts/dm-verity-vm.sh.
+if [ "$(uname -m)" = x86_64 ] && command -v apt-get >/dev/null && [ ! -e .cache/test-kernel/vmlinuz ]; then
+  say "unpacking Debian's kernel for the tests of dm-verity"
+  scripts/dm-verity-vm-kernel.sh .cache/test-kernel || { as_root apt-get update -q >&2 && scripts/dm-verity-vm-kernel.sh .cache/test-kernel; } ||
+    say "tests of the kernel's dm-verity will be skipped"
+fi
