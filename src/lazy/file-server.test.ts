@@ -150,7 +150,7 @@ it.each(['', '.', '..', 'a/b', 'a\0b', 'x'.repeat(256)])('serves no file under t
 });
 
 describe('settings', () => {
-  const good = { target: '/t', blobs: [], logFile: '/l', stateFile: '/s', allowOther: false, drainMs: 1 };
+  const good = { target: '/t', blobs: [], logFile: '/l', stateFile: '/s', device: 4, drainMs: 1 };
   const blob = { name: 'a', path: '/a', digest: `sha256:${'0'.repeat(64)}`, sizeBytes: 1 };
   it('are read', () => {
     expect(parseServeSpec(JSON.stringify({ ...good, blobs: [blob] }))).toMatchObject({ target: '/t', blobs: [blob] });

@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { isStkError } from '../core/errors.ts';
 import { Limiter } from '../core/limiter.ts';
-import { serveDevice, type FuseAnswer } from '../host/fuse/device.ts';
+import { askAgain, serveDevice, type FuseAnswer } from '../host/fuse/device.ts';
 import { negotiate, type FuseSession } from '../host/fuse/negotiate.ts';
 import { OPCODE, type FuseRequest } from '../host/fuse/wire.ts';
 import { MAX_NAME_BYTES, type FileTable, type ServedFile } from './file-table.ts';
@@ -23,6 +23,8 @@ export const MAX_READS = 32;
 export const MAX_READAHEAD_BYTES = 1 << 20;
 
 export interface FileServerOptions {
+  /** What a predecessor on the same device had agreed on with the kernel, which asks for that only once. */
+  readonly resumed?: FuseSession | undefined;
   /** Called once, when the kernel and the server have agreed and files can be read. */
   readonly onReady: (session: FuseSession) => void;
   /** A read that failed and was answered with an error number. */
@@ -38,6 +40,10 @@ export interface FileServerOptions {
  */
 export async function serveFiles(fd: number, table: FileTable, options: FileServerOptions): Promise<void> {
   const server = new FileServer(table, options);
+  if (options.resumed) {
+    askAgain(fd);
+    options.onReady(options.resumed);
+  }
   await serveDevice(fd, (request, answer) => server.handle(request, answer), {
     readers: DEVICE_READERS,
     onFault: options.onFault,
@@ -50,13 +56,14 @@ export class FileServer {
   readonly #table: FileTable;
   readonly #options: FileServerOptions;
   readonly #limiter = new Limiter(MAX_READS);
-  readonly #reads = new Map<number, AbortController>();
+  readonly #reads = new Map<bigint, AbortController>();
   readonly #settled = new Set<Promise<void>>();
   #session: FuseSession | undefined;
 
   constructor(table: FileTable, options: FileServerOptions) {
     this.#table = table;
     this.#options = options;
+    this.#session = options.resumed;
   }
 
   handle(request: FuseRequest, answer: FuseAnswer): void {
@@ -101,7 +108,7 @@ export class FileServer {
       case OPCODE.batchForget:
         return;
       case OPCODE.interrupt:
-        return this.#interrupt(body.u64(0), answer);
+        return this.#interrupt(body.u64Exact(0), answer);
       case OPCODE.init:
         return this.#init(request, answer);
       default:
@@ -162,7 +169,7 @@ export class FileServer {
   }
 
   /** Whoever waits for the read got a signal. EAGAIN has the kernel ask again: the read itself may still be on its way. */
-  #interrupt(unique: number, answer: FuseAnswer): void {
+  #interrupt(unique: bigint, answer: FuseAnswer): void {
     const controller = this.#reads.get(unique);
     if (controller) controller.abort();
     else answer.error(EAGAIN);

@@ -6,7 +6,7 @@ import { parseServeSpec, type ServeSpec } from './serve-spec.ts';
 
 /** What a server says first, on one line: that it is ready, or why it is not. */
 export type FirstWord =
-  | { readonly ready: true }
+  | { readonly ready: true; readonly pid: number }
   | {
       readonly ready: false;
       readonly code: ErrorCode;
@@ -17,7 +17,7 @@ export type FirstWord =
 
 /**
  * The whole life of a server process that `startServer` started: reads the specification from `input`, serves, and
- * returns when the mount is gone. Rejects with what was also told to the starter if it could not start. Where users of
+ * returns when the mount is gone. One that takes over reads the same and tells nobody. Rejects with what was also told to the starter if it could not start. Where users of
  * the mount remain after the signal and cannot be cut off otherwise, it ends this process with SIGKILL.
  */
 export async function runServer(input: Readable, signal: AbortSignal): Promise<void> {
@@ -28,7 +28,7 @@ export async function runServer(input: Readable, signal: AbortSignal): Promise<v
     told = true;
   };
   try {
-    const end = await serve(spec, { signal, onReady: () => tell({ ready: true }) });
+    const end = await serve(spec, { signal, onReady: () => tell({ ready: true, pid: process.pid }) });
     tell({ ready: false, code: 'interrupted', message: 'the mount was taken away before it was ready' });
     if (end === 'abandoned') process.kill(process.pid, 'SIGKILL');
   } catch (error) {

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { mkdir, open, readFile, statfs } from 'node:fs/promises';
 import { execa } from 'execa';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FileServerRig, gone } from '../../test/rig/file-server.ts';
+import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vitest';
+import { FileServerRig, failingBlocks, gone, killForGood, type StartedFileServer } from '../../test/rig/file-server.ts';
 import { requires } from '../../test/rig/gates.ts';
 import { findMountPoint } from '../host/fuse/mount-point.ts';
 import type { BlobToServe } from './serve-spec.ts';
@@ -28,7 +28,8 @@ describe('a server and those who come and go', () => {
     const spec = rig.spec([blob]);
     const pid = Number(await rig.script(undefined, rig.starterCommand(spec)));
     const stat = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ')[1]!.split(' ');
-    expect(stat[3]).toBe(String(pid));
+    const { keeper } = JSON.parse(await readFile(spec.stateFile, 'utf8')) as { keeper: number };
+    expect(stat.slice(1, 4)).toEqual([keeper, keeper, keeper].map(String));
     expect((await readFile(`${spec.target}/blob`)).length).toBe(DATA);
     await end(spec.target, pid);
   });
@@ -90,11 +91,10 @@ describe('a server and those who come and go', () => {
     expect((await server).exitCode).toBe(0);
   });
 
-  it('fails reads once it was killed, and another takes its place', async () => {
+  it('fails reads once it was killed with its keeper, and another takes its place', async () => {
     const server = await rig.start([blob]);
     const file = await open(`${server.target}/blob`, 'r');
-    process.kill(server.pid, 'SIGKILL');
-    await gone(server.pid);
+    await killForGood(server.pid);
     await expect(file.read(Buffer.alloc(4096), 0, 4096, 0)).rejects.toMatchObject({ code: 'ENOTCONN' });
     await expect(statfs(server.target)).rejects.toMatchObject({ code: 'ENOTCONN' });
     const next = await rig.restart(server.spec);
@@ -141,6 +141,97 @@ describe('a server and those who come and go', () => {
     await gone(server.pid);
     await expect(file.read(Buffer.alloc(4096), 0, 4096, 0)).rejects.toMatchObject({ code: 'ENOTCONN' });
     await expect(file.close()).rejects.toMatchObject({ code: 'ENOTCONN' });
+    expect(await findMountPoint(server.target)).toBeUndefined();
+  });
+});
+
+describe('a server that is killed', () => {
+  requires('root', 'tool:veritysetup');
+  let rig: FileServerRig;
+  let blob: BlobToServe;
+  beforeAll(async () => {
+    rig = await FileServerRig.open();
+    blob = await rig.blob('blob', 10 * DATA);
+  });
+  afterAll(() => rig[Symbol.asyncDispose]());
+
+  interface Left {
+    readonly pid: number;
+    readonly session?: { readonly canResend: boolean };
+  }
+  const left = async (server: StartedFileServer) => JSON.parse(await readFile(server.spec.stateFile, 'utf8')) as Left;
+
+  /** Waits until another process serves. */
+  async function successor(server: StartedFileServer, before: number): Promise<number> {
+    let now = before;
+    await expect.poll(async () => (now = (await left(server)).pid), { timeout: 30_000, interval: 5 }).not.toBe(before);
+    return now;
+  }
+
+  async function started(context: TestContext): Promise<StartedFileServer> {
+    const server = await rig.start([blob]);
+    const { session } = await left(server);
+    if (session?.canResend) return server;
+    await execa('umount', [server.target]);
+    await gone(server.pid);
+    context.skip('the kernel cannot ask again what a dead server left unanswered (before 6.9)');
+    throw new Error('skipped');
+  }
+
+  it('is followed by another, and whoever reads gets every byte', async context => {
+    const server = await started(context);
+    const expected = await execa('sh', ['-c', `head -c ${10 * DATA} '${blob.path}' | sha256sum`]);
+    // Direct reads, so that none is answered from the page cache: each one goes to a server, dead or alive.
+    const script = `for n in 1 2 3; do dd if=${server.target}/blob iflag=direct bs=1M status=none | sha256sum; done`;
+    const reader = execa('sh', ['-ec', script]);
+    const ended = reader.then(() => true);
+    let pid = server.pid;
+    for (let deaths = 0; deaths < 4; deaths++) {
+      process.kill(pid, 'SIGKILL');
+      pid = await successor(server, pid);
+    }
+    expect(await ended).toBe(true);
+    expect((await reader).stdout.split('\n')).toEqual([expected.stdout, expected.stdout, expected.stdout]);
+    expect(await server.logged('resumed')).toHaveLength(4);
+    expect(await server.logged('fault')).toEqual([]);
+    expect(await failingBlocks(`${server.target}/blob`, 1 << 20)).toEqual(new Map());
+    await execa('umount', [server.target]);
+    for (const process of [pid, server.keeper]) await gone(process);
+    await expect(readFile(server.spec.stateFile)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('again and again is given up, and whoever reads gets an error instead of waiting', async context => {
+    const server = await started(context);
+    const reads = `while dd if=${server.target}/blob iflag=direct of=/dev/null bs=1M status=none; do :; done`;
+    const reader = execa('sh', ['-c', reads]);
+    let pid = server.pid;
+    for (let deaths = 0; deaths < 5; deaths++) {
+      process.kill(pid, 'SIGKILL');
+      pid = await successor(server, pid);
+    }
+    process.kill(pid, 'SIGKILL');
+    expect((await reader).stderr).toMatch(/connection abort|not connected/);
+    await gone(server.keeper);
+    const next = await rig.restart(server.spec);
+    await execa('umount', [next.target]);
+    await gone(next.pid);
+  });
+
+  it('does not come back for a mount that is gone', async context => {
+    const server = await started(context);
+    process.kill(server.keeper, 'SIGSTOP');
+    process.kill(server.pid, 'SIGKILL');
+    await execa('umount', ['--lazy', server.target]);
+    process.kill(server.keeper, 'SIGCONT');
+    await gone(server.keeper);
+    expect(await findMountPoint(server.target)).toBeUndefined();
+  });
+
+  it('ends by SIGTERM to its keeper', async () => {
+    const server = await rig.start([blob]);
+    process.kill(server.keeper, 'SIGTERM');
+    await gone(server.keeper);
+    await gone(server.pid);
     expect(await findMountPoint(server.target)).toBeUndefined();
   });
 });

@@ -1,7 +1,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FileServerRig, gone } from '../../test/rig/file-server.ts';
+import { FileServerRig, gone, killForGood } from '../../test/rig/file-server.ts';
 import { requires } from '../../test/rig/gates.ts';
 import { receivingCommand } from '../host/fuse/receive-device.ts';
 import type { BlobToServe } from './serve-spec.ts';
@@ -72,8 +72,7 @@ describe('a server of files, as an ordinary user', () => {
     it('is mounted again after it was killed', async () => {
       const spec = rig.spec(blobs);
       const first = Number(await rig.script('user', rig.starterCommand(spec)));
-      process.kill(first, 'SIGKILL');
-      await gone(first);
+      await killForGood(first);
       const pid = Number(await rig.script('user', rig.starterCommand(spec)));
       expect(await rig.script('user', `sha256sum < ${spec.target}/blob`)).toBe(expected);
       process.kill(pid, 'SIGTERM');

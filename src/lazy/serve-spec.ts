@@ -2,6 +2,7 @@ import path from 'node:path';
 import { isDigest, type Digest } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
+import type { FuseSession } from '../host/fuse/negotiate.ts';
 
 /** A blob on this machine that is served under a name. */
 export interface BlobToServe {
@@ -24,21 +25,25 @@ export interface ServeSpec {
   readonly logFile: AbsPath;
   /** `ServerState` as JSON for as long as the server lives. */
   readonly stateFile: AbsPath;
-  /** Whether users other than the server's may read. */
-  readonly allowOther: boolean;
-  /** Descriptor of a /dev/fuse that somebody mounted already; absent, the server mounts. */
-  readonly device?: number;
+  /** Descriptor of the /dev/fuse that was mounted on the target. */
+  readonly device: number;
+  /** What takes the mount away when the server is told to end. */
+  readonly unmountWith: 'umount' | 'fusermount3';
   /** Descriptor that gets one line, the `FirstWord`, and is closed. */
   readonly ready?: number;
   /** After SIGTERM: how long those who still have files open are served, in milliseconds. */
   readonly drainMs: number;
 }
 
-/** What the state file says of a server; written before it mounts. */
+/** What the state file says of a server; written before it answers anything. */
 export interface ServerState {
   readonly pid: number;
+  /** The process that starts the server again. */
+  readonly keeper: number;
   readonly target: string;
   readonly files: readonly string[];
+  /** Once kernel and server have agreed; whoever takes over must keep to it. */
+  readonly session?: FuseSession;
 }
 
 const MAX_SPEC_BYTES = 16 * 1024 * 1024;
@@ -53,10 +58,27 @@ export function parseServeSpec(text: string): ServeSpec {
     blobs: spec['blobs'].map(parseBlob),
     logFile: asPath(spec['logFile'], 'logFile'),
     stateFile: asPath(spec['stateFile'], 'stateFile'),
-    allowOther: spec['allowOther'] === true,
-    ...(spec['device'] === undefined ? {} : { device: asSize(spec['device'], 'device') }),
+    device: asSize(spec['device'], 'device'),
+    unmountWith: spec['unmountWith'] === 'fusermount3' ? 'fusermount3' : 'umount',
     ...(spec['ready'] === undefined ? {} : { ready: asSize(spec['ready'], 'ready') }),
     drainMs: asSize(spec['drainMs'], 'drainMs'),
+  };
+}
+
+/**
+ * What the server before agreed on with the kernel, from the state file that it left behind; `undefined` where there was
+ * none, or it cannot be followed.
+ */
+export function parseLeftSession(text: string, target: AbsPath): FuseSession | undefined {
+  const state = asRecord(parseJson(text), 'state');
+  if (state['target'] !== target || state['session'] === undefined) return undefined;
+  const session = asRecord(state['session'], 'session');
+  if (session['canResend'] !== true) return undefined;
+  return {
+    minor: asSize(session['minor'], 'session.minor'),
+    maxReadBytes: asSize(session['maxReadBytes'], 'session.maxReadBytes'),
+    maxReadaheadBytes: asSize(session['maxReadaheadBytes'], 'session.maxReadaheadBytes'),
+    canResend: true,
   };
 }
 

@@ -1,16 +1,16 @@
 import fs from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AsyncScope } from '../core/async-scope.ts';
 import type { BlobReader } from '../core/blob-reader.ts';
-import { isStkError, messageOf, throwIfAborted } from '../core/errors.ts';
+import { errnoOf, isStkError, messageOf, throwIfAborted } from '../core/errors.ts';
 import { writeFileAtomic } from '../host/atomic-write.ts';
 import { openFileReader } from '../host/file-reader.ts';
-import { mountDevice } from '../host/fuse/mount-device.ts';
 import { abortConnection, detachFuse, findMountPoint, raiseReadahead } from '../host/fuse/mount-point.ts';
+import type { FuseSession } from '../host/fuse/negotiate.ts';
 import { MAX_READAHEAD_BYTES, serveFiles } from './file-server.ts';
 import { FileTable, type ServedFile } from './file-table.ts';
-import type { BlobToServe, ServeSpec, ServerState } from './serve-spec.ts';
+import { parseLeftSession, type BlobToServe, type ServeSpec, type ServerState } from './serve-spec.ts';
 import { openServerLog, type ServerLog } from './server-log.ts';
 import { openVerified } from './verified-reader.ts';
 
@@ -32,7 +32,8 @@ export interface ServeOptions {
 export type ServeEnd = 'unmounted' | 'abandoned';
 
 /**
- * Mounts a directory of verified files and serves it. This process must never touch the mount itself: nobody would
+ * Serves a directory of verified files on a device that is mounted already. Where a server died that had begun to serve
+ * it, goes on in its place: the kernel asks again what that one left unanswered. This process must never touch the mount itself: nobody would
  * answer. Needs a libuv pool larger than the reads of the device that wait (`UV_THREADPOOL_SIZE`).
  */
 export async function serve(spec: ServeSpec, options: ServeOptions): Promise<ServeEnd> {
@@ -45,13 +46,21 @@ export async function serve(spec: ServeSpec, options: ServeOptions): Promise<Ser
   const digests = new Map<ServedFile, string>(files.map(file => [file, file.blob.digest]));
   const table = new FileTable(files, { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 });
   throwIfAborted(options.signal);
-  const state: ServerState = { pid: process.pid, target: spec.target, files: files.map(file => file.name) };
+  scope.defer(() => fs.closeSync(spec.device));
+  const resumed = await leftSession(spec);
+  log.write({ event: resumed ? 'resumed' : 'mounted', target: spec.target, pid: process.pid });
+  const state: ServerState = {
+    pid: process.pid,
+    keeper: process.ppid,
+    target: spec.target,
+    files: files.map(file => file.name),
+    ...(resumed && { session: resumed }),
+  };
   await writeFileAtomic(spec.stateFile, JSON.stringify(state), { mode: 0o600 });
   scope.defer(() => rm(spec.stateFile, { force: true }));
-  const fd = await openDevice(spec, scope, options.signal);
-  log.write({ event: 'mounted', target: spec.target, pid: process.pid });
-  const served = serveFiles(fd, table, {
-    onReady: () => void announce(spec, options),
+  const served = serveFiles(spec.device, table, {
+    resumed,
+    onReady: session => void announce(spec, { ...state, session }, options, log),
     onReadError: (file, offset, error) => logReadError(log, digests.get(file) ?? file.name, offset, error),
     onFault: error => log.write({ event: 'fault', message: messageOf(error) }, `fault ${messageOf(error)}`),
   });
@@ -65,21 +74,22 @@ async function openBlob(blob: BlobToServe, signal: AbortSignal): Promise<BlobRea
   return blob.unchecked ? reader : openVerified(reader, blob, signal);
 }
 
-/** A device that was received is already mounted and belongs to this process alone. */
-async function openDevice(spec: ServeSpec, scope: AsyncScope, signal: AbortSignal): Promise<number> {
-  const { device } = spec;
-  if (device !== undefined) {
-    scope.defer(() => fs.closeSync(device));
-    return device;
+async function leftSession(spec: ServeSpec): Promise<FuseSession | undefined> {
+  try {
+    return parseLeftSession(await readFile(spec.stateFile, 'utf8'), spec.target);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
   }
-  const mounted = await mountDevice(spec.target, { allowOther: spec.allowOther, subtype: FUSE_SUBTYPE }, signal);
-  scope.defer(() => mounted.close());
-  return mounted.fd;
 }
 
-async function announce(spec: ServeSpec, options: ServeOptions): Promise<void> {
+/** From here on another server can take over, if the kernel lets it. */
+async function announce(spec: ServeSpec, state: ServerState, options: ServeOptions, log: ServerLog): Promise<void> {
   const mount = await findMountPoint(spec.target);
   if (mount) await raiseReadahead(mount, MAX_READAHEAD_BYTES);
+  await writeFileAtomic(spec.stateFile, JSON.stringify(state), { mode: 0o600 }).catch((error: unknown) => {
+    log.write({ event: 'fault', message: messageOf(error) });
+  });
   options.onReady();
 }
 
@@ -97,7 +107,7 @@ async function endOnSignal(spec: ServeSpec, served: Promise<void>, signal: Abort
   });
   // The table forgets the mount once it is detached.
   const mount = await findMountPoint(spec.target);
-  await detachFuse(spec.target, spec.device === undefined ? 'umount' : 'fusermount3').catch(() => {});
+  await detachFuse(spec.target, spec.unmountWith).catch(() => {});
   const ended = served.then((): ServeEnd => 'unmounted');
   const drained = await Promise.race([ended, sleep(spec.drainMs, undefined, { ref: false })]);
   if (drained) return drained;

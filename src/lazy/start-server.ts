@@ -1,8 +1,10 @@
-import { mkdir, statfs } from 'node:fs/promises';
+import { mkdir, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { StkError, errnoOf } from '../core/errors.ts';
+import { StkError, errnoOf, isStkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
+import { keepingCommand } from '../host/fuse/keep-server.ts';
+import { mountDevice, type FuseMountOptions } from '../host/fuse/mount-device.ts';
 import { detachFuse, findMountPoint } from '../host/fuse/mount-point.ts';
 import { receivingCommand } from '../host/fuse/receive-device.ts';
 import { DEVICE_DESCRIPTOR, READY_DESCRIPTOR, spawnServer } from '../host/fuse/spawn-server.ts';
@@ -25,8 +27,16 @@ export interface StartServerOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What is to be served; the mount is made for it. */
+export interface FilesToMount extends Omit<ServeSpec, 'device' | 'ready' | 'unmountWith'> {
+  /** Whether users other than the server's may read. */
+  readonly allowOther: boolean;
+}
+
 export interface RunningServer {
   readonly pid: number;
+  /** The process that starts the server again where it is killed and the kernel lets another one take over. */
+  readonly keeper: number;
 }
 
 /**
@@ -34,35 +44,48 @@ export interface RunningServer {
  * missing, and a dead mount of a server that was killed is taken away from it first. Throws `conflict` where something
  * else is mounted there, and whatever the server met before it was ready.
  */
-export async function startServer(
-  spec: Omit<ServeSpec, 'device' | 'ready'>,
-  options: StartServerOptions,
-): Promise<RunningServer> {
+export async function startServer(files: FilesToMount, options: StartServerOptions): Promise<RunningServer> {
+  const { allowOther, ...spec } = files;
   const { canMount } = await readPrivileges();
-  await clearTarget(spec.target, canMount ? 'umount' : 'fusermount3', options.signal);
+  const unmountWith = canMount ? 'umount' : 'fusermount3';
+  await clearTarget(spec.target, unmountWith, options.signal);
   for (const file of [spec.logFile, spec.stateFile]) await mkdir(path.dirname(file), { recursive: true });
-  const mount = { allowOther: spec.allowOther, subtype: FUSE_SUBTYPE };
-  const received = { target: spec.target, slot: DEVICE_DESCRIPTOR, command: options.command, mount };
-  const settings: ServeSpec = {
-    ...spec,
-    ready: READY_DESCRIPTOR,
-    ...(canMount ? {} : { device: DEVICE_DESCRIPTOR }),
-  };
-  const { pid, firstLine } = await spawnServer({
-    command: canMount ? options.command : await receivingCommand(received),
-    input: JSON.stringify(settings),
-    logFile: spec.logFile,
-    threads: DEVICE_READERS + FILE_THREADS,
-    readyTimeoutMs: options.readyTimeoutMs ?? 60_000,
-    signal: options.signal,
-  });
-  assertReady(firstLine);
-  return { pid };
+  // A session that another server left behind belongs to another mount.
+  await rm(spec.stateFile, { force: true });
+  const settings: ServeSpec = { ...spec, ready: READY_DESCRIPTOR, device: DEVICE_DESCRIPTOR, unmountWith };
+  try {
+    return await spawnOn(settings, { allowOther, subtype: FUSE_SUBTYPE }, options);
+  } catch (error) {
+    if (!isStkError(error, 'conflict')) await detachFuse(spec.target, unmountWith).catch(() => {});
+    throw error;
+  }
 }
 
-function assertReady(line: string): void {
+async function spawnOn(
+  settings: ServeSpec,
+  mount: FuseMountOptions,
+  { command, readyTimeoutMs = 60_000, signal }: StartServerOptions,
+): Promise<RunningServer> {
+  const { target, logFile, stateFile } = settings;
+  const keeping = keepingCommand(stateFile, command);
+  const mounts = settings.unmountWith === 'umount';
+  await using device = mounts ? await mountDevice(target, mount, signal) : undefined;
+  const { pid, firstLine } = await spawnServer({
+    command: mounts ? keeping : await receivingCommand({ target, slot: DEVICE_DESCRIPTOR, command: keeping, mount }),
+    device: device?.fd,
+    input: JSON.stringify(settings),
+    logFile,
+    threads: DEVICE_READERS + FILE_THREADS,
+    readyTimeoutMs,
+    signal,
+  });
+  return { pid: pidOf(firstLine), keeper: pid };
+}
+
+/** The server's own; throws what it said instead. */
+function pidOf(line: string): number {
   const word = JSON.parse(line) as FirstWord;
-  if (word.ready) return;
+  if (word.ready) return word.pid;
   const { code, message, hint, facts } = word;
   throw new StkError(code, message, { ...(hint === undefined ? {} : { hint }), ...(facts ? { facts } : {}) });
 }

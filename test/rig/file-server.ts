@@ -7,8 +7,8 @@ import { execa } from 'execa';
 import type { Digest } from '../../src/core/digest.ts';
 import type { AbsPath } from '../../src/core/paths.ts';
 import { parseMountInfo } from '../../src/host/fuse/mount-point.ts';
-import { startServer } from '../../src/lazy/start-server.ts';
-import type { BlobToServe, ServeSpec } from '../../src/lazy/serve-spec.ts';
+import { startServer, type FilesToMount } from '../../src/lazy/start-server.ts';
+import type { BlobToServe } from '../../src/lazy/serve-spec.ts';
 import { commandAs, ordinaryUser, self, type Actor } from './users.ts';
 
 const REPOSITORY = path.resolve(import.meta.dirname, '..', '..');
@@ -24,7 +24,8 @@ console.log(pid);`;
 
 export interface StartedFileServer {
   readonly pid: number;
-  readonly spec: Omit<ServeSpec, 'device' | 'ready'>;
+  readonly keeper: number;
+  readonly spec: FilesToMount;
   readonly target: AbsPath;
   /** Entries of the log whose event is this. */
   logged(event: string): Promise<readonly Readonly<Record<string, unknown>>[]>;
@@ -90,7 +91,7 @@ export class FileServerRig implements AsyncDisposable {
     return { ...blob, path: file };
   }
 
-  spec(blobs: readonly BlobToServe[], options: Partial<ServeSpec> = {}): StartedFileServer['spec'] {
+  spec(blobs: readonly BlobToServe[], options: Partial<FilesToMount> = {}): StartedFileServer['spec'] {
     const target = this.path(`mount-${++this.#count}`);
     return {
       target,
@@ -104,17 +105,17 @@ export class FileServerRig implements AsyncDisposable {
   }
 
   /** Starts a server of this process's user, with the starter in this process. */
-  async start(blobs: readonly BlobToServe[], options: Partial<ServeSpec> = {}): Promise<StartedFileServer> {
+  async start(blobs: readonly BlobToServe[], options: Partial<FilesToMount> = {}): Promise<StartedFileServer> {
     return this.restart(this.spec(blobs, options));
   }
 
   async restart(spec: StartedFileServer['spec']): Promise<StartedFileServer> {
-    const { pid } = await startServer(spec, { command: [process.execPath, this.path('server.mjs')] });
+    const { pid, keeper } = await startServer(spec, { command: [process.execPath, this.path('server.mjs')] });
     const logged = async (event: string) => {
       const lines = (await readFile(spec.logFile, 'utf8')).split('\n').filter(line => line.startsWith('{'));
       return lines.map(line => JSON.parse(line) as Record<string, unknown>).filter(entry => entry['event'] === event);
     };
-    return { pid, spec, target: spec.target, logged };
+    return { pid, keeper, spec, target: spec.target, logged };
   }
 
   /** A shell command that starts a server, and says its pid, for tests that have another user run it. */
@@ -149,6 +150,13 @@ export async function gone(pid: number, within = 10_000): Promise<void> {
     if (Date.now() > deadline) throw new Error(`process ${pid} still lives: ${text}`);
     await new Promise(resolve => setImmediate(resolve));
   }
+}
+
+/** Kills a server together with the process that would start it again. */
+export async function killForGood(pid: number): Promise<void> {
+  const [, , group] = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ')[1]!.split(' ');
+  process.kill(-Number(group), 'SIGKILL');
+  await gone(pid);
 }
 
 /** Reads each 4 KiB block alone and tells those that fail, with their error. */

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import { errnoOf } from '../../core/errors.ts';
-import { OUT_HEADER_BYTES, parseRequest, writeOutHeader, type FuseRequest } from './wire.ts';
+import { OUT_HEADER_BYTES, parseRequest, resendMessage, writeOutHeader, type FuseRequest } from './wire.ts';
 
 /**
  * Room for one request. The kernel wants at least 8 KiB and, with it, one write of the agreed size (fuse_dev_do_read);
@@ -46,6 +46,14 @@ export async function serveDevice(fd: number, handler: FuseHandler, options: Fus
   await Promise.all(Array.from({ length: options.readers }, receive));
 }
 
+/**
+ * Has the kernel ask again whatever a dead predecessor received from this device and did not answer. Throws where the
+ * kernel cannot: such requests wait for ever.
+ */
+export function askAgain(fd: number): void {
+  fs.writeSync(fd, resendMessage());
+}
+
 /** Length of the next request; `undefined` once there will be no more (ENODEV: unmounted or aborted). */
 async function readOne(fd: number, buffer: Buffer): Promise<number | undefined> {
   for (;;) {
@@ -73,14 +81,14 @@ class AnswerWriter {
     this.#onFault = onFault;
   }
 
-  to(unique: number): FuseAnswer {
+  to(unique: bigint): FuseAnswer {
     return {
       ok: body => this.#send(unique, 0, body),
       error: errno => this.#send(unique, errno),
     };
   }
 
-  #send(unique: number, errno: number, body?: Uint8Array): void {
+  #send(unique: bigint, errno: number, body?: Uint8Array): void {
     writeOutHeader(this.#header, unique, errno, body?.byteLength ?? 0);
     try {
       if (body) fs.writevSync(this.#fd, [this.#header, body]);

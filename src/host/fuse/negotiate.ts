@@ -13,7 +13,11 @@ const FLAG = {
   bigWrites: 1 << 5,
   parallelDirops: 1 << 18,
   maxPages: 1 << 22,
+  /** There is a second word of flags. */
+  extended: 1 << 30,
 } as const;
+/** Of the second word (bit 39 of both): the kernel can send again what nobody answered. */
+const HAS_RESEND = 1 << 7;
 
 /** Pages that one read may ask for where the kernel lets the server choose (7.28), and where it does not. */
 const MAX_PAGES = 256;
@@ -29,6 +33,8 @@ export interface FuseSession {
   readonly maxReadBytes: number;
   /** How far the kernel reads ahead of a sequential reader, at most. */
   readonly maxReadaheadBytes: number;
+  /** Whether another server can take over from one that died: the kernel asks it what the other one left unanswered. */
+  readonly canResend: boolean;
 }
 
 export interface Negotiation {
@@ -60,6 +66,7 @@ export function negotiate(body: FuseBody, wishes: FuseWishes): Negotiation {
     minor: Math.min(minor, MINOR),
     maxReadBytes: pages * PAGE_BYTES,
     maxReadaheadBytes: Math.max(body.u32(8), wishes.maxReadaheadBytes),
+    canResend: (body.u32(12) & FLAG.extended) !== 0 && body.has(16) && (body.u32(16) & HAS_RESEND) !== 0,
   };
   const answer = new FuseWriter(INIT_OUT_BYTES)
     .u32(MAJOR)

@@ -7,7 +7,7 @@ import { toolEnvironment } from '../tool-path.ts';
 
 /** Descriptors of the server: its settings come on 0, its messages go to the log on 1 and 2, what it says first to 3. */
 export const READY_DESCRIPTOR = 3;
-/** Where the server finds a device that was received for it. */
+/** Where the server finds the device that is mounted. */
 export const DEVICE_DESCRIPTOR = 4;
 
 const MAX_READY_BYTES = 64 * 1024;
@@ -16,6 +16,8 @@ const LOG_TAIL_BYTES = 4096;
 export interface ServerProcess {
   /** Program and arguments. */
   readonly command: readonly string[];
+  /** Inherited as `DEVICE_DESCRIPTOR`; it stays the caller's. */
+  readonly device?: number | undefined;
   /** Written to its standard input, then closed. */
   readonly input: string;
   /** Receives stdout and stderr, appended. */
@@ -46,7 +48,7 @@ export async function spawnServer(server: ServerProcess): Promise<StartedServer>
     const child = spawn(file, args, {
       cwd: '/',
       detached: true,
-      stdio: ['pipe', log.fd, log.fd, 'pipe'],
+      stdio: ['pipe', log.fd, log.fd, 'pipe', server.device ?? 'ignore'],
       env: toolEnvironment({ UV_THREADPOOL_SIZE: String(server.threads) }),
     });
     const failed = new Promise<never>((_, reject) => {
@@ -62,13 +64,23 @@ export async function spawnServer(server: ServerProcess): Promise<StartedServer>
       child.unref();
       return { pid: child.pid ?? 0, firstLine };
     } catch (error) {
-      child.kill('SIGKILL');
+      killSession(child.pid);
       throw error;
     } finally {
       ready.destroy();
     }
   } finally {
     await log.close();
+  }
+}
+
+/** The process leads a group of its own, which may have started others. */
+function killSession(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch (error) {
+    if (errnoOf(error) !== 'ESRCH') throw error;
   }
 }
 

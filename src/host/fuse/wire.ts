@@ -23,6 +23,8 @@ export const OPCODE = {
 export const IN_HEADER_BYTES = 40;
 export const OUT_HEADER_BYTES = 16;
 
+const NOTIFY_RESEND = 7;
+
 /** Node id of the root directory. */
 export const ROOT_NODE = 1;
 
@@ -31,8 +33,8 @@ const LITTLE = os.endianness() === 'LE';
 /** One request as it came from the device. `body` lies in the receiving buffer: valid until the handler returns. */
 export interface FuseRequest {
   readonly opcode: number;
-  /** Identifies the request in its answer and in an interrupt. */
-  readonly unique: number;
+  /** Identifies the request in its answer and in an interrupt; all 64 bits count, the highest marks what is sent again. */
+  readonly unique: bigint;
   readonly nodeId: number;
   readonly body: FuseBody;
 }
@@ -58,6 +60,17 @@ export class FuseBody {
     return getU64(this.#view, at);
   }
 
+  /** All 64 bits, for what is compared or given back. */
+  u64Exact(at: number): bigint {
+    if (at + 8 > this.#bytes.length) throw cutOff();
+    return this.#view.getBigUint64(at, LITTLE);
+  }
+
+  /** Whether the request is long enough to have a 32-bit member there: newer kernels add some. */
+  has(at: number): boolean {
+    return at + 4 <= this.#bytes.length;
+  }
+
   /** The bytes up to a NUL, as a latin1 string of bytes. */
   name(at: number): string {
     const end = this.#bytes.indexOf(0, at);
@@ -73,7 +86,7 @@ export function parseRequest(message: Buffer): FuseRequest {
   if (view.getUint32(0, LITTLE) !== message.length) throw cutOff();
   return {
     opcode: view.getUint32(4, LITTLE),
-    unique: getU64(view, 8),
+    unique: view.getBigUint64(8, LITTLE),
     nodeId: getU64(view, 16),
     body: new FuseBody(message.subarray(IN_HEADER_BYTES)),
   };
@@ -121,11 +134,21 @@ export class FuseWriter {
 }
 
 /** Writes `fuse_out_header`. `errno` is positive, 0 for success. */
-export function writeOutHeader(target: Buffer, unique: number, errno: number, bodyBytes: number): void {
+export function writeOutHeader(target: Buffer, unique: bigint, errno: number, bodyBytes: number): void {
   const view = new DataView(target.buffer, target.byteOffset, OUT_HEADER_BYTES);
   view.setUint32(0, OUT_HEADER_BYTES + bodyBytes, LITTLE);
   view.setInt32(4, -errno, LITTLE);
-  setU64(view, 8, unique);
+  view.setBigUint64(8, unique, LITTLE);
+}
+
+/**
+ * The notification that has the kernel send again every request that was received and never answered (Linux 6.9,
+ * `FUSE_NOTIFY_RESEND`): unique 0, and its code where answers have the error.
+ */
+export function resendMessage(): Buffer {
+  const bytes = Buffer.alloc(OUT_HEADER_BYTES);
+  writeOutHeader(bytes, 0n, -NOTIFY_RESEND, 0);
+  return bytes;
 }
 
 function getU64(view: DataView, at: number): number {
