@@ -69,6 +69,23 @@ const FILES: readonly GeneratedFile[] = [
     tools: ['usr/sbin/locale-gen', 'usr/sbin/build-locale-archive'],
     args: [],
   },
+  {
+    pattern:
+      /^(?:usr\/)?lib\/modules\/([^/]+)\/modules\.(?:dep|alias|symbols|softdep|weakdep|devname|builtin\.alias)(?:\.bin)?$/,
+    tools: ['sbin/depmod', 'usr/sbin/depmod', 'usr/bin/depmod'],
+    args: ['-a', '$1'],
+  },
+  {
+    pattern: /^etc\/udev\/hwdb\.bin$/,
+    tools: ['usr/bin/systemd-hwdb', 'bin/systemd-hwdb'],
+    args: ['update'],
+  },
+  {
+    pattern: /^usr\/lib\/udev\/hwdb\.bin$/,
+    tools: ['usr/bin/systemd-hwdb', 'bin/systemd-hwdb'],
+    args: ['--usr', 'update'],
+  },
+  { pattern: /^etc\/pki\/ca-trust\/extracted\/(?:java|edk2)\/.+$/, tools: ['usr/bin/update-ca-trust'], args: [] },
   { pattern: /^usr\/share\/info\/dir$/, tools: ['usr/sbin/update-info-dir', 'usr/bin/update-info-dir'], args: [] },
 ];
 

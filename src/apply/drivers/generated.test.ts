@@ -181,6 +181,9 @@ describe('generated files', () => {
     ],
     ['usr/lib/locale/locale-archive', 'usr/sbin/locale-gen', '/usr/sbin/locale-gen'],
     ['usr/share/info/dir', 'usr/sbin/update-info-dir', '/usr/sbin/update-info-dir'],
+    ['usr/lib/modules/6.1.0/modules.dep.bin', 'usr/sbin/depmod', '/usr/sbin/depmod -a 6.1.0'],
+    ['usr/lib/udev/hwdb.bin', 'usr/bin/systemd-hwdb', '/usr/bin/systemd-hwdb --usr update'],
+    ['etc/pki/ca-trust/extracted/java/cacerts', 'usr/bin/update-ca-trust', '/usr/bin/update-ca-trust'],
     ['etc/ld.so.cache', 'usr/sbin/ldconfig', '/usr/sbin/ldconfig'],
   ])('%s is made anew by %s', async (path, tool, command) => {
     expect(generated.claims(path)).toBe(true);

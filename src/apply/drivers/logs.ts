@@ -15,7 +15,7 @@ const KINDS: readonly (readonly [RegExp, Kind])[] = [
   [/^var\/cache\/apt\/[^/]+\.bin$/, 'drop'],
   [/^var\/lib\/apt\/(?:lists|periodic)\/.+$/, 'cache'],
   [/^var\/cache\/(?:apt|man|apk|dnf|yum|zypp|libdnf5|pip|apparmor|PackageKit)\/.+$/, 'cache'],
-  [/^var\/lib\/(?:dnf|yum)\/.+$/, 'last'],
+  [/^(?:var\/lib\/(?:dnf|yum)|usr\/lib\/sysimage\/libdnf5)\/.+$/, 'last'],
   [/^var\/lib\/systemd\/catalog\/database$/, 'cache'],
   [/^(?:run|tmp|var\/run|var\/tmp|root\/\.cache)\/.+$/, 'cache'],
   [/^etc\/(?:shells|ca-certificates\.conf|locale\.gen)$/, 'lines'],
