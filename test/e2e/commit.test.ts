@@ -250,6 +250,10 @@ describe.each(['root', 'user'] as const)('a kept container of %s', actor => {
     expect(running).toMatchObject({ exitCode: 12, stderr: expect.stringContaining('in use') as string });
     await container[Symbol.asyncDispose]();
     expect((await rig.stk(['commit', 'work', 'app2', '--base', 'app'])).exitCode).toBe(2);
+    // Collection leaves alone what a container stands on, even where no tag names it any more.
+    await rig.write('stacker.yaml', { app: { from: 'scratch', imports: [{ path: 'stacker.yaml', dest: '/only' }] } });
+    await rig.ok(['build']);
+    await rig.ok(['gc', '--no-keep-cache']);
     await rig.ok(['commit', 'work', 'app2']);
     await script(rig, 'root', 'mkdir k');
     await rig.ok(['mount', 'app2', 'k'], { as: 'root' });

@@ -3,6 +3,7 @@ import { isDigest, type Digest } from '../../core/digest.ts';
 import type { JsonValue } from '../../core/canonical-json.ts';
 import { stateDirectories } from '../../build/workspace.ts';
 import { collectGarbage } from '../../oci/gc.ts';
+import { containersHome, listContainers } from '../../container/container-record.ts';
 import { LayoutStore } from '../../oci/layout.ts';
 import { RecordCache } from '../../sources/record-cache.ts';
 import type { Session } from '../session.ts';
@@ -14,6 +15,10 @@ export async function runGc(
 ): Promise<number> {
   const layout = await LayoutStore.open(session.global.ociDir);
   const keep = new Set<Digest>();
+  // Containers that are kept can go on, and be committed, on the image that they were made of.
+  for (const { record } of await listContainers(containersHome(session.global.stkDir))) {
+    if (record) keep.add(record.digest);
+  }
   if (flags.keepCache) {
     const records = new RecordCache(stateDirectories(session.global.stkDir).records);
     for (const kind of ['step', 'image', 'apply', 'convert'] as const) {
