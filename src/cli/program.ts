@@ -1,8 +1,10 @@
 import { Command, Option } from 'commander';
 import { StkError } from '../core/errors.ts';
+import { separateCommand } from './separate-command.ts';
 import { absPath } from '../core/paths.ts';
 import type { Act } from './act.ts';
 import { addBuildCommands } from './commands/build.command.ts';
+import { addRunCommands } from './commands/run.command.ts';
 import { addBundleCommand } from './commands/bundle.command.ts';
 import { addCommitCommand } from './commands/commit.command.ts';
 import { addLayoutCommands } from './commands/layout.command.ts';
@@ -70,13 +72,14 @@ export function makeProgram(
   addPublishCommands(program, act);
   addHostCommands(program, act);
   addMountCommands(program, act);
+  addRunCommands(program, act);
   addBundleCommand(program, act);
   addCommitCommand(program, act);
   for (const command of program.commands) command.exitOverride();
   return {
     command: program,
     async run(args) {
-      await program.parseAsync([...args], { from: 'user' });
+      await program.parseAsync([...separateCommand(args, program, 'run')], { from: 'user' });
       return status;
     },
   };

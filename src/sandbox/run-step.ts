@@ -79,7 +79,7 @@ function isNested(mount: StepMount, mounts: readonly StepMount[]): boolean {
  */
 export async function runStep(root: StepRoot, run: StepRun): Promise<number> {
   const tool = await startBwrap({
-    options: bwrapOptions(root, run, await presentFiles(MASKED)),
+    options: bwrapOptions(root, { ...run, ownSession: run.stdio === 'capture' }, await presentFiles(MASKED)),
     command: run.command,
     scratch: run.scratch,
     stdio: run.stdio,
@@ -97,14 +97,30 @@ export async function runStep(root: StepRoot, run: StepRun): Promise<number> {
   }
 }
 
-function bwrapOptions(root: StepRoot, run: StepRun, masked: readonly string[]): string[] {
+/** What a sandbox is like, whatever runs in it. */
+export type SandboxSettings = Pick<
+  StepRun,
+  'workingDirectory' | 'env' | 'mounts' | 'network' | 'rootless' | 'hostname'
+> & {
+  /** Cut off from the caller's terminal: nothing inside can put keys into it. */
+  readonly ownSession: boolean;
+};
+
+/** bubblewrap's options for a root whose mount points are all there; targets of mounts are free of symlinks. */
+export async function sandboxOptions(root: AbsPath, settings: SandboxSettings): Promise<string[]> {
+  return bwrapOptions({ root, mountPoints: new Map() }, settings, await presentFiles(MASKED));
+}
+
+type MountedRoot = Pick<StepRoot, 'root' | 'mountPoints'>;
+
+function bwrapOptions(root: MountedRoot, run: SandboxSettings, masked: readonly string[]): string[] {
   const options = ['--bind', root.root, '/', '--proc', '/proc', '--dev', '/dev', '--ro-bind', '/sys', '/sys'];
   for (const path of masked) options.push('--ro-bind', '/dev/null', path);
   options.push('--unshare-pid', '--unshare-ipc', '--unshare-uts', '--hostname', run.hostname);
   // The bound sysfs is the host's: it would go on listing the host's interfaces.
   if (run.network === 'none')
     options.push('--unshare-net', '--tmpfs', '/sys/class/net', '--remount-ro', '/sys/class/net');
-  if (run.stdio === 'capture') options.push('--new-session');
+  if (run.ownSession) options.push('--new-session');
   options.push('--cap-drop', 'ALL');
   for (const name of run.rootless ? ['ALL'] : CONTAINER_CAPABILITIES) {
     options.push('--cap-add', name === 'ALL' ? name : `CAP_${name}`);
@@ -119,7 +135,7 @@ function bwrapOptions(root: StepRoot, run: StepRun, masked: readonly string[]): 
   return options;
 }
 
-function mountOptions(root: StepRoot, mount: StepMount): string[] {
+function mountOptions(root: MountedRoot, mount: StepMount): string[] {
   const target = root.mountPoints.get(mount.target) ?? mount.target;
   if (mount.type === 'tmpfs') return ['--perms', '0755', '--tmpfs', target];
   return [mount.readOnly ? '--ro-bind' : '--bind', mount.source, target];

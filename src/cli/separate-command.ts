@@ -1,0 +1,36 @@
+import type { Command, Option } from 'commander';
+
+/**
+ * Puts `--` before the words of a command that `stk run REF COMMAND…` starts, so that options in it are that command's
+ * and not stk's, while options of stk may stand anywhere before it. Other command lines come back as they are.
+ */
+export function separateCommand(args: readonly string[], program: Command, name: string): readonly string[] {
+  const command = program.commands.find(one => one.name() === name);
+  const at = operandIndex(args, 0, program.options);
+  if (command === undefined || at === undefined || args[at] !== name) return args;
+  const options = [...command.options, ...program.options];
+  const ref = operandIndex(args, at + 1, options);
+  const first = ref === undefined ? undefined : operandIndex(args, ref + 1, options);
+  return first === undefined ? args : [...args.slice(0, first), '--', ...args.slice(first)];
+}
+
+/** The first word from there on that is neither an option nor an option's value; `undefined` at the end or at `--`. */
+function operandIndex(args: readonly string[], from: number, options: readonly Option[]): number | undefined {
+  for (let index = from; index < args.length; index++) {
+    const word = args[index]!;
+    if (word === '--') return undefined;
+    if (!word.startsWith('-') || word === '-') return index;
+    if (takesNext(word, options)) index++;
+  }
+  return undefined;
+}
+
+function takesNext(word: string, options: readonly Option[]): boolean {
+  if (word.startsWith('--')) return options.some(option => option.long === word && option.required);
+  // Short options may stand together; only the last of them can take the next word.
+  for (const [index, letter] of word.slice(1).split('').entries()) {
+    const option = options.find(one => one.short === `-${letter}`);
+    if (option?.required === true) return index === word.length - 2;
+  }
+  return false;
+}

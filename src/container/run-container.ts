@@ -1,0 +1,275 @@
+import { lstat, mkdir, readdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { AsyncScope } from '../core/async-scope.ts';
+import { StkError, errnoOf, isStkError } from '../core/errors.ts';
+import { joinInside, type AbsPath } from '../core/paths.ts';
+import { tryLockFile } from '../host/file-lock.ts';
+import { makeTempDir } from '../host/temp-dir.ts';
+import { startContainerProcess, type ContainerProcess } from '../host/tools/container-process.ts';
+import { copyTree, removeTree } from '../host/tools/copy.ts';
+import { findSetpriv } from '../host/tools/setpriv-files.ts';
+import { readLayeredImage } from '../mount/image-layers.ts';
+import { mountImage, type Mounted, type MountRequest } from '../mount/mount-image.ts';
+import { umountImage } from '../mount/umount-image.ts';
+import type { UpperWish } from '../mount/writable-upper.ts';
+import { LowerView } from '../sandbox/lower-view.ts';
+import { sandboxOptions, type StepMount } from '../sandbox/run-step.ts';
+import { openBundleSource, type BundleSource } from './bundle-source.ts';
+import { findUser, type ProcessUser } from './bundle-user.ts';
+import { containerCommand, containerEnvironment, type RunSettings } from './run-settings.ts';
+import { MOUNT_POINTS, volumePaths } from './runtime-spec-mounts.ts';
+import { workingDirectory } from './runtime-spec.ts';
+
+/** Something of the host's that a container sees. */
+export interface HostMount {
+  readonly source: AbsPath;
+  /** Absolute in the container, as asked for. */
+  readonly target: string;
+  readonly readOnly: boolean;
+}
+
+export interface RunRequest extends Omit<MountRequest, 'target' | 'upper' | 'skeleton' | 'home'> {
+  /** Where mounts are remembered; the container's own directory where `undefined`, in a mount namespace that ends with us. */
+  readonly home: AbsPath | undefined;
+  /** Parent of the directories of running containers. */
+  readonly directory: AbsPath;
+  readonly settings: RunSettings;
+  readonly mounts: readonly HostMount[];
+  /** Places in the container that begin empty, in memory. */
+  readonly tmpfs: readonly string[];
+  readonly network: 'host' | 'none';
+  readonly readOnly: boolean;
+  /** What is written is kept here. */
+  readonly upper: AbsPath | undefined;
+  readonly rootless: boolean;
+  readonly stdin: boolean;
+  readonly onMounted?: (mounted: Mounted) => void;
+}
+
+const PREFIX = 'run';
+/** Where the host's setpriv is seen; /dev is the sandbox's own. */
+const TOOLS = '/dev/.stk';
+/** How long a container may take to end when it is asked to. */
+const GRACE_MS = 10_000;
+
+/**
+ * Runs an image's command in the foreground, with a writable layer that goes with it unless `upper` keeps it. Returns the
+ * command's exit status, 126 where it cannot be executed, 127 where it does not exist, 128 + n where a signal ended it. A
+ * signal that aborts the request is passed on to the command.
+ */
+export async function runContainer(request: RunRequest): Promise<number> {
+  const { layout, signal } = request;
+  await using scope = new AsyncScope();
+  const directory = await openDirectory(request, scope);
+  const home = request.home ?? joinInside(directory, 'state');
+  const image = await readLayeredImage(layout, request.tag, request.platform, request.digest);
+  const source = scope.use(await openBundleSource(layout, image, signal));
+  const { settings } = request;
+  const user = findUser(settings.user ?? source.config.config?.User ?? '', await source.accountFiles());
+  const command = containerCommand(source.config, settings);
+  const cwd = settings.workingDirectory ?? workingDirectory(source.config);
+  const volumes = volumePaths(source.config).filter(volume => !request.mounts.some(({ target }) => target === volume));
+  const wanted = await wantedPlaces(request, cwd, volumes);
+  const target = joinInside(directory, 'root');
+  await mkdir(target);
+  const { upper: kept, ...mount } = request;
+  const upper: UpperWish = kept ? { directory: kept } : { scratchBelow: directory };
+  const mounted = await mountImage({
+    ...mount,
+    digest: image.digest,
+    home,
+    target,
+    skeleton: await missingPlaces(source, image.name, wanted),
+    ...(request.readOnly ? {} : { upper }),
+  });
+  scope.defer(() => umountImage({ home, target }).then(() => undefined));
+  request.onMounted?.(mounted);
+  await using view = await LowerView.open([target], joinInside(directory, 'view'));
+  const mounts = [
+    ...(await hostMounts(request, view)),
+    ...(await volumeMounts(volumes, view, directory)),
+    ...(await networkFiles(request, view, directory)),
+  ];
+  const process = await start(request, { directory, target, user, command, cwd, mounts, config: source.config });
+  return await finish(process, signal);
+}
+
+/** A directory of this run's own. What killed runs left is cleared away first. */
+async function openDirectory(request: RunRequest, scope: AsyncScope): Promise<AbsPath> {
+  await mkdir(request.directory, { recursive: true });
+  await sweep(request.directory, request.home);
+  const { path: directory } = await makeTempDir(request.directory, PREFIX);
+  scope.defer(() => removeTree(directory));
+  const lock = await tryLockFile(directory, 'exclusive');
+  if (lock) scope.use(lock);
+  return directory;
+}
+
+async function sweep(parent: AbsPath, home: AbsPath | undefined): Promise<void> {
+  for (const name of await readdir(parent)) {
+    if (!name.startsWith(`${PREFIX}-`)) continue;
+    const directory = joinInside(parent, name);
+    await using lock = await tryLockFile(directory, 'exclusive').catch(() => undefined);
+    if (!lock) continue;
+    if (home !== undefined) {
+      await umountImage({ home, target: joinInside(directory, 'root') }).catch((error: unknown) => {
+        if (!isStkError(error, 'not-found')) throw error;
+      });
+    }
+    await removeTree(directory);
+  }
+}
+
+interface Wanted {
+  readonly path: string;
+  readonly what: 'directory' | 'file';
+}
+
+/** Places of the container that have to be there before it starts. */
+async function wantedPlaces(request: RunRequest, cwd: string, volumes: readonly string[]): Promise<readonly Wanted[]> {
+  const wanted: Wanted[] = [...MOUNT_POINTS, cwd, ...volumes, ...request.tmpfs].map(place => ({
+    path: place,
+    what: 'directory',
+  }));
+  for (const { source, target } of request.mounts) {
+    const stat = await lstat(source).catch((cause: unknown) => {
+      if (errnoOf(cause) !== 'ENOENT') throw cause;
+      throw new StkError('not-found', `-v ${source} does not exist`, { cause, facts: { path: source } });
+    });
+    wanted.push({ path: target, what: stat.isDirectory() ? 'directory' : 'file' });
+  }
+  const inside = (place: string) => MOUNT_POINTS.some(point => place.startsWith(`${point}/`));
+  return wanted.filter(({ path: place }) => place !== '/' && !inside(place));
+}
+
+/** Directories that the image lacks, as canonical paths; of files to mount on, their directories. */
+async function missingPlaces(
+  source: BundleSource,
+  name: string,
+  wanted: readonly Wanted[],
+): Promise<readonly string[]> {
+  const missing = new Set<string>();
+  for (const { path: place, what } of wanted) {
+    const directory = what === 'directory' ? place : path.posix.dirname(place);
+    const found = await source.place(directory);
+    if (found.type === 'missing') missing.add(found.path);
+    if (found.type !== 'other') continue;
+    throw new StkError('unsupported', `${name} has something at ${directory} that is no directory`, {
+      hint: 'choose another place in the container, or mend the image',
+      facts: { path: directory },
+    });
+  }
+  return [...missing];
+}
+
+async function hostMounts(request: RunRequest, view: LowerView): Promise<StepMount[]> {
+  const mounts: StepMount[] = request.tmpfs.map(target => ({ type: 'tmpfs', target }));
+  for (const { source, target, readOnly } of request.mounts) {
+    const isFile = !(await lstat(source)).isDirectory();
+    const place = isFile ? await placeForFile(view, target) : `/${(await view.resolve(target)).path}`;
+    mounts.push({ type: 'bind', source, target: place, readOnly, file: isFile });
+  }
+  return mounts;
+}
+
+/** Makes an empty file to mount on where there is none. Links of the image are followed inside of it alone. */
+async function placeForFile(view: LowerView, target: string): Promise<string> {
+  const { path: place, type } = await view.resolve(target);
+  if (type === 'directory') {
+    throw new StkError('usage', `${target} is a directory in the image, and what is to be mounted there is none`);
+  }
+  if (type === undefined) {
+    await writeFile(joinInside(view.root, place), '', { flag: 'wx' }).catch((cause: unknown) => {
+      throw new StkError('unsupported', `the container has no ${target} to mount on`, {
+        cause,
+        hint: 'mount on a directory or a file that the image has, or leave --read-only out',
+      });
+    });
+  }
+  return `/${place}`;
+}
+
+/** A volume begins with what the image has there, and is no part of the container's own layer. */
+async function volumeMounts(volumes: readonly string[], view: LowerView, directory: AbsPath): Promise<StepMount[]> {
+  const mounts: StepMount[] = [];
+  for (const [index, volume] of volumes.entries()) {
+    const { path: place } = await view.resolve(volume);
+    const source = joinInside(directory, `volume-${index}`);
+    await copyTree(joinInside(view.root, place), source);
+    mounts.push({ type: 'bind', source, target: `/${place}`, readOnly: false });
+  }
+  return mounts;
+}
+
+/** Name resolution as on the host, where the image has a place for it. */
+async function networkFiles(request: RunRequest, view: LowerView, directory: AbsPath): Promise<StepMount[]> {
+  const own = '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n';
+  const hosts = joinInside(directory, 'hosts');
+  await writeFile(hosts, `${own}127.0.0.1\t${request.settings.hostname}\n`);
+  const files: { source: AbsPath; target: string }[] = [{ source: hosts, target: '/etc/hosts' }];
+  const resolver = '/etc/resolv.conf' as AbsPath;
+  if (request.network === 'host') files.push({ source: resolver, target: resolver });
+  const mounts: StepMount[] = [];
+  for (const { source, target } of files) {
+    if (request.mounts.some(mount => mount.target === target)) continue;
+    const stat = await lstat(joinInside(view.root, target.slice(1))).catch(() => undefined);
+    if (!stat?.isFile() || !(await lstat(source).catch(() => undefined))) continue;
+    mounts.push({ type: 'bind', source, target, readOnly: false, file: true });
+  }
+  return mounts;
+}
+
+interface Ready {
+  readonly directory: AbsPath;
+  readonly target: AbsPath;
+  readonly user: ProcessUser;
+  readonly command: readonly string[];
+  readonly cwd: string;
+  readonly mounts: readonly StepMount[];
+  readonly config: Parameters<typeof containerEnvironment>[0];
+}
+
+async function start(request: RunRequest, ready: Ready): Promise<ContainerProcess> {
+  const { settings } = request;
+  const { user } = ready;
+  const setpriv = await findSetpriv(request.signal);
+  const options = await sandboxOptions(ready.target, {
+    workingDirectory: ready.cwd,
+    env: containerEnvironment(ready.config, settings, user),
+    mounts: ready.mounts,
+    network: request.network,
+    rootless: request.rootless,
+    hostname: settings.hostname,
+    ownSession: false,
+  });
+  const at = options.indexOf('--ro-bind');
+  const tools = [...setpriv.files].flatMap(([name, file]) => ['--ro-bind', file, `${TOOLS}/${name}`]);
+  const groups = user.additionalGids.length === 0 ? ['--clear-groups'] : [`--groups=${user.additionalGids.join(',')}`];
+  const become = [`--reuid=${user.uid}`, `--regid=${user.gid}`, ...groups];
+  const whole = user.uid === 0 ? [] : ['--inh-caps=-all', '--ambient-caps=-all', '--bounding-set=-all'];
+  return startContainerProcess({
+    options: [...options.slice(0, at), '--dir', TOOLS, ...tools, ...options.slice(at)],
+    command: [...setpriv.command(TOOLS), ...become, ...whole, '--', ...ready.command],
+    scratch: ready.directory,
+    stdin: request.stdin,
+    tty: settings.tty,
+  });
+}
+
+/** Passes on what asks us to end, and insists after a while. */
+async function finish(process: ContainerProcess, signal: AbortSignal | undefined): Promise<number> {
+  let insist: NodeJS.Timeout | undefined;
+  const passOn = () => {
+    const name = /SIG(?:INT|TERM|HUP)/.exec(String(signal?.reason))?.[0] ?? 'SIGTERM';
+    void process.signal(name as NodeJS.Signals);
+    insist = setTimeout(() => void process.signal('SIGKILL'), GRACE_MS);
+  };
+  if (signal?.aborted) passOn();
+  else signal?.addEventListener('abort', passOn, { once: true });
+  try {
+    return await process.done;
+  } finally {
+    clearTimeout(insist);
+    signal?.removeEventListener('abort', passOn);
+  }
+}
