@@ -14,6 +14,7 @@ import { lowerStack } from '../sources/lower-stack.ts';
 import { readImageConfig } from './bundle-source.ts';
 import { applyChanges, type ConfigChange } from './commit-changes.ts';
 import { snapshotUpper } from './commit-upper.ts';
+import { dropIdleWhiteouts } from './commit-whiteouts.ts';
 
 export interface CommitRequest {
   /** An overlay's upper directory, at rest until this ends; it is not changed. */
@@ -100,6 +101,7 @@ async function packUpper(request: CommitRequest, below: readonly ComposedLayer[]
       await using lower = lowerStack(base.layout, async () =>
         below.map(({ descriptor }) => ({ squashfs: descriptor })),
       );
+      await dropIdleWhiteouts(snapshot.path, lower, signal);
       const output = joinInside(temporary.path, 'layer');
       const packed = await packLayer({
         upper: snapshot.path,

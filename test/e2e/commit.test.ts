@@ -8,7 +8,14 @@ import { requires } from '../rig/gates.ts';
 import { inspectImage } from '../rig/shell-image.ts';
 import { packFile, writeImage } from '../rig/squashfs-image.ts';
 import { StkRig } from '../rig/stk-rig.ts';
-import { differences, listDirectory, listImage } from '../rig/tree-listing.ts';
+import {
+  blobPath,
+  differences,
+  listDirectory,
+  listImage,
+  readManifest,
+  type TreeListing,
+} from '../rig/tree-listing.ts';
 import { commandAs, type Actor } from '../rig/users.ts';
 
 /** Owners, times and sizes of directories aside, a tree as its own user sees it; no quotes of the shell in it. */
@@ -57,6 +64,14 @@ async function change(rig: StkRig, actor: Actor, text: string, image = 'app', up
   const listing = await script(rig, actor, `cd m; ${text}\n${LIST}`);
   await rig.ok(['umount', 'm']);
   return listing;
+}
+
+/** The uppermost layer of an image, unpacked. */
+async function listLayer(rig: StkRig, tag: string): Promise<TreeListing> {
+  const { layers } = await readManifest(rig.path('oci'), tag);
+  const blob = blobPath(rig.path('oci'), layers.at(-1)!.digest);
+  await script(rig, 'root', `unsquashfs -q -n -d layer ${blob} > /dev/null`);
+  return listDirectory(rig.path('layer'));
 }
 
 describe('as root, a committed image', () => {
@@ -161,6 +176,18 @@ describe('as root, a committed image', () => {
     await rig.ok(['verify', 'oci:else:new']);
     await rig.ok(['commit', 'up', 'named', '--base', 'other']);
     expect([...(await listImage(rig.path('oci'), 'named')).keys()].toSorted()).toEqual(['other', 'x']);
+  });
+
+  it('holds no deletions of what its base never had', async () => {
+    await using rig = await openRig('root');
+    await change(rig, 'root', 'rm etc/gone many/1; rm -r var/gone usr; mkdir usr; echo x > srv/x');
+    await script(rig, 'root', 'mknod up/usr/odd c 0 0; mknod up/none c 0 0; mkdir up/fresh; mknod up/fresh/w c 0 0');
+    await rig.ok(['commit', 'up', 'app2']);
+    const names = [...(await listLayer(rig, 'app2')).entries()]
+      .filter(([, text]) => text.startsWith('c '))
+      .map(([name]) => name);
+    expect(names.toSorted()).toEqual(['etc/gone', 'many/1', 'var/gone']);
+    expect(await script(rig, 'root', 'cd up; find . -type c | sort')).toContain('./fresh/w');
   });
 
   it.each(['SIGKILL', 'SIGINT'] as const)('is not there after %s, and the next one is whole', async signal => {

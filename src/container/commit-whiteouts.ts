@@ -1,0 +1,37 @@
+import { lstat, unlink } from 'node:fs/promises';
+import path from 'node:path';
+import type { AbsPath } from '../core/paths.ts';
+import { findCharacterDevices } from '../host/tools/find.ts';
+import { readTreeXattrs } from '../host/tools/xattrs.ts';
+import type { LowerLookup } from '../layer/lower-tree.ts';
+import { OPAQUE_VALUE } from '../layer/overlay-xattrs.ts';
+
+/**
+ * Removes whiteouts that hide nothing from an upper tree: what they deleted was never in the image, but in something that
+ * was mounted below it, or in another image. In a directory that is not merged, overlayfs would list their names.
+ */
+export async function dropIdleWhiteouts(tree: AbsPath, lower: LowerLookup, signal?: AbortSignal): Promise<void> {
+  const devices = await findCharacterDevices(tree, signal);
+  if (devices.length === 0) return;
+  const opaque = await opaqueDirectories(tree, signal);
+  for (const device of devices) {
+    const file = Buffer.concat([Buffer.from(`${tree}/`), Buffer.from(device, 'latin1')]);
+    if ((await lstat(file)).rdev !== 0) continue;
+    if (isBelow(device, opaque) || (await lower.lookup(device)) === undefined) await unlink(file);
+  }
+}
+
+async function opaqueDirectories(tree: AbsPath, signal: AbortSignal | undefined): Promise<ReadonlySet<string>> {
+  const found = new Set<string>();
+  for await (const { path: file, xattrs } of readTreeXattrs(tree, '^(user|trusted)\\.overlay\\.opaque$', signal)) {
+    if ([...xattrs.values()].some(value => value.equals(OPAQUE_VALUE))) found.add(file);
+  }
+  return found;
+}
+
+function isBelow(file: string, directories: ReadonlySet<string>): boolean {
+  for (let at = path.posix.dirname(file); at !== '.'; at = path.posix.dirname(at)) {
+    if (directories.has(at)) return true;
+  }
+  return false;
+}
