@@ -1,5 +1,6 @@
 import { AsyncScope } from '../core/async-scope.ts';
 import type { Digest } from '../core/digest.ts';
+import { mapLimited } from '../core/limiter.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { openFileReader } from '../host/file-reader.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
@@ -8,18 +9,21 @@ import { LayerStack } from '../squashfs/layer-stack.ts';
 import { openSquashfs, type SquashfsReader } from '../squashfs/squashfs-reader.ts';
 import { openStoreLayer } from './store-layer.ts';
 
+/** Layers that are opened side by side: each costs a registry some requests. */
+const PARALLEL = 8;
+
 /** Layers of several images, each blob opened once however many of them have it. */
 export class OpenLayers implements AsyncDisposable {
   readonly #scope = new AsyncScope();
   readonly #readers = new Map<Digest, Promise<SquashfsReader>>();
 
   /** Opens a layer at its first use; it stays the collection's own. Throws as `openStoreLayer` does. */
-  open(store: BlobStore, descriptor: Descriptor, signal?: AbortSignal): Promise<SquashfsReader> {
+  async open(store: BlobStore, descriptor: Descriptor, signal?: AbortSignal): Promise<SquashfsReader> {
     return this.#once(descriptor.digest, () => openStoreLayer(store, descriptor, signal));
   }
 
   /** As `open`, of a squashfs file on the host. */
-  openFile(file: AbsPath, digest: Digest, signal?: AbortSignal): Promise<SquashfsReader> {
+  async openFile(file: AbsPath, digest: Digest, signal?: AbortSignal): Promise<SquashfsReader> {
     return this.#once(digest, async () => openSquashfs(await openFileReader(file), signal));
   }
 
@@ -32,13 +36,19 @@ export class OpenLayers implements AsyncDisposable {
     return opening;
   }
 
+  /** Several at once, in their order. */
+  async all<T>(
+    items: readonly T[],
+    open: (item: T, signal: AbortSignal) => Promise<SquashfsReader>,
+    signal?: AbortSignal,
+  ) {
+    return mapLimited(items, PARALLEL, open, signal);
+  }
+
   /** A view of layers from the bottom up, not to be disposed; `undefined` for none. */
   async stack(store: BlobStore, layers: readonly Descriptor[], signal?: AbortSignal): Promise<LayerStack | undefined> {
     if (layers.length === 0) return undefined;
-    const opening = layers.map(layer => this.open(store, layer, signal));
-    // All have ended before one's failure is thrown, so that none is opened after the collection was closed.
-    await Promise.allSettled(opening);
-    return new LayerStack(await Promise.all(opening));
+    return new LayerStack(await this.all(layers, (layer, inner) => this.open(store, layer, inner), signal));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -13,6 +13,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import { APPLY_LIST, mergeAnnotations } from '../oci/layer-annotations.ts';
 import { layerDescriptor } from '../sources/layer-descriptor.ts';
 import { LayerStack } from '../squashfs/layer-stack.ts';
+import type { SquashfsReader } from '../squashfs/squashfs-reader.ts';
 import { OpenLayers } from './open-layers.ts';
 import { composeUpdate } from './update-compose.ts';
 import {
@@ -226,15 +227,17 @@ class UpdateWork implements AsyncDisposable {
     return { ancestor: await stack(ancestor), sides: opened, plain: await stack(plain) };
   }
 
-  async #open(digests: readonly Digest[]) {
-    const opening = digests.map(digest => {
-      const made = this.#made.get(digest);
-      if (made) return this.#opened.openFile(made.file, digest, this.#options.signal);
-      const { store, descriptor } = this.#plan.blobs.get(digest)!;
-      return this.#opened.open(store, descriptor, this.#options.signal);
-    });
-    await Promise.allSettled(opening);
-    return Promise.all(opening);
+  #open(digests: readonly Digest[]): Promise<readonly SquashfsReader[]> {
+    return this.#opened.all(
+      digests,
+      (digest, signal) => {
+        const made = this.#made.get(digest);
+        if (made) return this.#opened.openFile(made.file, digest, signal);
+        const { store, descriptor } = this.#plan.blobs.get(digest)!;
+        return this.#opened.open(store, descriptor, signal);
+      },
+      this.#options.signal,
+    );
   }
 
   async #regenerated(problem: MergeProblem, result: MergeResult, { plain }: MergePlan): Promise<MergeResult> {

@@ -2,7 +2,8 @@ import { execa } from 'execa';
 import { expect, it } from 'vitest';
 import { nextSsl, tagDigest, writeApp } from '../rig/applied-app.ts';
 import { requires } from '../rig/gates.ts';
-import { inRole, layerDigest, packFiles, writeStack } from '../rig/stack-image.ts';
+import { writeImage } from '../rig/squashfs-image.ts';
+import { applyList, inRole, layerDigest, packFiles, writeStack } from '../rig/stack-image.ts';
 import { StkRig } from '../rig/stk-rig.ts';
 import { listImage, readManifest } from '../rig/tree-listing.ts';
 
@@ -125,4 +126,38 @@ it('swaps the base where the applied images go with it', async () => {
     'org.opencontainers.image.base.name': 'base2',
     'org.opencontainers.image.base.digest': await tagDigest(rig, 'base2'),
   });
+});
+
+it('swaps the base of those images alone that stand on it, and passes over what cannot be updated', async () => {
+  await using rig = await StkRig.open();
+  const { base } = await writeApp(rig);
+  const oci = rig.path('oci');
+  const on = (name: string) => ({ 'org.opencontainers.image.base.name': name });
+  const run = inRole(await packFiles({ 'srv/x': 'x' }), 'run');
+  await writeStack(oci, 'mine', { layers: [base, run], annotations: on('base') });
+  await writeStack(oci, 'theirs', { layers: [base, run], annotations: on('registry.example/other:1') });
+  await writeImage(oci, 'mine-tar', [
+    { bytes: Buffer.from('tar'), mediaType: 'application/vnd.oci.image.layer.v1.tar' },
+  ]);
+  await writeStack(oci, 'base', { layers: [inRole(await packFiles({ 'etc/os': 'two\n' }), 'base')] });
+  const outcomes = JSON.parse(await rig.ok(['update', '--all', '--base', 'base', '--json'])) as { tag: string }[];
+  expect(outcomes.map(({ tag }) => tag)).toEqual(['mine']);
+  expect(await rig.ok(['update', 'mine', '--base'])).toContain('is up to date');
+});
+
+it('goes on with the others where one of all fails', async () => {
+  await using rig = await StkRig.open();
+  const parts = await writeApp(rig);
+  const other = inRole(await packFiles({ 'srv/other': 'o' }), 'run');
+  const digest = await tagDigest(rig, 'ssl');
+  await writeStack(rig.path('oci'), 'older', {
+    layers: [inRole(await packFiles({ 'etc/os': 'zero\n' }), 'base'), inRole(parts.ssl, 'apply'), other],
+    annotations: applyList([{ name: 'ssl', ref: 'ssl', digest }]),
+  });
+  await nextSsl(rig, parts.base);
+  const { exitCode, stdout, stderr } = await rig.stk(['update', '--all', '--apply', 'ssl', '--json']);
+  expect(exitCode).toBe(12);
+  expect(stderr).toMatch(/1 of 2 images could not be updated.*older: ssl .*was built on/s);
+  const outcomes = JSON.parse(stdout) as { tag: string; outcome: string; code?: string }[];
+  expect(outcomes.map(({ tag, outcome }) => `${tag} ${outcome}`).toSorted()).toEqual(['app updated', 'older failed']);
 });

@@ -41,7 +41,7 @@ it.each<{ readonly name: string; readonly args: readonly string[]; readonly stat
     status: 2,
     says: /needs a key or a policy/,
   },
-  { name: 'a base without a name', args: ['app', '--base'], status: 2, says: /does not say what its base is called/ },
+  { name: 'a base without a name', args: ['app', '--base'], status: 2, says: /does not say where its base/ },
   {
     name: 'an image of other tools',
     args: ['foreign', '--base', 'ssl'],

@@ -1,6 +1,7 @@
 import type { AsyncScope } from '../../core/async-scope.ts';
 import type { Digest } from '../../core/digest.ts';
 import { StkError, isStkError } from '../../core/errors.ts';
+import { mapLimited } from '../../core/limiter.ts';
 import type { BlobStore } from '../../oci/blob-store.ts';
 import type { Platform } from '../../oci/descriptor.ts';
 import { APPLY_LIST, parseAppliedEntries, type AppliedEntry } from '../../oci/layer-annotations.ts';
@@ -26,12 +27,20 @@ export interface PartsOptions {
   readonly signatures: SignatureFlags;
 }
 
+/** Images that are looked for side by side. */
+const PARALLEL = 8;
+
 /** The entries of an image; none where it applies nothing. Throws `invalid-input` for an annotation that is malformed. */
 export function appliedEntries(image: StoredImage): readonly AppliedEntry[] {
   const text = image.manifest.annotations?.[APPLY_LIST];
   const entries = text === undefined ? [] : parseAppliedEntries(text);
   if (entries) return entries;
   throw new StkError('invalid-input', `${image.name}: annotation ${APPLY_LIST} is malformed`);
+}
+
+/** A base as annotations call it (image-spec, annotations.md): without a transport. */
+export function baseName(ref: string): string {
+  return ref.replace(/^(?:docker:\/\/|oci:)/, '');
 }
 
 /** Finds the images that the next version of an image is made of. Remembers them from one image to the next. */
@@ -55,12 +64,16 @@ export class PartsFinder {
         if (!entries.some(entry => entry.name === name)) throw notApplied(image, name, entries);
       }
     }
-    const applied: UpdateParts['applied'][number][] = [];
-    for (const entry of entries) {
-      const swap = wanted.applied === 'all' || wanted.applied.has(entry.name);
-      const ref = wanted.applied === 'all' ? undefined : wanted.applied.get(entry.name);
-      applied.push(swap ? await this.#next(image, entry, ref) : { entry, image: await this.#same(image, entry) });
-    }
+    const applied = await mapLimited(
+      entries,
+      PARALLEL,
+      async entry => {
+        const swap = wanted.applied === 'all' || wanted.applied.has(entry.name);
+        const ref = wanted.applied === 'all' ? undefined : wanted.applied.get(entry.name);
+        return swap ? this.#next(image, entry, ref) : { entry, image: await this.#same(image, entry) };
+      },
+      this.#session.signal,
+    );
     return { base: wanted.base === 'stay' ? undefined : await this.#base(image, wanted.base.ref), applied };
   }
 
@@ -134,16 +147,23 @@ export class PartsFinder {
   }
 
   async #base(image: StoredImage, given: string | undefined): Promise<StoredImage> {
-    const ref = given ?? namedBase(image.manifest.annotations)?.name;
+    const named = namedBase(image.manifest.annotations)?.name;
+    const ref = given ?? (named === undefined ? undefined : await this.#whereIs(image, named));
     if (ref === undefined) {
-      throw new StkError('usage', `${image.name} does not say what its base is called`, {
+      throw new StkError('usage', `${image.name} does not say where its base ${named ?? ''} is`, {
         hint: 'say where the new base is: --base REF',
       });
     }
-    const isName = !/^(?:docker:\/\/|oci:)/.test(ref);
-    const at =
-      isName && given === undefined && image.store.name.startsWith('oci:') ? `${image.store.name}:${ref}` : ref;
-    return { ...(await this.#image(at, ref, image.config, `${image.name} stands on ${ref}`)), name: ref };
+    const found = await this.#image(ref, ref, image.config, `${image.name} stands on ${named ?? ref}`);
+    return { ...found, name: given === undefined ? (named ?? ref) : baseName(given) };
+  }
+
+  /** Annotations name a base without a transport: a tag of the same layout, or a registry with its host. */
+  async #whereIs(image: StoredImage, name: string): Promise<string | undefined> {
+    const isLayout = image.store.name.startsWith('oci:');
+    if (isLayout && (await image.store.resolve(name))) return `${image.store.name}:${name}`;
+    const host = name.split('/')[0] ?? '';
+    return name.includes('/') && /[.:]|^localhost$/.test(host) ? `docker://${name}` : undefined;
   }
 
   #image(at: string, ref: string, { os, architecture, variant }: Platform, why: string): Promise<StoredImage> {

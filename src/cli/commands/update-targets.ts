@@ -1,18 +1,18 @@
 import type { AsyncScope } from '../../core/async-scope.ts';
-import type { Digest } from '../../core/digest.ts';
+import { isDigest, type Digest } from '../../core/digest.ts';
 import { StkError, isStkError } from '../../core/errors.ts';
 import { mapLimited } from '../../core/limiter.ts';
 import type { BlobStore } from '../../oci/blob-store.ts';
-import { isDigest } from '../../core/digest.ts';
-import { isManifestType } from '../../oci/media-types.ts';
+import { isManifestType, layerFormat } from '../../oci/media-types.ts';
 import { parseManifest } from '../../oci/parse-manifest.ts';
 import { parseRegistryReference } from '../../oci/reference.ts';
 import type { StoredImage } from '../../publish/update-plan.ts';
 import { resolveImage } from '../../registry/platform.ts';
+import { namedBase } from '../../sources/bases.ts';
 import type { Session } from '../session.ts';
 import { hostPlatform } from './build-options.ts';
 import { openSource } from './publish-stores.ts';
-import { appliedEntries, type WantedParts } from './update-parts.ts';
+import { appliedEntries, baseName, type WantedParts } from './update-parts.ts';
 
 /** An image to be updated. */
 export interface UpdateTarget {
@@ -152,8 +152,16 @@ async function readImage(session: Session, store: BlobStore, reference: string, 
   return { ...(await resolveImage(store, descriptor.digest, hostPlatform(), { signal })), store, name };
 }
 
+/** Images with other layers than squashfs are the same images in another form. */
 function wants(image: StoredImage, { applied, base }: WantedParts): boolean {
+  if (image.manifest.layers.some(layer => layerFormat(layer.mediaType).kind !== 'squashfs')) return false;
   const entries = appliedEntries(image);
-  if (base !== 'stay') return true;
-  return applied === 'all' ? entries.length > 0 : entries.some(entry => applied.has(entry.name));
+  if (base !== 'stay' && !standsOn(image, base.ref)) return false;
+  if (applied === 'all') return entries.length > 0;
+  return applied.size === 0 || entries.some(entry => applied.has(entry.name));
+}
+
+function standsOn(image: StoredImage, ref: string | undefined): boolean {
+  const name = namedBase(image.manifest.annotations)?.name;
+  return name !== undefined && (ref === undefined || name === baseName(ref));
 }
