@@ -1,4 +1,4 @@
-import { AsyncScope } from '../../core/async-scope.ts';
+import { imagePath } from '../../core/paths.ts';
 import type { MergeContext, MergeDriver, Outcome } from '../driver.ts';
 import {
   conflict,
@@ -9,15 +9,9 @@ import {
   type ConflictOutcome,
   type FileContents,
 } from './file-versions.ts';
-import {
-  changedSides,
-  choosePackages,
-  oncePerMerge,
-  surveyChoice,
-  type PackageChoice,
-  type PackageSide,
-} from './package-choice.ts';
-import { RpmDatabase, type RpmPackage } from './rpm-database.ts';
+import { changedSides, choosePackages, oncePerMerge, surveyChoice, type PackageChoice } from './package-choice.ts';
+import { readRpmDatabase, type RpmDatabase, type RpmPackage } from './rpm-database.ts';
+import { rewriteRpmDatabase } from './rpm-rewrite.ts';
 import { compareRpmVersions } from './rpm-version.ts';
 
 /** Where distributions keep the database; the last for images of rpm-ostree. */
@@ -64,12 +58,13 @@ export const rpm: MergeDriver = {
 
 interface Analysis {
   readonly contents: FileContents;
-  readonly choice: PackageChoice<PackageRecord>;
+  /** Of the sides in `contents`, in their order. */
+  readonly databases: readonly RpmDatabase[];
+  readonly choice: PackageChoice<PlacedPackage>;
 }
 
-/** A package without the database that it was read from. */
-interface PackageRecord extends Omit<RpmPackage, 'source'> {
-  /** Position among `contents.sides`; -1: the ancestor. */
+interface PlacedPackage extends RpmPackage {
+  /** Position among the sides; -1: the ancestor. */
   readonly from: number;
 }
 
@@ -83,77 +78,63 @@ const analyse = oncePerMerge(
     if (isConflict(contents)) return contents;
     const log = await unwrittenLog(path, context, new Set(sides.map(({ side }) => side)));
     if (log) return log;
-    return withDatabases(path, contents, ([ancestor, ...opened]) => {
-      const sources = [ancestor, ...opened].map(database => database?.packages ?? []);
-      const multiple = installedTogether(sources);
-      const keyed = (packages: readonly RpmPackage[], from: number) =>
-        new Map(packages.map(record => [keyOf(record, multiple), withoutSource(record, from)]));
-      const choice = choosePackages<PackageRecord>({
-        ancestor: keyed(ancestor?.packages ?? [], -1),
-        sides: contents.sides.map(({ name, side }, i): PackageSide<PackageRecord> => ({
-          name,
-          side,
-          packages: keyed(opened[i]?.packages ?? [], i),
-        })),
-        compareVersions: compareRpmVersions,
-        wantsNewer: files =>
-          context.ruleFor(path) === 'newer' ||
-          (files.length > 0 && files.every(file => context.ruleFor(file.replace(/^\/+/, '')) === 'newer')),
-      });
-      return { contents, choice };
+    const ancestor = contents.ancestor ? readRpmDatabase(contents.ancestor) : { packages: [], indexTables: [] };
+    if ('problem' in ancestor) return conflict(`/${shown(path)} of the base is damaged: ${ancestor.problem}`);
+    const databases: RpmDatabase[] = [];
+    for (const { name, bytes } of contents.sides) {
+      if (bytes === undefined) return conflict(`${name} deleted /${shown(path)}, which others changed`);
+      const database = readRpmDatabase(bytes);
+      if ('problem' in database) return conflict(`/${shown(path)} of ${name} is damaged: ${database.problem}`);
+      databases.push(database);
+    }
+    const multiple = installedTogether([ancestor, ...databases].map(({ packages }) => packages));
+    const placed = ({ packages }: RpmDatabase, from: number) =>
+      new Map(packages.map(record => [keyOf(record, multiple), { ...record, from }]));
+    const choice = choosePackages<PlacedPackage>({
+      ancestor: placed(ancestor, -1),
+      sides: contents.sides.map(({ name, side }, i) => ({ name, side, packages: placed(databases[i]!, i) })),
+      compareVersions: compareRpmVersions,
+      wantsNewer: files =>
+        context.ruleFor(path) === 'newer' ||
+        (files.length > 0 && files.every(file => context.ruleFor(imagePath(file)) === 'newer')),
     });
+    return { contents, databases, choice };
   },
 );
 
+/** The first side's database, with what it does not have of the others, and without what was removed. */
 async function mergedDatabase(path: string, context: MergeContext): Promise<Outcome> {
   const analysis = await analyse(path, context);
   if (analysis === undefined) return conflict(`/${shown(path)} was changed by one side alone`);
   if (isConflict(analysis)) return analysis;
-  const { contents, choice } = analysis;
-  return withDatabases(path, contents, (databases): Outcome => {
-    const opened = databases.slice(1);
-    const [first] = opened;
-    for (const [i, database] of opened.entries()) {
-      if (database !== undefined && first?.isAlike(database) === true) continue;
-      const names = `${contents.sides[0]!.name} and ${contents.sides[i]!.name}`;
-      return conflict(`/${shown(path)} was written by different versions of rpm in ${names}`);
-    }
-    const placed = ({ number, identity }: { number: number; identity: string }) => `${number} ${identity}`;
-    const own = new Map(first!.packages.map(record => [placed(record), record]));
-    const packages = [...choice.packages.values()].map(
-      (record): RpmPackage => own.get(placed(record)) ?? { ...record, source: databases[record.from + 1]! },
-    );
-    packages.sort((a, b) => databases.indexOf(a.source) - databases.indexOf(b.source) || a.number - b.number);
-    const merged = first!.withPackages(packages);
-    if (Buffer.isBuffer(merged)) return { type: 'content', bytes: merged };
-    return conflict(`/${shown(path)} is damaged: ${merged.problem}`);
-  });
-}
-
-/** Opens the ancestor's database and those of the sides, in this order, while the work lasts. */
-async function withDatabases<T>(
-  path: string,
-  contents: FileContents,
-  work: (databases: readonly (RpmDatabase | undefined)[]) => T,
-): Promise<T | ConflictOutcome> {
-  await using scope = new AsyncScope();
-  const databases: (RpmDatabase | undefined)[] = [];
-  for (const { name, bytes } of [{ name: 'the base', bytes: contents.ancestor }, ...contents.sides]) {
-    if (bytes === undefined && name !== 'the base') {
-      return conflict(`${name} deleted /${shown(path)}, which others changed`);
-    }
-    const database = bytes && (await RpmDatabase.open(bytes));
-    if (database !== undefined && 'problem' in database) {
-      return conflict(`/${shown(path)} of ${name} is damaged: ${database.problem}`);
-    }
-    if (database !== undefined) scope.defer(() => database[Symbol.dispose]());
-    databases.push(database);
+  const { contents, databases, choice } = analysis;
+  const first = databases[0]!;
+  const other = databases.findIndex(({ indexTables }) => indexTables.join() !== first.indexTables.join());
+  if (other >= 0) {
+    const names = `${contents.sides[0]!.name} and ${contents.sides[other]!.name}`;
+    return conflict(`/${shown(path)} was written by different versions of rpm in ${names}`);
   }
-  return work(databases);
+  const placeOf = ({ number, identity }: RpmPackage) => `${number} ${identity}`;
+  const chosen = new Map([...choice.packages.values()].map(record => [placeOf(record), record]));
+  const removed = first.packages.filter(record => !chosen.delete(placeOf(record)));
+  const added = [...chosen.values()].toSorted((a, b) => a.from - b.from || a.number - b.number);
+  const merged = await rewriteRpmDatabase({
+    base: contents.sides[0]!.bytes!,
+    others: contents.sides.map(({ bytes }) => bytes!),
+    indexTables: first.indexTables,
+    removed: removed.map(({ number }) => number),
+    added,
+  });
+  const problem = Buffer.isBuffer(merged) ? problemOf(merged, choice.packages.size) : merged.problem;
+  if (Buffer.isBuffer(merged) && problem === undefined) return { type: 'content', bytes: merged };
+  return conflict(`/${shown(path)} is damaged: ${problem}`);
 }
 
-function withoutSource({ source: _source, ...record }: RpmPackage, from: number): PackageRecord {
-  return { ...record, from };
+/** A damaged list of free pages shows only when pages are taken from it. */
+function problemOf(merged: Buffer, packages: number): string | undefined {
+  const database = readRpmDatabase(merged);
+  if ('problem' in database) return database.problem;
+  return database.packages.length === packages ? undefined : 'packages got lost';
 }
 
 /** Names that any source has in several versions at once, such as kernels, and keys, which are recorded as packages. */
