@@ -53,6 +53,22 @@ export async function readSignatures(
   return found;
 }
 
+/** What cosign signs by default from version 3 on: it does not say what the image is called. */
+const BUNDLE_ARTIFACT = 'application/vnd.dev.sigstore.bundle';
+const MAX_BUNDLES = 20;
+
+/** Whether a signature in the other format of cosign is there: none that counts, but worth telling. */
+export async function hasBundle(store: BlobStore, digest: Digest, options: CallOptions = {}): Promise<boolean> {
+  const referrers = await store.referrers(digest, undefined, options);
+  if (referrers.some(({ artifactType }) => artifactType?.startsWith(BUNDLE_ARTIFACT))) return true;
+  // Lists that clients keep name the type of the configuration instead.
+  for (const referrer of referrers.slice(0, MAX_BUNDLES)) {
+    const manifest = await ifUsable(() => readSignatureManifest(store, referrer.digest, options));
+    if (manifest?.artifactType?.startsWith(BUNDLE_ARTIFACT)) return true;
+  }
+  return false;
+}
+
 /** Adds a signature beside a manifest: to the image under cosign's tag, and as an artifact that refers to the manifest. */
 export async function addSignature(
   store: BlobStore,

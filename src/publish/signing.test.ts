@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { makeKey } from '../../test/rig/sample-build.ts';
 import { digestOf } from '../core/digest.ts';
+import { jsonDocument } from '../oci/compose.ts';
 import { MediaType } from '../oci/media-types.ts';
 import { MemoryStore } from '../oci/memory-store.ts';
 import { parseReference } from '../oci/reference.ts';
@@ -148,6 +149,19 @@ describe('signatures beside an image', () => {
     for (const { publicKey } of [pair, other]) {
       expect(await verifySignature(store, DIGEST, { keys: [parseVerifyKey(publicKey)] })).toHaveLength(1);
     }
+  });
+
+  it('in a bundle of sigstore are told apart from none', async () => {
+    const store = new MemoryStore();
+    const config = jsonDocument({}, MediaType.empty).descriptor;
+    const type = 'application/vnd.dev.sigstore.bundle.v0.3+json';
+    const manifest = { schemaVersion: 2, mediaType: MediaType.manifest, artifactType: type, config, layers: [] };
+    await store.putManifest(jsonDocument({ ...manifest, subject: SUBJECT }, MediaType.manifest));
+    const check = verifySignature(store, DIGEST, { keys: [parseVerifyKey(pair.publicKey)] });
+    await expect(check).rejects.toMatchObject({
+      code: 'integrity',
+      message: expect.stringContaining('sigstore bundle') as string,
+    });
   });
 
   it('that are missing, foreign, or for another name are refused', async () => {

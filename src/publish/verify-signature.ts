@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import type { Digest } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
-import { readSignatures } from './signature-image.ts';
+import { hasBundle, readSignatures } from './signature-image.ts';
 import { keyFingerprint } from './signing-key.ts';
 import { isSignedBy, parsePayload, type SignedClaim } from './simple-signing.ts';
 
@@ -29,7 +29,8 @@ export async function verifySignature(
   request: VerifyRequest,
 ): Promise<readonly VerifiedSignature[]> {
   const { keys, acceptsIdentity = () => true, signal } = request;
-  const stored = await readSignatures(store, digest, signal ? { signal } : {});
+  const call = signal ? { signal } : {};
+  const stored = await readSignatures(store, digest, call);
   const good: VerifiedSignature[] = [];
   const refused = new Set<string>();
   for (const { payload, signature } of stored) {
@@ -42,9 +43,14 @@ export async function verifySignature(
     else good.push({ ...claim, key: keyFingerprint(key) });
   }
   if (good.length > 0) return good;
-  const why = stored.length === 0 ? 'it has no signature' : [...refused].slice(0, 5).join('; ');
+  const isBundled = stored.length === 0 && (await hasBundle(store, digest, call));
+  if (isBundled) refused.add('it has a sigstore bundle, which does not say what the image is called');
+  else if (stored.length === 0) refused.add('it has no signature');
+  const why = [...refused].slice(0, 5).join('; ');
   throw new StkError('integrity', `${store.name}: ${digest} is not signed as required: ${why}`, {
-    hint: 'check that the key belongs to whoever signs this image; do not run the image',
+    hint: isBundled
+      ? 'sign it with stk sign, or with cosign sign --new-bundle-format=false'
+      : 'check that the key belongs to whoever signs this image; do not run the image',
     facts: { digest, signatures: stored.length },
   });
 }
