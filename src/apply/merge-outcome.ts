@@ -38,8 +38,11 @@ export class MergeOutcome {
     this.#regenerated.length = mark.regenerated;
   }
 
-  conflictsSince(mark: OutcomeMark): readonly MergeConflict[] {
-    return this.#conflicts.slice(mark.conflicts);
+  /** Takes back entries since a mark, and not what rules and drivers have settled. */
+  forgetEntries(mark: OutcomeMark): void {
+    this.#entries.length = mark.entries;
+    const settled = this.#settled.splice(mark.settled).filter(({ driver }) => driver !== 'layers');
+    for (const each of settled) this.#settled.push(each);
   }
 
   settle(path: string, driver: DriverName | undefined, sides: readonly string[], entry: MergeEntry | undefined): void {

@@ -105,11 +105,13 @@ class TreeMerge {
     const mark = this.#outcome.mark();
     const remains = new Remains();
     await this.#below(visit, remains);
-    for (const { path } of this.#outcome.conflictsSince(mark)) remains.example ??= path;
+    if (remains.example !== undefined) {
+      this.#outcome.backTo(mark);
+      return this.#loseDirectory(visit, settled, remains);
+    }
     // What is not a directory hides whatever the plain stack has below.
-    this.#outcome.backTo(mark);
-    if (remains.example === undefined) return this.#record(visit, settled);
-    return this.#loseDirectory(visit, settled, remains);
+    this.#outcome.forgetEntries(mark);
+    await this.#record(visit, settled);
   }
 
   /** Something is left in a directory that the result does not have. */
@@ -152,7 +154,7 @@ class TreeMerge {
     // A side without a directory here differs from the ancestor in everything below.
     const lacking = [...visit.sides].filter(([, node]) => !isDirectory(node)).map(([side]) => side);
     const named = coveredBy(visit.named, lacking);
-    for (const child of await namedChildren(named, visit.owned?.keys() ?? [], signal)) {
+    for (const child of await namedChildren(named, new Set(visit.owned?.keys()), signal)) {
       const { name } = child;
       const ancestor = await childOf(visit.ancestor, name, signal);
       const sides = new Map<number, TreeNode>();

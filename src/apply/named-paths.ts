@@ -58,7 +58,7 @@ export async function namedRoots(sides: readonly MergeSide[], signal?: AbortSign
  */
 export async function namedChildren(
   { directories, covering }: NamedPath,
-  always: Iterable<string>,
+  always: ReadonlySet<string>,
   signal?: AbortSignal,
 ): Promise<readonly NamedChild[]> {
   const found = new Map<string, { layer: SideLayer; entry: DirectoryEntry }[]>();
@@ -82,11 +82,10 @@ export async function namedChildren(
       }
     }
   }
-  const wanted = new Set(always);
   const children: NamedChild[] = [];
   for (const [name, entries] of found) {
     const sides = sidesOf(entries, covering);
-    if (sides.length < 2 && !wanted.has(name)) continue;
+    if (sides.length < 2 && !always.has(name)) continue;
     children.push({ name, sides, named: await openNamed(entries, covering, signal) });
   }
   return children.sort((a, b) => (a.name < b.name ? -1 : 1));

@@ -189,10 +189,11 @@ async function onlyPayload(
   changed: readonly number[],
   signal: AbortSignal | undefined,
 ): Promise<number | undefined> {
+  const types = new Set(changed.map(side => place.sides.get(side)!.node?.inode.type));
+  if (types.size > 1 || types.has(undefined)) return undefined;
   const changers: number[] = [];
   for (const side of changed) {
     const node = place.sides.get(side)!;
-    if (node.node === undefined) return undefined;
     if (!(await hasSamePayload(place.ancestor, node, signal))) changers.push(side);
   }
   const [first, ...others] = changers;

@@ -43,9 +43,7 @@ function parentOf(path: string): string {
 /** A glob that matches the path and, but for bytes that are no text, nothing else. */
 function literal(path: string): string {
   const text = Buffer.from(path, 'latin1').toString('utf8');
-  const isText = Buffer.from(text, 'utf8').toString('latin1') === path;
-  const shown = isText ? text : path.replace(/[\u0080-\u00ff]/g, '\0');
-  return `/${shown.replace(/[\\*?[\]{}!()|+]/g, '\\$&').replaceAll('\0', '?')}`;
+  return `/${text.replace(/[\\*?[\]{}]/g, '\\$&').replaceAll('\uFFFD', '*')}`;
 }
 
 /** Plain where YAML takes it as it is; JSON strings are YAML as well. */

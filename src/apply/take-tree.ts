@@ -1,5 +1,4 @@
 import { throwIfAborted } from '../core/errors.ts';
-import type { SquashfsReader } from '../squashfs/squashfs-reader.ts';
 import type { WalkGuard } from '../squashfs/walk.ts';
 import { entryFor } from './merge-entry.ts';
 import type { MergeEntry } from './merge-result.ts';
@@ -46,14 +45,14 @@ export async function takeTree(
 
 /** Lists directories of one tree; `invalid-input` where they form none. */
 class Listings {
-  readonly #guards = new Map<SquashfsReader, WalkGuard>();
+  /** By the layer's position, since a stack may hold a layer twice. */
+  readonly #guards = new Map<number, WalkGuard>();
 
   async names({ tree, node }: TreeNode, signal: AbortSignal | undefined): Promise<readonly string[]> {
     if (!tree || node?.inode.type !== 'directory') return [];
     for (const { layer, inode } of node.directories) {
-      const reader = tree.layers[layer]!;
-      let guard = this.#guards.get(reader);
-      if (guard === undefined) this.#guards.set(reader, (guard = reader.walkGuard()));
+      let guard = this.#guards.get(layer);
+      if (guard === undefined) this.#guards.set(layer, (guard = tree.layers[layer]!.walkGuard()));
       guard.enter(inode);
     }
     const names: string[] = [];
