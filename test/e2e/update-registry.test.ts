@@ -5,7 +5,7 @@ import { FakeRegistry } from '../rig/fake-registry.ts';
 import { requires } from '../rig/gates.ts';
 import { layerDigest } from '../rig/stack-image.ts';
 import { StkRig } from '../rig/stk-rig.ts';
-import { listImage } from '../rig/tree-listing.ts';
+import { differences, listImage } from '../rig/tree-listing.ts';
 
 requires('root', 'kernel-squashfs', 'tool:veritysetup', 'tool:mksquashfs');
 
@@ -76,3 +76,56 @@ it('signs the new version before its tag moves, and demands signatures of what i
   await rig.ok(update);
   expect(await rig.ok(['verify', 'app', '--key', 'pub'])).toContain('is signed as');
 });
+
+it('merges by ranges on a registry what several images and the application changed', async () => {
+  await using rig = await StkRig.open();
+  await using registry = await FakeRegistry.start();
+  const at = (name: string) => `docker://${registry.host}/team/${name}`;
+  const lines = 'a\nb\nc\nd\ne\n';
+  const big = Buffer.alloc(3_000_000, 'incompressible').map((_, index) => (index * 7919 + (index >> 7)) % 251);
+  await rig.write('big', big);
+  const recipe = (ssl: string) => ({
+    base: {
+      from: 'scratch',
+      imports: [...busybox, { path: 'big', dest: '/opt/' }],
+      run: install('/list', lines),
+    },
+    ssl: onBase(install('/ssl', ssl), `/bin/busybox sed -i s/^a$/${ssl}/ /list`),
+    tool: onBase(install('/tool', 'tool'), '/bin/busybox sed -i s/^c$/tool/ /list'),
+    app: { ...onBase(install('/app', 'app'), '/bin/busybox sed -i s/^e$/app/ /list'), apply: ['ssl', 'tool'] },
+  });
+  await rig.write('stacker.yaml', recipe('one'));
+  await rig.ok(['build']);
+  for (const name of ['ssl', 'tool', 'app']) await rig.ok(['publish', name, `${at(name)}:1`]);
+  await rig.write('stacker.yaml', recipe('two'));
+  await rig.ok(['build']);
+  await rig.ok(['publish', 'ssl', `${at('ssl')}:2`]);
+  registry.requests.length = 0;
+  const stdout = await rig.ok(['update', `${at('app')}:1`, '--apply', `ssl=${at('ssl')}:2`, '--json']);
+  const [outcome] = JSON.parse(stdout) as [{ bytesSent: number; merged: { path: string; driver: string }[] }];
+  expect(new Set(outcome.merged.map(({ path, driver }) => `${path} ${driver}`))).toEqual(new Set(['/list text']));
+  expect(outcome.bytesSent).toBeLessThan(100_000);
+  expect(bytesRead(registry)).toBeLessThan(1_000_000);
+  await rig.ok(['publish', `${at('app')}:1`, 'oci:back:app']);
+  const [updated, rebuilt] = [await listImage(rig.path('back'), 'app'), await listImage(rig.path('oci'), 'app')];
+  expect(differences(updated, rebuilt, /^$/)).toEqual([]);
+});
+
+const busybox = [{ path: '/bin/busybox', dest: '/bin/busybox', mode: '0755' }];
+
+function install(file: string, content: string): string {
+  return `#!/bin/busybox sh\n/bin/busybox printf '%s' '${content}' > ${file}`;
+}
+
+function onBase(run: string, then: string): object {
+  return { from: { type: 'built', tag: 'base' }, run: `${run}\n${then}` };
+}
+
+/** What the client was sent of blobs. */
+function bytesRead(registry: FakeRegistry): number {
+  return registry.requests.reduce((sum, { method, url, headers }) => {
+    if (method !== 'GET' || !url.includes('/blobs/')) return sum;
+    const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? '') ?? [];
+    return sum + (to === undefined ? 0 : Number(to) - Number(from) + 1);
+  }, 0);
+}
