@@ -98,3 +98,17 @@ it('gives every line of stdout, however late the caller goes on', async () => {
   await tool.done;
   expect(lines).toEqual(Array.from({ length: 5000 }, (_, n) => String(n + 1)));
 });
+
+it('a tool that fails before anybody waits for it is no unhandled rejection', async () => {
+  const unhandled: unknown[] = [];
+  const listen = (reason: unknown) => unhandled.push(reason);
+  process.on('unhandledRejection', listen);
+  try {
+    const tool = await startTool('false', []);
+    await runTool('sleep', ['0.2']);
+    await expect(tool.done).rejects.toMatchObject({ code: 'tool-failed' });
+    expect(unhandled).toEqual([]);
+  } finally {
+    process.off('unhandledRejection', listen);
+  }
+});

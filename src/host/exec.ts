@@ -90,22 +90,26 @@ export async function startTool(
   // Attached at once: execa lets a stream flow, and its data go, if nobody reads it soon.
   const lines = options.onStdout && new LineTail(0, options.onStdout);
   if (lines) child.stdout?.on('data', (chunk: Buffer) => lines.push(chunk)).on('error', () => {});
+  const finish = async (): Promise<ToolResult> => {
+    const result = await child;
+    tail.end();
+    lines?.end();
+    if (options.signal?.aborted) throw interrupted(options.signal);
+    const { exitCode } = result;
+    if (exitCode === undefined || !(options.okExitCodes ?? [0]).includes(exitCode)) {
+      throw toolFailure(file, args, result, tail.lines);
+    }
+    return { stdout: Buffer.from((result.stdout as Uint8Array | undefined) ?? []), exitCode };
+  };
+  const done = finish();
+  // It may fail before its caller has come to waiting for it.
+  done.catch(() => {});
   return {
     pid: child.pid ?? 0,
     stdin: child.stdin as unknown as Writable,
     stdout: child.stdout as unknown as Readable,
     kill: signal => void child.kill(signal),
-    done: (async () => {
-      const result = await child;
-      tail.end();
-      lines?.end();
-      if (options.signal?.aborted) throw interrupted(options.signal);
-      const { exitCode } = result;
-      if (exitCode === undefined || !(options.okExitCodes ?? [0]).includes(exitCode)) {
-        throw toolFailure(file, args, result, tail.lines);
-      }
-      return { stdout: Buffer.from((result.stdout as Uint8Array | undefined) ?? []), exitCode };
-    })(),
+    done,
   };
 }
 

@@ -28,6 +28,7 @@ export async function startTar2sqfs(output: AbsPath, options: Tar2sqfsOptions): 
   const done = tool.done.catch((error: unknown) => {
     throw outputError(error, output);
   });
+  done.catch(() => {});
   return { ...tool, done };
 }
 
