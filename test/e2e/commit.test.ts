@@ -29,7 +29,7 @@ const LIST = [
 const TREE = `
   mkdir -p etc/keep srv/data/deep usr/bin var/gone many
   echo base > etc/file; echo gone > etc/gone; echo deep > srv/data/deep/f; echo v > var/gone/f
-  cp /bin/busybox usr/bin/tool; for n in 1 2 3; do echo $n > many/$n; done; ln -s ../etc/file many/link
+  cp /bin/busybox usr/bin/tool; cp usr/bin/tool usr/bin/busybox; for n in 1 2 3; do echo $n > many/$n; done; ln -s ../etc/file many/link
   echo linked > a; ln a b`;
 
 /** Every kind of change that an overlay knows; nothing of it needs rights. */
@@ -293,6 +293,32 @@ describe.each(['root', 'user'] as const)('a kept container of %s', actor => {
       await rig.ok(['mounts', '--repair']);
     }
   });
+});
+
+describe('with stk run', () => {
+  requires('root', 'userns', 'overlay', 'fuse', 'kernel-squashfs', 'tool:busybox', 'tool:bwrap');
+
+  it.each(['root', 'user'] as const)(
+    'what a container of %s was told to keep runs as an image of its own',
+    async actor => {
+      await using rig = await openRig(actor);
+      const shell = ['/usr/bin/busybox', 'sh', '-c'];
+      await rig.ok([
+        'run',
+        '--name',
+        'work',
+        '--keep',
+        'app',
+        ...shell,
+        'cd etc; echo kept > kept; /usr/bin/busybox rm gone',
+      ]);
+      await rig.ok(['commit', 'work', 'app2', '-c', 'CMD ["/usr/bin/busybox", "cat", "/etc/kept"]']);
+      expect(await rig.ok(['run', 'app2'])).toBe('kept\n');
+      const layer = await listImage(rig.path('oci'), 'app2');
+      expect([layer.has('etc/gone'), layer.has('proc')]).toEqual([false, false]);
+      await rig.ok(['rm', 'work']);
+    },
+  );
 });
 
 describe('refused', () => {
