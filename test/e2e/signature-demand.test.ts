@@ -217,6 +217,20 @@ describe('build --require-signature', () => {
     expect(await rig.stk(build)).toMatchObject({ exitCode: EXIT.integrity, stdout: '' });
   });
 
+  it('refuses to apply an image that is not signed', async () => {
+    await using rig = await openSigned();
+    await rig.ok(['publish', 'app', 'oci:bases:app', '--referrers']);
+    await rig.ok(['publish', 'tool', 'oci:bases:tool']);
+    await rig.write('web.yaml', {
+      web: { from: { type: 'oci', url: 'bases:app' }, apply: [{ image: 'oci:bases:tool', base: 'any' }] },
+    });
+    const refused = await rig.stk(build);
+    expect(refused).toMatchObject({ exitCode: EXIT.integrity, stdout: '' });
+    expect(refused.stderr).toContain(await digestOfTag(rig, 'tool'));
+    await rig.ok(['sign', 'oci:bases:tool', '--key', 'sign.key']);
+    await rig.ok(build);
+  });
+
   it('refuses a signed base under a name that it was not signed for', async () => {
     await using rig = await openSigned();
     await using registry = await rig.registry();
