@@ -18,10 +18,11 @@ const add = (user: string, id: number) => [
 const OTHERS = /^(?!etc\/(?:passwd|group|shadow|gshadow|subuid|subgid)$)/;
 
 describe('accounts of applied images', () => {
-  it('are what the tools would have written one after the other', async () => {
+  it('are what the tools would have written in turn, and a conflict where one id has two users', async () => {
     await using rig = await StkRig.open({ as: 'root' });
+    const base = { from: { type: 'tar', url: inject('stk').debianBase! } };
     await rig.write('stacker.yaml', {
-      base: { from: { type: 'tar', url: inject('stk').debianBase! } },
+      base,
       a: on('base', { run: add('alice', 601) }),
       b: on('base', { run: add('bob', 602) }),
       both: on('base', { run: [...add('alice', 601), ...add('bob', 602)] }),
@@ -32,12 +33,9 @@ describe('accounts of applied images', () => {
     const found = await listImage(rig.path('oci'), 'plain');
     expect(differences(found, await listImage(rig.path('oci'), 'both'), OTHERS)).toEqual([]);
     expect(found.has('etc/subuid')).toBe(true);
-  });
 
-  it('with one id for two users are conflicts that name both', async () => {
-    await using rig = await StkRig.open({ as: 'root' });
     await rig.write('stacker.yaml', {
-      base: { from: { type: 'tar', url: inject('stk').debianBase! } },
+      base,
       a: on('base', { run: 'useradd alice' }),
       b: on('base', { run: 'useradd bob' }),
       app: on('base', { apply: ['a', 'b'] }),

@@ -17,7 +17,12 @@ const files: Record<string, string> = {};
 beforeAll(async () => {
   roots = await RpmRoots.open();
   files['base'] = await roots.build({ name: 'base', files: ['usr/share/base/a'] });
-  files['ssl'] = await roots.build({ name: 'ssl', version: '1.9', files: ['usr/bin/ssl', 'usr/share/ssl/nine'] });
+  files['ssl'] = await roots.build({
+    name: 'ssl',
+    version: '1.9',
+    directories: ['usr/share/ssl', 'usr/share/nine'],
+    files: ['usr/bin/ssl', 'usr/share/ssl/nine'],
+  });
   files['ssl2'] = await roots.build({ name: 'ssl', version: '1.10', files: ['usr/bin/ssl', 'usr/share/ssl/ten'] });
   files['py'] = await roots.build({ name: 'py', epoch: 2, files: ['usr/bin/py'], preamble: ['Requires: base'] });
   files['extra'] = await roots.build({ name: 'extra', files: ['usr/bin/extra'] });

@@ -12,6 +12,8 @@ export interface RpmSpec {
   readonly epoch?: number;
   /** Paths without a leading slash. */
   readonly files?: readonly string[];
+  /** Directories that belong to it. */
+  readonly directories?: readonly string[];
   /** Further lines of the preamble. */
   readonly preamble?: readonly string[];
 }
@@ -29,11 +31,20 @@ export class RpmRoots implements AsyncDisposable {
   }
 
   /** Builds a package; returns its file. */
-  async build({ name, version = '1', release = '1', epoch, files = [], preamble = [] }: RpmSpec): Promise<string> {
+  async build({
+    name,
+    version = '1',
+    release = '1',
+    epoch,
+    files = [],
+    directories = [],
+    preamble = [],
+  }: RpmSpec): Promise<string> {
     const spec = path.join(this.directory, `${name}-${version}-${release}.spec`);
     const install = files.map(
       file => `mkdir -p $(dirname %{buildroot}/${file}); echo ${name} ${version} > %{buildroot}/${file}`,
     );
+    for (const directory of directories) install.push(`mkdir -p %{buildroot}/${directory}`);
     const text = [
       `Name: ${name}`,
       `Version: ${version}`,
@@ -47,6 +58,7 @@ export class RpmRoots implements AsyncDisposable {
       '%install',
       ...install,
       '%files',
+      ...directories.map(directory => `%dir /${directory}`),
       ...files.map(file => `/${file}`),
       '',
     ];

@@ -5,7 +5,7 @@ export interface RpmHeader {
   readonly version: string;
   /** Empty for pseudo packages, such as imported keys. */
   readonly architecture: string;
-  /** Absolute paths, directories included. */
+  /** Absolute paths of all that is no directory: those are shared among packages. */
   files(): readonly string[];
 }
 
@@ -16,12 +16,14 @@ const TAG = {
   epoch: 1003,
   architecture: 1022,
   oldFileNames: 1027,
+  fileModes: 1030,
   dirIndexes: 1116,
   baseNames: 1117,
   dirNames: 1118,
 } as const;
 
 const INDEX_ENTRY_BYTES = 16;
+const INT16 = 3;
 const INT32 = 4;
 const STRING = 6;
 const STRING_ARRAY = 8;
@@ -85,17 +87,25 @@ function strings({ bytes, entries }: HeaderData, tag: number): string[] | undefi
 
 function integers({ bytes, entries }: HeaderData, tag: number): number[] | undefined {
   const entry = entries.get(tag);
-  if (entry?.type !== INT32 || entry.at + entry.count * 4 > bytes.length) return undefined;
-  return Array.from({ length: entry.count }, (_, i) => bytes.readUInt32BE(entry.at + i * 4));
+  if (entry?.type !== INT32 && entry?.type !== INT16) return undefined;
+  const size = entry.type === INT32 ? 4 : 2;
+  if (entry.at + entry.count * size > bytes.length) return undefined;
+  return Array.from({ length: entry.count }, (_, i) => bytes.readUIntBE(entry.at + i * size, size));
 }
 
+const FILE_TYPE = 0o170000;
+const DIRECTORY = 0o040000;
+
 function fileNames(data: HeaderData): readonly string[] {
+  const modes = integers(data, TAG.fileModes) ?? [];
+  const isDirectory = (i: number) => ((modes[i] ?? 0) & FILE_TYPE) === DIRECTORY;
   const directories = strings(data, TAG.dirNames);
   const indexes = integers(data, TAG.dirIndexes);
-  if (directories === undefined || indexes === undefined) return strings(data, TAG.oldFileNames) ?? [];
-  const names = strings(data, TAG.baseNames) ?? [];
-  return names.flatMap((name, i) => {
+  if (directories === undefined || indexes === undefined) {
+    return (strings(data, TAG.oldFileNames) ?? []).filter((_, i) => !isDirectory(i));
+  }
+  return (strings(data, TAG.baseNames) ?? []).flatMap((name, i) => {
     const directory = directories[indexes[i] ?? -1];
-    return directory === undefined ? [] : [directory + name];
+    return directory === undefined || isDirectory(i) ? [] : [directory + name];
   });
 }

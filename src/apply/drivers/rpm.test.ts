@@ -20,6 +20,7 @@ beforeAll(async () => {
   await build('ssl', {
     name: 'ssl',
     version: '1.9',
+    directories: ['usr/share/ssl', 'usr/share/nine'],
     files: ['usr/bin/ssl', 'usr/share/ssl/nine'],
     preamble: ['Requires: base'],
   });
