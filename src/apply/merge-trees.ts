@@ -1,4 +1,6 @@
+import { AsyncScope } from '../core/async-scope.ts';
 import { throwIfAborted } from '../core/errors.ts';
+import { ChildCursor } from './child-cursor.ts';
 import { compileRules } from './conflict-rules.ts';
 import { conflictAt, lostDirectory } from './describe-clash.ts';
 import type { MergeDriver } from './driver.ts';
@@ -12,7 +14,7 @@ import { coveredBy, namedChildren, namedRoots, type NamedPath } from './named-pa
 import { ownedPaths, type OwnedPaths } from './owned-paths.ts';
 import { settleLostDirectory, settlePath, type Place, type Settlement, type Settling } from './settle-path.ts';
 import { takeTree } from './take-tree.ts';
-import { NOTHING, childOf, isDirectory, rootOf, type TreeNode } from './tree-versions.ts';
+import { NOTHING, isDirectory, rootOf, type TreeNode } from './tree-versions.ts';
 
 export interface MergeOptions {
   /** In the order in which they are asked; default all. */
@@ -154,20 +156,25 @@ class TreeMerge {
     // A side without a directory here differs from the ancestor in everything below.
     const lacking = [...visit.sides].filter(([, node]) => !isDirectory(node)).map(([side]) => side);
     const named = coveredBy(visit.named, lacking);
-    for (const child of await namedChildren(named, new Set(visit.owned?.keys()), signal)) {
-      const { name } = child;
-      const ancestor = await childOf(visit.ancestor, name, signal);
-      const sides = new Map<number, TreeNode>();
-      for (const side of child.sides) {
-        const parent = visit.sides.get(side);
-        sides.set(side, parent === undefined ? NOTHING : await childOf(parent, name, signal));
+    const children = await namedChildren(named, new Set(visit.owned?.keys()), signal);
+    await using scope = new AsyncScope();
+    const cursor = (parent: TreeNode) => scope.use(new ChildCursor(parent, children.length, signal));
+    const ancestors = cursor(visit.ancestor);
+    const plains = cursor(visit.plain);
+    const cursors = new Map<number, ChildCursor>();
+    for (const { name, sides, named: below } of children) {
+      const nodes = new Map<number, TreeNode>();
+      for (const side of sides) {
+        let own = cursors.get(side);
+        if (own === undefined) cursors.set(side, (own = cursor(visit.sides.get(side) ?? NOTHING)));
+        nodes.set(side, await own.child(name));
       }
       await this.visit({
         path: visit.path === '' ? name : `${visit.path}/${name}`,
-        ancestor,
-        sides,
-        plain: await childOf(visit.plain, name, signal),
-        named: child.named,
+        ancestor: await ancestors.child(name),
+        sides: nodes,
+        plain: await plains.child(name),
+        named: below,
         owned: visit.owned?.get(name),
         remains,
       });

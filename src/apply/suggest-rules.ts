@@ -48,5 +48,5 @@ function literal(path: string): string {
 
 /** Plain where YAML takes it as it is; JSON strings are YAML as well. */
 function yamlKey(text: string): string {
-  return /^\/[\w./@%+~-]*$/.test(text) ? text : JSON.stringify(text);
+  return /^\/[\w./@%+~*-]*$/.test(text) ? text : JSON.stringify(text);
 }

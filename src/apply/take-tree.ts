@@ -2,7 +2,7 @@ import { throwIfAborted } from '../core/errors.ts';
 import type { WalkGuard } from '../squashfs/walk.ts';
 import { entryFor } from './merge-entry.ts';
 import type { MergeEntry } from './merge-result.ts';
-import { childOf, isDirectory, isSameTree, type TreeNode } from './tree-versions.ts';
+import { NOTHING, isDirectory, isSameTree, type TreeNode } from './tree-versions.ts';
 
 /** A path whose tree is taken from one side as it is. */
 export interface TakenTree {
@@ -25,14 +25,13 @@ export async function takeTree(
     throwIfAborted(signal);
     const { path, side, at, plain } = tree;
     if (!isDirectory(at) || isSameTree(at, plain)) continue;
-    const names = new Set(await listings[0].names(at, signal));
-    for (const name of await listings[1].names(plain, signal)) names.add(name);
-    for (const name of names) {
+    const [own, shown] = [await listings[0].children(at, signal), await listings[1].children(plain, signal)];
+    for (const name of new Set([...own.keys(), ...shown.keys()])) {
       const child: TakenTree = {
         path: path === '' ? name : `${path}/${name}`,
         side,
-        at: await childOf(at, name, signal),
-        plain: await childOf(plain, name, signal),
+        at: own.get(name) ?? NOTHING,
+        plain: shown.get(name) ?? NOTHING,
       };
       const desired =
         child.at.node === undefined ? { type: 'absent' as const } : { type: 'node' as const, side, at: child.at };
@@ -48,15 +47,15 @@ class Listings {
   /** By the layer's position, since a stack may hold a layer twice. */
   readonly #guards = new Map<number, WalkGuard>();
 
-  async names({ tree, node }: TreeNode, signal: AbortSignal | undefined): Promise<readonly string[]> {
-    if (!tree || node?.inode.type !== 'directory') return [];
+  async children({ tree, node }: TreeNode, signal: AbortSignal | undefined): Promise<ReadonlyMap<string, TreeNode>> {
+    const children = new Map<string, TreeNode>();
+    if (!tree || node?.inode.type !== 'directory') return children;
     for (const { layer, inode } of node.directories) {
       let guard = this.#guards.get(layer);
       if (guard === undefined) this.#guards.set(layer, (guard = tree.layers[layer]!.walkGuard()));
       guard.enter(inode);
     }
-    const names: string[] = [];
-    for await (const entry of tree.readDirectory(node, signal)) names.push(entry.name);
-    return names;
+    for await (const entry of tree.readDirectory(node, signal)) children.set(entry.name, { tree, node: entry.node });
+    return children;
   }
 }

@@ -1,0 +1,106 @@
+import { describe, expect, it } from 'vitest';
+import { parseDocument } from 'yaml';
+import { conflictError, describeConflicts } from './conflict-report.ts';
+import { compileGlob } from './glob.ts';
+import type { MergeConflict } from './merge-result.ts';
+
+const conflict = (path: string, more: Partial<MergeConflict> = {}): MergeConflict => ({
+  path,
+  driver: undefined,
+  message: 'ssl and python changed it',
+  remedies: ['last', 'first'],
+  sides: [
+    { name: 'ssl', did: 'changed the content' },
+    { name: 'python', did: 'deleted it' },
+  ],
+  ...more,
+});
+
+describe('conflicts', () => {
+  it('are told by kind, with what each side did', () => {
+    const excerpt = '<<<<<<< ssl\na\u001b[31m\n=======\nb\n>>>>>>> python';
+    const { text, suggestion } = describeConflicts([
+      conflict('etc/motd', { driver: 'text', message: 'ssl and python changed the same lines', excerpt }),
+      conflict('usr/bin/x'),
+      conflict('etc/issue', { driver: 'text' }),
+      conflict('var/lib/dpkg/status', {
+        driver: 'dpkg',
+        remedies: ['newer'],
+        message: 'libssl3 is 1 in ssl and 2 in python',
+      }),
+    ]);
+    expect(`${text}\n${suggestion}`).toMatchInlineSnapshot(`
+      "text files:
+        /etc/motd: ssl and python changed the same lines
+            ssl: changed the content
+            python: deleted it
+            | <<<<<<< ssl
+            | a�[31m
+            | =======
+            | b
+            | >>>>>>> python
+        /etc/issue: ssl and python changed it
+            ssl: changed the content
+            python: deleted it
+      other files:
+        /usr/bin/x: ssl and python changed it
+            ssl: changed the content
+            python: deleted it
+      Debian packages:
+        /var/lib/dpkg/status: libssl3 is 1 in ssl and 2 in python
+            ssl: changed the content
+            python: deleted it
+      conflicts:
+        /etc/motd: last
+        /etc/issue: last
+        /usr/bin/x: last
+        /var/lib/dpkg/status: newer"
+    `);
+  });
+
+  it('of one directory are settled by one rule, single ones first', () => {
+    const many = ['a', 'b', 'c', 'd'].map(name => conflict(`usr/share/x/${name}`));
+    const { suggestion } = describeConflicts([
+      ...many,
+      conflict('usr/share/x/e', { remedies: ['newer'] }),
+      conflict('top'),
+    ]);
+    expect(suggestion).toBe('conflicts:\n  /usr/share/x/e: newer\n  /top: last\n  /usr/share/x/*: last');
+  });
+
+  it.each([
+    'a b',
+    'a: b',
+    'x[1]*?',
+    '{a,b}',
+    'a\nb',
+    'caf\xc3\xa9',
+    'odd\xff',
+    '"',
+    "'",
+    '#',
+    'back\\slash',
+    '!x',
+    '\u007f',
+  ])('of %j are suggested as YAML whose glob matches', path => {
+    const { suggestion } = describeConflicts([conflict(path)]);
+    const { conflicts } = parseDocument(suggestion).toJS() as { conflicts: Record<string, string> };
+    const [[glob, resolution]] = Object.entries(conflicts) as [[string, string]];
+    expect(resolution).toBe('last');
+    expect(compileGlob(glob)!(`/${path}`)).toBe(true);
+  });
+
+  it('without a remedy suggest nothing', () => {
+    expect(describeConflicts([conflict('f', { remedies: [] })]).suggestion).toBe('');
+  });
+
+  it('become one error of bounded length that holds the paths', () => {
+    const many = Array.from({ length: 100_000 }, (_, index) => conflict(`d${index}/f`));
+    const error = conflictError(many, 'app');
+    expect(error.code).toBe('conflict');
+    expect(error.message.length).toBeLessThan(20_000);
+    expect(error.hint!.length).toBeLessThan(5_000);
+    expect(error.message).toContain('and 99950 more');
+    expect(error.facts).toMatchObject({ image: 'app', conflicts: 100_000, paths: expect.arrayContaining(['/d0/f']) });
+  });
+});
