@@ -21,9 +21,9 @@ describe('the cache of libraries of applied Debian images', () => {
   it('is that of ldconfig byte for byte, computed or made by ldconfig where the search path decides', async () => {
     await using rig = await StkRig.open({ as: 'root' });
     const check = (...directories: readonly string[]) => [
+      'test ! -e /var/cache/ldconfig/aux-cache',
       AS_LDCONFIG,
       ...directories.map(directory => `ldconfig -p | grep ${directory}/`),
-      'test ! -e /var/cache/ldconfig/aux-cache',
     ];
     await rig.write('stacker.yaml', {
       base: { from: { type: 'tar', url: inject('stk').debianBase! }, run: ['ldconfig'] },
