@@ -16,6 +16,7 @@ import { LowerView } from '../sandbox/lower-view.ts';
 import { sandboxOptions, type StepMount } from '../sandbox/run-step.ts';
 import { openBundleSource, type BundleSource } from './bundle-source.ts';
 import { findUser, type ProcessUser } from './bundle-user.ts';
+import { forgetEmptyEtc, networkFiles } from './network-files.ts';
 import { containerCommand, containerEnvironment, type RunSettings } from './run-settings.ts';
 import { MOUNT_POINTS, volumePaths } from './runtime-spec-mounts.ts';
 import { workingDirectory } from './runtime-spec.ts';
@@ -74,6 +75,7 @@ export async function runContainer(request: RunRequest): Promise<number> {
   await mkdir(target);
   const { upper: kept, ...mount } = request;
   const upper: UpperWish = kept ? { directory: kept } : { scratchBelow: directory };
+  if (kept) scope.defer(await forgetEmptyEtc(kept));
   const mounted = await mountImage({
     ...mount,
     digest: image.digest,
@@ -88,7 +90,7 @@ export async function runContainer(request: RunRequest): Promise<number> {
   const mounts = [
     ...(await hostMounts(request, view)),
     ...(await volumeMounts(volumes, view, directory)),
-    ...(await networkFiles(request, view, directory)),
+    ...(await networkFiles({ ...request, hostname: settings.hostname, directory, view, scope })),
   ];
   const process = await start(request, { directory, target, user, command, cwd, mounts, config: source.config });
   return await finish(process, signal);
@@ -201,24 +203,6 @@ async function volumeMounts(volumes: readonly string[], view: LowerView, directo
   return mounts;
 }
 
-/** Name resolution as on the host, where the image has a place for it. */
-async function networkFiles(request: RunRequest, view: LowerView, directory: AbsPath): Promise<StepMount[]> {
-  const own = '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n';
-  const hosts = joinInside(directory, 'hosts');
-  await writeFile(hosts, `${own}127.0.0.1\t${request.settings.hostname}\n`);
-  const files: { source: AbsPath; target: string }[] = [{ source: hosts, target: '/etc/hosts' }];
-  const resolver = '/etc/resolv.conf' as AbsPath;
-  if (request.network === 'host') files.push({ source: resolver, target: resolver });
-  const mounts: StepMount[] = [];
-  for (const { source, target } of files) {
-    if (request.mounts.some(mount => mount.target === target)) continue;
-    const stat = await lstat(joinInside(view.root, target.slice(1))).catch(() => undefined);
-    if (!stat?.isFile() || !(await lstat(source).catch(() => undefined))) continue;
-    mounts.push({ type: 'bind', source, target, readOnly: false, file: true });
-  }
-  return mounts;
-}
-
 interface Ready {
   readonly directory: AbsPath;
   readonly target: AbsPath;
@@ -244,9 +228,11 @@ async function start(request: RunRequest, ready: Ready): Promise<ContainerProces
   });
   const at = options.indexOf('--ro-bind');
   const tools = [...setpriv.files].flatMap(([name, file]) => ['--ro-bind', file, `${TOOLS}/${name}`]);
-  const groups = user.additionalGids.length === 0 ? ['--clear-groups'] : [`--groups=${user.additionalGids.join(',')}`];
+  // With its own group among them, a process cannot shed what is forbidden to that group.
+  const groups = [`--groups=${[user.gid, ...user.additionalGids].join(',')}`];
   const become = [`--reuid=${user.uid}`, `--regid=${user.gid}`, ...groups];
-  const whole = user.uid === 0 ? [] : ['--inh-caps=-all', '--ambient-caps=-all', '--bounding-set=-all'];
+  // What root may do it gets anew with every program; what others inherit, no program should turn into more.
+  const whole = ['--inh-caps=-all', '--ambient-caps=-all', ...(user.uid === 0 ? [] : ['--bounding-set=-all'])];
   return startContainerProcess({
     options: [...options.slice(0, at), '--dir', TOOLS, ...tools, ...options.slice(at)],
     command: [...setpriv.command(TOOLS), ...become, ...whole, '--', ...ready.command],
