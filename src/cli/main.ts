@@ -25,7 +25,7 @@ async function main(): Promise<number> {
   const color = process.stderr.isTTY && !environment['NO_COLOR'] && environment['TERM'] !== 'dumb';
   const debug = process.argv.includes('--debug');
   const json = process.argv.join(' ').includes('--progress=json') || process.argv.join(' ').includes('--progress json');
-  const view = { stepOutputShown: false };
+  const view = { stepOutputShown: false, statusStands: false };
   const session = (global: GlobalOptions): Session => ({
     workingDirectory: absPath('.', process.cwd()),
     environment,
@@ -49,7 +49,7 @@ async function main(): Promise<number> {
   await using scope = new AsyncScope();
   try {
     const status = await makeProgram(session, process.cwd(), environment, version()).run(process.argv.slice(2));
-    return controller.signal.aborted ? abortStatus(controller.signal) : status;
+    return controller.signal.aborted && !view.statusStands ? abortStatus(controller.signal) : status;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
     const shown =

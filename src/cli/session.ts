@@ -11,8 +11,12 @@ export interface Session {
   readonly color: boolean;
   /** Aborted by SIGINT, SIGTERM and SIGHUP, and when the process that started this one is gone. */
   readonly signal: AbortSignal;
-  /** What the screen has shown already, so that an error does not say it again. */
-  readonly view: { stepOutputShown: boolean };
+  readonly view: {
+    /** What the screen has shown already, so that an error does not say it again. */
+    stepOutputShown: boolean;
+    /** The exit status is the command's own answer, also where a signal came in between. */
+    statusStands: boolean;
+  };
   /** Closed at the end of the command, whatever its outcome. */
   readonly scope: AsyncScope;
   /** Version of stk. */

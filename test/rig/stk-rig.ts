@@ -24,6 +24,8 @@ export interface StkOptions {
   readonly cwd?: string;
   /** Empty by default. */
   readonly stdin?: string;
+  /** Run it in a terminal of this size; what it writes comes as one stream, lines ended by CR LF. */
+  readonly terminal?: { readonly rows: number; readonly columns: number };
 }
 
 export interface StkResult {
@@ -101,7 +103,8 @@ export class StkRig implements AsyncDisposable {
   async start(args: readonly string[], options: StkOptions = {}): Promise<RunningStk> {
     const { node, cli } = inject('stk');
     const env = { ...this.#environment(), ...options.env };
-    const command = await commandAs(options.as ?? this.#actor, [node, cli, ...args], env);
+    const words = [node, cli, ...args] as [string, ...string[]];
+    const command = await commandAs(options.as ?? this.#actor, inTerminal(words, options.terminal), env);
     const child = execa(command.file, command.args, {
       ...command.identity,
       cwd: options.cwd ?? this.directory,
@@ -153,6 +156,14 @@ export class StkRig implements AsyncDisposable {
 }
 
 /** Rootless builds leave files of subordinate ids, which their owner can remove in a user namespace only. */
+/** script(1) makes the terminal. */
+function inTerminal(words: [string, ...string[]], terminal: StkOptions['terminal']): [string, ...string[]] {
+  if (!terminal) return words;
+  const quoted = words.map(word => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
+  const shell = `stty rows ${terminal.rows} cols ${terminal.columns}; exec ${quoted}`;
+  return ['script', '-qec', shell, '/dev/null'];
+}
+
 async function removeTree(directory: string): Promise<void> {
   try {
     await rm(directory, { recursive: true, force: true });

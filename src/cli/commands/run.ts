@@ -62,6 +62,7 @@ export async function runRun(
   };
   const mounts = flags.volume.map(text => parseVolume(text, session.workingDirectory));
   const tmpfs = flags.tmpfs.map(text => containerPath('--tmpfs', text));
+  session.view.statusStands = true;
   const privileges = await readPrivileges();
   if (!privileges.canMount && !session.inside) return session.enter();
   const rootless = !privileges.initialUserNamespace;
