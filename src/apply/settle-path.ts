@@ -77,7 +77,8 @@ export async function settlePath(place: Place, settling: Settling): Promise<Sett
     if (await isSame(place.ancestor, node, signal)) unchanged.push(node);
     else changed.push(side);
   }
-  const owner = settling.owners.get(place.path);
+  // Looking a long path up costs its length, also in an empty map.
+  const owner = settling.owners.size === 0 ? undefined : settling.owners.get(place.path);
   if (owner !== undefined) {
     return { desired: nodeOf(place, owner.side), changed, driver: changed.length > 1 ? owner.driver : undefined };
   }
