@@ -63,11 +63,12 @@ async function main(): Promise<number> {
   }
 }
 
-/** One root signal for everything; a second Ctrl-C does not wait for the clean-up. */
+/** One root signal for everything; a second Ctrl-C does not wait for the clean-up, unless a command listens for it. */
 function listenForEnd(controller: AbortController): void {
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(name, () => {
-      if (controller.signal.aborted && name === 'SIGINT') process.exit(EXIT.interrupted);
+      const isLast = controller.signal.aborted && name === 'SIGINT' && process.listenerCount(name) === 1;
+      if (isLast) process.exit(EXIT.interrupted);
       controller.abort(new StkError('interrupted', name));
     });
   }

@@ -43,6 +43,12 @@ export function findUser(text: string, files: AccountFiles): ProcessUser {
   return { uid: foundUid, gid, additionalGids: account ? memberships(account.name, gid, files) : [] };
 }
 
+/** The home directory of an account; `undefined` where the image knows none for the id. */
+export function findHome(uid: number, files: AccountFiles): string | undefined {
+  const home = entries(files.passwd).find(entry => storedId(entry.fields[2]) === uid)?.fields[5];
+  return home?.startsWith('/') ? Buffer.from(home, 'latin1').toString('utf8') : undefined;
+}
+
 function findGroup(part: string, text: string, files: AccountFiles): number {
   const gid = parseId(part, text) ?? storedId(entries(files.group).find(({ name }) => name === part)?.fields[2]);
   if (gid === undefined) throw noSuch('group', text, 'group');

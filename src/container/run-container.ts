@@ -15,9 +15,9 @@ import type { UpperWish } from '../mount/writable-upper.ts';
 import { LowerView } from '../sandbox/lower-view.ts';
 import { sandboxOptions, type StepMount } from '../sandbox/run-step.ts';
 import { openBundleSource, type BundleSource } from './bundle-source.ts';
-import { findUser, type ProcessUser } from './bundle-user.ts';
+import { findHome, findUser, type ProcessUser } from './bundle-user.ts';
 import { forgetEmptyEtc, networkFiles } from './network-files.ts';
-import { containerCommand, containerEnvironment, type RunSettings } from './run-settings.ts';
+import { containerCommand, containerEnvironment, stopSignal, type RunSettings } from './run-settings.ts';
 import { MOUNT_POINTS, volumePaths } from './runtime-spec-mounts.ts';
 import { workingDirectory } from './runtime-spec.ts';
 
@@ -44,6 +44,8 @@ export interface RunRequest extends Omit<MountRequest, 'target' | 'upper' | 'ske
   readonly upper: AbsPath | undefined;
   readonly rootless: boolean;
   readonly stdin: boolean;
+  /** Fires where the command is to end at once, whatever it does with the signals that it got. */
+  readonly insist?: AbortSignal | undefined;
   readonly onMounted?: (mounted: Mounted) => void;
 }
 
@@ -66,7 +68,9 @@ export async function runContainer(request: RunRequest): Promise<number> {
   const image = await readLayeredImage(layout, request.tag, request.platform, request.digest);
   const source = scope.use(await openBundleSource(layout, image, signal));
   const { settings } = request;
-  const user = findUser(settings.user ?? source.config.config?.User ?? '', await source.accountFiles());
+  const accounts = await source.accountFiles();
+  const user = findUser(settings.user ?? source.config.config?.User ?? '', accounts);
+  const environment = containerEnvironment(source.config, settings, findHome(user.uid, accounts));
   const command = containerCommand(source.config, settings);
   const cwd = settings.workingDirectory ?? workingDirectory(source.config);
   const volumes = volumePaths(source.config).filter(volume => !request.mounts.some(({ target }) => target === volume));
@@ -92,8 +96,8 @@ export async function runContainer(request: RunRequest): Promise<number> {
     ...(await volumeMounts(volumes, view, directory)),
     ...(await networkFiles({ ...request, hostname: settings.hostname, directory, view, scope })),
   ];
-  const process = await start(request, { directory, target, user, command, cwd, mounts, config: source.config });
-  return await finish(process, signal);
+  const process = await start(request, { directory, target, user, command, cwd, mounts, environment });
+  return await finish(process, stopSignal(source.config), request);
 }
 
 /** A directory of this run's own. What killed runs left is cleared away first. */
@@ -210,7 +214,7 @@ interface Ready {
   readonly command: readonly string[];
   readonly cwd: string;
   readonly mounts: readonly StepMount[];
-  readonly config: Parameters<typeof containerEnvironment>[0];
+  readonly environment: Readonly<Record<string, string>>;
 }
 
 async function start(request: RunRequest, ready: Ready): Promise<ContainerProcess> {
@@ -219,7 +223,7 @@ async function start(request: RunRequest, ready: Ready): Promise<ContainerProces
   const setpriv = await findSetpriv(request.signal);
   const options = await sandboxOptions(ready.target, {
     workingDirectory: ready.cwd,
-    env: containerEnvironment(ready.config, settings, user),
+    env: ready.environment,
     mounts: ready.mounts,
     network: request.network,
     rootless: request.rootless,
@@ -242,20 +246,27 @@ async function start(request: RunRequest, ready: Ready): Promise<ContainerProces
   });
 }
 
-/** Passes on what asks us to end, and insists after a while. */
-async function finish(process: ContainerProcess, signal: AbortSignal | undefined): Promise<number> {
-  let insist: NodeJS.Timeout | undefined;
+/** Passes on what asks us to end, SIGTERM as the image wants it, and insists after a while. */
+async function finish(
+  process: ContainerProcess,
+  stop: NodeJS.Signals | number,
+  { signal, insist }: Pick<RunRequest, 'signal' | 'insist'>,
+): Promise<number> {
+  let timer: NodeJS.Timeout | undefined;
+  const kill = () => void process.signal('SIGKILL');
   const passOn = () => {
-    const name = /SIG(?:INT|TERM|HUP)/.exec(String(signal?.reason))?.[0] ?? 'SIGTERM';
-    void process.signal(name as NodeJS.Signals);
-    insist = setTimeout(() => void process.signal('SIGKILL'), GRACE_MS);
+    const name = /SIG(?:INT|HUP)/.exec(String(signal?.reason))?.[0] ?? stop;
+    void process.signal(name as NodeJS.Signals | number);
+    timer = setTimeout(kill, GRACE_MS);
   };
   if (signal?.aborted) passOn();
   else signal?.addEventListener('abort', passOn, { once: true });
+  insist?.addEventListener('abort', kill, { once: true });
   try {
     return await process.done;
   } finally {
-    clearTimeout(insist);
+    clearTimeout(timer);
     signal?.removeEventListener('abort', passOn);
+    insist?.removeEventListener('abort', kill);
   }
 }

@@ -1,6 +1,6 @@
+import { constants } from 'node:os';
 import { StkError } from '../core/errors.ts';
 import type { ImageConfig } from '../oci/descriptor.ts';
-import type { ProcessUser } from './bundle-user.ts';
 
 /** What a run changes of an image's configuration. */
 export interface RunSettings {
@@ -20,6 +20,11 @@ export interface RunSettings {
   readonly term: string | undefined;
 }
 
+/** `SIGRTMIN` as C libraries of Linux have it; systemd in a container ends by the third above. */
+const FIRST_REAL_TIME = 34;
+const MAX_VARIABLES = 2500;
+const MAX_VARIABLE = 128 * 1024;
+const MAX_ENVIRONMENT = 1024 * 1024;
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** Argument vector by the rules of image-spec, config.md. Throws `usage` where there is nothing to run. */
@@ -40,10 +45,13 @@ export function containerCommand(image: ImageConfig, settings: RunSettings): rea
 export function containerEnvironment(
   image: ImageConfig,
   settings: RunSettings,
-  user: ProcessUser,
+  home: string | undefined,
 ): Readonly<Record<string, string>> {
-  const environment: Record<string, string> = { PATH: DEFAULT_PATH, HOSTNAME: settings.hostname };
-  if (user.uid === 0) environment['HOME'] = '/root';
+  const environment: Record<string, string> = {
+    PATH: DEFAULT_PATH,
+    HOSTNAME: settings.hostname,
+    HOME: home ?? '/',
+  };
   if (settings.tty) environment['TERM'] = settings.term ?? 'xterm';
   for (const entry of image.config?.Env ?? []) {
     const at = entry.indexOf('=');
@@ -51,7 +59,32 @@ export function containerEnvironment(
   }
   Object.assign(environment, settings.environment);
   assertNoNul('environment', Object.entries(environment).flat());
+  assertFits(environment);
   return environment;
+}
+
+/** What asks the image's command to end. Throws `invalid-input` for a name that is none. */
+export function stopSignal(image: ImageConfig): NodeJS.Signals | number {
+  const text = image.config?.StopSignal;
+  if (text === undefined || text === '') return 'SIGTERM';
+  const wanted = text.toUpperCase().replace(/^(?:SIG)?(?=[A-Z])/, 'SIG');
+  const found = Object.entries(constants.signals).find(([name, number]) => name === wanted || String(number) === text);
+  if (found) return found[0] as NodeJS.Signals;
+  const [, realTime] = /^SIGRTMIN\+(\d|[12]\d|30)$/.exec(wanted) ?? [];
+  if (realTime !== undefined) return FIRST_REAL_TIME + Number(realTime);
+  throw new StkError('invalid-input', `the image's stop signal ${text.slice(0, 40)} is none that stk knows`);
+}
+
+/** As execve(2) takes it, and bubblewrap's own limit of arguments. */
+function assertFits(environment: Readonly<Record<string, string>>): void {
+  const sizes = Object.entries(environment).map(
+    ([name, value]) => Buffer.byteLength(name) + Buffer.byteLength(value) + 2,
+  );
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  if (sizes.length <= MAX_VARIABLES && total <= MAX_ENVIRONMENT && sizes.every(size => size <= MAX_VARIABLE)) return;
+  throw new StkError('invalid-input', `an environment of ${sizes.length} variables, ${total} bytes, is too large`, {
+    hint: `at most ${MAX_VARIABLES} variables of ${MAX_VARIABLE} bytes each, ${MAX_ENVIRONMENT} together`,
+  });
 }
 
 function assertNoNul(what: string, words: readonly string[]): void {

@@ -28,7 +28,7 @@ export function addRunCommands(program: Command, act: Act): void {
     .option('--entrypoint <program>', "in place of the image's entry point; empty for none")
     .option('--read-only', 'nothing can be written but to volumes')
     .option('--name <name>', 'name of the container')
-    .option('--keep', 'keep what it writes under its name, and go on with it the next time')
+    .option('--keep', 'keep what it writes under its name; the next run of that name goes on with it')
     .addOption(new Option('--rm', 'remove it when it ends, as is done anyhow').hideHelp())
     .addOption(new Option('--kernel', 'mount layers with the kernel, also unknown ones').conflicts('fuse'))
     .option('--fuse', 'mount layers with FUSE')

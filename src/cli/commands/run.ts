@@ -32,6 +32,7 @@ export interface RunFlags extends Omit<MountFlags, 'rw' | 'upper'> {
   readonly entrypoint?: string;
   readonly name?: string;
   readonly keep?: boolean;
+  readonly rm?: boolean;
 }
 
 /** `stk run REF [COMMAND…]`: returns the command's exit status. */
@@ -44,7 +45,15 @@ export async function runRun(
   if (flags.network !== 'host' && flags.network !== 'none') {
     throw new StkError('usage', `--network ${flags.network}: a network is host or none`);
   }
-  if (flags.keep && flags.readOnly) throw new StkError('usage', '--keep and --read-only exclude each other');
+  const goesOn = flags.name !== undefined && (await hasContainer(containersHome(session.global.stkDir), flags.name));
+  const keeps = flags.keep === true || goesOn;
+  if (keeps && flags.readOnly)
+    throw new StkError('usage', 'a container that is kept and --read-only exclude each other');
+  if (keeps && flags.rm) {
+    throw new StkError('usage', 'a container that is kept and --rm exclude each other', {
+      hint: 'stk rm NAME removes a container that was kept',
+    });
+  }
   if (flags.keep && flags.name === undefined) {
     throw new StkError('usage', '--keep needs a name', {
       hint: 'add --name NAME: stk commit and stk run find it by that',
@@ -64,12 +73,16 @@ export async function runRun(
   const tmpfs = flags.tmpfs.map(text => containerPath('--tmpfs', text));
   session.view.statusStands = true;
   const privileges = await readPrivileges();
-  if (!privileges.canMount && !session.inside) return session.enter();
+  if (!privileges.canMount && !session.inside) {
+    // With this process ends everything inside.
+    onSecondSignal(() => process.exit(137));
+    return session.enter();
+  }
+  const insist = new AbortController();
+  onSecondSignal(() => insist.abort());
   const rootless = !privileges.initialUserNamespace;
   const request = await mountRequest(session, ref, { ...flags, readOnly: false });
-  const kept = flags.keep
-    ? await keep(session, flags.name!, ref, request, rootless, command, session.scope)
-    : undefined;
+  const kept = keeps ? await keep(session, flags.name!, ref, request, rootless, command, session.scope) : undefined;
   const record = kept?.record;
   return runContainer({
     ...request,
@@ -84,8 +97,19 @@ export async function runRun(
     upper: kept?.upper,
     rootless,
     stdin: flags.interactive === true,
+    insist: insist.signal,
     onMounted: mounted => sayWarnings(session, mounted),
   });
+}
+
+/** The first one goes to the container; who sends another does not want to wait for it. */
+function onSecondSignal(end: () => void): void {
+  let count = 0;
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(name, () => {
+      if (++count === 2) end();
+    });
+  }
 }
 
 /** The container of this name, which goes on where it ended, or a new one. */

@@ -21,7 +21,7 @@ export interface ContainerProcess {
   /** Exit status of the command; 128 + n where a signal ended it. */
   readonly done: Promise<number>;
   /** Sends a signal to the command itself; nothing where it is gone. */
-  signal(name: NodeJS.Signals): Promise<void>;
+  signal(name: NodeJS.Signals | number): Promise<void>;
 }
 
 /** Starts a command in bubblewrap, in the foreground, with script(1) between where it gets a terminal of its own. */
@@ -32,10 +32,10 @@ export async function startContainerProcess(run: ContainerProcessOptions): Promi
   await writeFile(args, all.map(argument => `${argument}\0`).join(''), { mode: 0o600 });
   const words = ['bwrap', '--args', '3', '--', ...run.command].map(quoted).join(' ');
   const shell = `exec ${words} 3<${quoted(args)} 4>${quoted(info)}`;
-  const [program, ...rest] = tty
+  const [program, ...rest]: [string, ...string[]] = tty
     ? ['setpriv', '--pdeathsig', 'KILL', 'script', '-qefc', shell, '/dev/null']
     : ['sh', '-c', shell];
-  const child = spawn(program!, rest, {
+  const child = spawn(program, rest, {
     stdio: [run.stdin || tty ? 'inherit' : 'ignore', 'inherit', 'inherit'],
     env: { ...toolEnvironment(), SHELL: '/bin/sh' },
     // Keys such as Ctrl-C reach the container once: by us, or as bytes of its own terminal.
