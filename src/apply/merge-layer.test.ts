@@ -130,16 +130,19 @@ function applied(own: readonly (readonly LayerContent[])[], rule?: 'first' | 'la
   );
 }
 
-it.each(CASES)('the kernel shows what was merged: %s', async (_, own, wanted, rule) => {
-  const problem = await applied(own, rule);
-  const result = await mergeTrees(problem, { drivers: [] });
-  expect(result.conflicts).toEqual([]);
-  const onTop = await withMergeLayer(problem, result);
-  const plain = await Promise.all([BASE, ...own.flat()].map(content => layers.bytes(content)));
-  const expected = await mounted(await Promise.all(wanted.map(content => layers.bytes(content))));
-  expect(await mounted(plain)).not.toEqual(expected);
-  expect(await mounted([...plain, onTop!.bytes])).toEqual(expected);
-});
+it.each(CASES.map(([name, own, wanted, rule]) => ({ name, own, wanted, rule })))(
+  'the kernel shows what was merged: $name',
+  async ({ own, wanted, rule }) => {
+    const problem = await applied(own, rule);
+    const result = await mergeTrees(problem, { drivers: [] });
+    expect(result.conflicts).toEqual([]);
+    const onTop = await withMergeLayer(problem, result);
+    const plain = await Promise.all([BASE, ...own.flat()].map(content => layers.bytes(content)));
+    const expected = await mounted(await Promise.all(wanted.map(content => layers.bytes(content))));
+    expect(await mounted(plain)).not.toEqual(expected);
+    expect(await mounted([...plain, onTop!.bytes])).toEqual(expected);
+  },
+);
 
 it('the same merge gives the same bytes, no time later than the epoch', async () => {
   const big = Array.from({ length: 700_000 }, (_, index) => String.fromCharCode((index * index) % 251)).join('');
