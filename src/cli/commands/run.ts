@@ -42,6 +42,11 @@ export async function runRun(
   command: readonly string[],
   flags: RunFlags,
 ): Promise<number> {
+  if (ref.startsWith('docker://')) {
+    throw new StkError('usage', `${ref} is in a registry, and images run from a layout`, {
+      hint: `bring it first: stk convert ${ref} oci:DIR:TAG`,
+    });
+  }
   if (flags.network !== 'host' && flags.network !== 'none') {
     throw new StkError('usage', `--network ${flags.network}: a network is host or none`);
   }
