@@ -5,6 +5,7 @@ import type { AbsPath } from '../core/paths.ts';
 import { openFileReader } from '../host/file-reader.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
+import { VERITY_ROOT } from '../oci/layer-annotations.ts';
 import { LayerStack } from '../squashfs/layer-stack.ts';
 import { openSquashfs, type SquashfsReader } from '../squashfs/squashfs-reader.ts';
 import { openStoreLayer } from './store-layer.ts';
@@ -15,11 +16,19 @@ const PARALLEL = 8;
 /** Layers of several images, each blob opened once however many of them have it. */
 export class OpenLayers implements AsyncDisposable {
   readonly #scope = new AsyncScope();
-  readonly #readers = new Map<Digest, Promise<SquashfsReader>>();
+  readonly #readers = new Map<string, Promise<SquashfsReader>>();
+  readonly #signal: AbortSignal | undefined;
+
+  /** @param signal ends openings instead of the callers' own: for a collection that several share */
+  constructor(signal?: AbortSignal) {
+    this.#signal = signal;
+  }
 
   /** Opens a layer at its first use; it stays the collection's own. Throws as `openStoreLayer` does. */
   async open(store: BlobStore, descriptor: Descriptor, signal?: AbortSignal): Promise<SquashfsReader> {
-    return this.#once(descriptor.digest, () => openStoreLayer(store, descriptor, signal));
+    // What another manifest says of the same blob's verity root is that manifest's claim.
+    const key = `${descriptor.digest} ${descriptor.annotations?.[VERITY_ROOT] ?? ''}`;
+    return this.#once(key, () => openStoreLayer(store, descriptor, this.#signal ?? signal));
   }
 
   /** As `open`, of a squashfs file on the host. */
@@ -27,12 +36,12 @@ export class OpenLayers implements AsyncDisposable {
     return this.#once(digest, async () => openSquashfs(await openFileReader(file), signal));
   }
 
-  #once(digest: Digest, open: () => Promise<SquashfsReader>): Promise<SquashfsReader> {
-    const known = this.#readers.get(digest);
+  #once(key: string, open: () => Promise<SquashfsReader>): Promise<SquashfsReader> {
+    const known = this.#readers.get(key);
     if (known) return known;
     const opening = open().then(reader => this.#scope.use(reader));
-    opening.catch(() => this.#readers.delete(digest));
-    this.#readers.set(digest, opening);
+    opening.catch(() => this.#readers.delete(key));
+    this.#readers.set(key, opening);
     return opening;
   }
 

@@ -51,6 +51,8 @@ export interface UpdateOptions {
   readonly rules?: readonly ConflictRule[];
   /** Without it, an update that needs a program of the image is `unsupported`. */
   readonly regenerate?: Regenerate | undefined;
+  /** Layers of bases and applied images, which other updates read as well; stays the caller's. */
+  readonly shared?: OpenLayers;
   readonly emit?: Emit;
   readonly signal?: AbortSignal | undefined;
 }
@@ -178,11 +180,15 @@ class UpdateWork implements AsyncDisposable {
   readonly #options: UpdateOptions;
   readonly #opened = new OpenLayers();
   readonly #made = new Map<Digest, MadeLayer>();
+  readonly #common: ReadonlySet<Digest>;
 
   constructor(image: string, plan: UpdatePlan, options: UpdateOptions) {
     this.#image = image;
     this.#plan = plan;
     this.#options = options;
+    const { segments, base, applied } = plan;
+    const common = [segments.base, segments.applied, base, applied].flat();
+    this.#common = new Set(common.map(({ descriptor }) => descriptor.digest));
   }
 
   /** `undefined` where the plain stack is right already. */
@@ -234,7 +240,8 @@ class UpdateWork implements AsyncDisposable {
         const made = this.#made.get(digest);
         if (made) return this.#opened.openFile(made.file, digest, signal);
         const { store, descriptor } = this.#plan.blobs.get(digest)!;
-        return this.#opened.open(store, descriptor, signal);
+        const opened = this.#common.has(digest) ? (this.#options.shared ?? this.#opened) : this.#opened;
+        return opened.open(store, descriptor, signal);
       },
       this.#options.signal,
     );

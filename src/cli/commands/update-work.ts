@@ -5,6 +5,7 @@ import { joinInside, type AbsPath } from '../../core/paths.ts';
 import { defaultPackOptions } from '../../layer/pack-options.ts';
 import { LayoutStore } from '../../oci/layout.ts';
 import { parseReference, type LayoutReference, type RegistryReference } from '../../oci/reference.ts';
+import type { OpenLayers } from '../../publish/open-layers.ts';
 import { updateImage } from '../../publish/update-image.ts';
 import { publishUpdate } from '../../publish/update-publish.ts';
 import type { Session } from '../session.ts';
@@ -25,6 +26,8 @@ export interface UpdateRun {
   readonly signer: Signer | undefined;
   readonly ui: Ui;
   readonly scope: AsyncScope;
+  /** Layers that several of the images have. */
+  readonly shared: OpenLayers;
   /** Each image has its own directory below. */
   readonly scratch: AbsPath;
   /** RFC 3339, the same for all images. */
@@ -47,6 +50,7 @@ export async function computeUpdate(run: UpdateRun, target: UpdateTarget, signal
     scratch,
     created,
     rules,
+    shared: run.shared,
     regenerate:
       image.store instanceof LayoutStore
         ? regenerateInLayout({ ...packing, session, layout: image.store, scope, ui, scratch, signal })

@@ -4,6 +4,7 @@ import { StkError, isStkError } from '../../core/errors.ts';
 import { say } from '../../core/events.ts';
 import { mapLimited } from '../../core/limiter.ts';
 import { makeTempDir } from '../../host/temp-dir.ts';
+import { OpenLayers } from '../../publish/open-layers.ts';
 import { conflictRule } from '../../publish/update-rules.ts';
 import type { Session } from '../session.ts';
 import { parseEpoch } from './build-options.ts';
@@ -50,6 +51,7 @@ export async function runUpdate(session: Session, ref: string | undefined, flags
       signer,
       ui,
       scope,
+      shared: scope.use(new OpenLayers(session.signal)),
       scratch: scope.use(await makeTempDir(session.environment['TMPDIR'] ?? '/tmp', 'stk-update')).path,
       epochSeconds,
       created: new Date(epochSeconds === undefined ? Date.now() : epochSeconds * 1000).toISOString(),
