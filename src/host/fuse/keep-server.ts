@@ -11,19 +11,16 @@ state=$1
 shift
 settings=$(cat)
 deaths=0
-server=
-trap '[ -z "$server" ] || kill -TERM "$server"' TERM INT HUP
+server= told= ending=
+trap 'told=1 ending=1; [ -z "$server" ] || kill -TERM "$server" 2>/dev/null' TERM INT HUP
 while :; do
   started=$(date +%s)
   printf %s "$settings" | "$@" &
   server=$!
   exec 3>/dev/null
-  while :; do
-    wait "$server"
-    status=$?
-    kill -0 "$server" 2>/dev/null || break
-  done
-  [ $status -ne 0 ] && grep -q '"canResend":true' "$state" 2>/dev/null || exit $status
+  # A signal ends the wait, too.
+  while wait "$server"; status=$?; [ -n "$told" ]; do told=; done
+  [ $status -ne 0 ] && [ -z "$ending" ] && grep -q '"canResend":true' "$state" 2>/dev/null || exit $status
   [ $(($(date +%s) - started)) -lt 60 ] && deaths=$((deaths + 1)) || deaths=1
   [ $deaths -le 5 ] || exit $status
 done
