@@ -24,7 +24,7 @@ function numbers(seed: number): (bound: number) => number {
   };
 }
 
-/** Changes some bytes of the superblock or of the metadata, or cuts the image off. */
+/** Changes some bytes of the superblock or of the metadata. */
 function damage(image: Buffer, seed: number): Buffer {
   const next = numbers(seed * 7919);
   for (let n = 0; n < 10; n++) next(2);
