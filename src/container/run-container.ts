@@ -1,7 +1,7 @@
 import { lstat, mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AsyncScope } from '../core/async-scope.ts';
-import { StkError, errnoOf, isStkError } from '../core/errors.ts';
+import { StkError, errnoOf, isStkError, throwIfAborted } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { tryLockFile } from '../host/file-lock.ts';
 import { makeTempDir } from '../host/temp-dir.ts';
@@ -104,11 +104,19 @@ export async function runContainer(request: RunRequest): Promise<number> {
 async function openDirectory(request: RunRequest, scope: AsyncScope): Promise<AbsPath> {
   await mkdir(request.directory, { recursive: true });
   await sweep(request.directory, request.home);
-  const { path: directory } = await makeTempDir(request.directory, PREFIX);
-  scope.defer(() => removeTree(directory));
-  const lock = await tryLockFile(directory, 'exclusive');
-  if (lock) scope.use(lock);
-  return directory;
+  for (;;) {
+    throwIfAborted(request.signal);
+    const { path: directory } = await makeTempDir(request.directory, PREFIX);
+    const lock = await tryLockFile(directory, 'exclusive').catch(() => undefined);
+    // Until it is locked, another run may take it for one that was left behind.
+    const stands = lock && (await lstat(directory).catch(() => undefined));
+    if (stands) {
+      scope.use(lock);
+      scope.defer(() => removeTree(directory));
+      return directory;
+    }
+    await lock?.[Symbol.asyncDispose]();
+  }
 }
 
 async function sweep(parent: AbsPath, home: AbsPath | undefined): Promise<void> {
@@ -133,7 +141,7 @@ interface Wanted {
 
 /** Places of the container that have to be there before it starts. */
 async function wantedPlaces(request: RunRequest, cwd: string, volumes: readonly string[]): Promise<readonly Wanted[]> {
-  const wanted: Wanted[] = [...MOUNT_POINTS, cwd, ...volumes, ...request.tmpfs].map(place => ({
+  const wanted: Wanted[] = [...MOUNT_POINTS, '/etc', cwd, ...volumes, ...request.tmpfs].map(place => ({
     path: place,
     what: 'directory',
   }));
