@@ -16,11 +16,6 @@ export function compareDebianVersions(a: string, b: string): number {
   );
 }
 
-/** Whether dpkg takes the text for a version. */
-export function isDebianVersion(text: string): boolean {
-  return /^(?:\d{1,9}:)?\d[A-Za-z0-9.+:~-]*$/.test(text) && !text.endsWith('-');
-}
-
 function split(version: string): Parts {
   const colon = version.indexOf(':');
   const epoch = colon < 0 ? 0 : Number.parseInt(version.slice(0, colon), 10);
