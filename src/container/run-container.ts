@@ -1,4 +1,4 @@
-import { lstat, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AsyncScope } from '../core/async-scope.ts';
 import { StkError, errnoOf, isStkError, throwIfAborted } from '../core/errors.ts';
@@ -6,7 +6,7 @@ import { joinInside, type AbsPath } from '../core/paths.ts';
 import { tryLockFile } from '../host/file-lock.ts';
 import { makeTempDir } from '../host/temp-dir.ts';
 import { startContainerProcess, type ContainerProcess } from '../host/tools/container-process.ts';
-import { copyTree, removeTree } from '../host/tools/copy.ts';
+import { copyTreeWithOwners, removeTree } from '../host/tools/copy.ts';
 import { findSetpriv } from '../host/tools/setpriv-files.ts';
 import { readLayeredImage } from '../mount/image-layers.ts';
 import { mountImage, type Mounted, type MountRequest } from '../mount/mount-image.ts';
@@ -146,11 +146,11 @@ async function wantedPlaces(request: RunRequest, cwd: string, volumes: readonly 
     what: 'directory',
   }));
   for (const { source, target } of request.mounts) {
-    const stat = await lstat(source).catch((cause: unknown) => {
+    const found = await stat(source).catch((cause: unknown) => {
       if (errnoOf(cause) !== 'ENOENT') throw cause;
       throw new StkError('not-found', `-v ${source} does not exist`, { cause, facts: { path: source } });
     });
-    wanted.push({ path: target, what: stat.isDirectory() ? 'directory' : 'file' });
+    wanted.push({ path: target, what: found.isDirectory() ? 'directory' : 'file' });
   }
   const inside = (place: string) => MOUNT_POINTS.some(point => place.startsWith(`${point}/`));
   return wanted.filter(({ path: place }) => place !== '/' && !inside(place));
@@ -179,7 +179,7 @@ async function missingPlaces(
 async function hostMounts(request: RunRequest, view: LowerView): Promise<StepMount[]> {
   const mounts: StepMount[] = request.tmpfs.map(target => ({ type: 'tmpfs', target }));
   for (const { source, target, readOnly } of request.mounts) {
-    const isFile = !(await lstat(source)).isDirectory();
+    const isFile = !(await stat(source)).isDirectory();
     const place = isFile ? await placeForFile(view, target) : `/${(await view.resolve(target)).path}`;
     mounts.push({ type: 'bind', source, target: place, readOnly, file: isFile });
   }
@@ -209,7 +209,7 @@ async function volumeMounts(volumes: readonly string[], view: LowerView, directo
   for (const [index, volume] of volumes.entries()) {
     const { path: place } = await view.resolve(volume);
     const source = joinInside(directory, `volume-${index}`);
-    await copyTree(joinInside(view.root, place), source);
+    await copyTreeWithOwners(joinInside(view.root, place), source);
     mounts.push({ type: 'bind', source, target: `/${place}`, readOnly: false });
   }
   return mounts;

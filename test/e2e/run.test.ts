@@ -138,3 +138,19 @@ describe('stk run', () => {
     expect(await rig.ok(words)).toBe('flag c=d\n');
   });
 });
+
+describe('volumes of the image', () => {
+  it.each<Actor>(['root', 'user'])('begin with what is there, owners included, as %s', async actor => {
+    await using rig = await withApp(actor, {
+      run: `${ACCOUNTS}; mkdir -p /srv/v; echo s > /srv/v/s; chown -R 1000:1000 /srv/v`,
+      volumes: ['/srv/v'],
+      runtime_user: 'ann',
+    });
+    expect(await rig.ok(['run', 'app', 'sh', '-c', 'echo mine > /srv/v/mine; cat /srv/v/s /srv/v/mine'])).toBe(
+      's\nmine\n',
+    );
+    for (const place of ['/', '/proc', '/a/..']) {
+      expect(await rig.stk(['run', '-v', `.:${place}`, 'app', 'true'])).toMatchObject({ exitCode: 2 });
+    }
+  });
+});

@@ -86,7 +86,8 @@ export async function runRun(
   const insist = new AbortController();
   onSecondSignal(() => insist.abort());
   const rootless = !privileges.initialUserNamespace;
-  const request = await mountRequest(session, ref, { ...flags, readOnly: false });
+  // Containers that start beside each other wait for each other, for a moment: that is no news.
+  const request = { ...(await mountRequest(session, ref, { ...flags, readOnly: false })), onWait: () => {} };
   const kept = keeps ? await keep(session, flags.name!, ref, request, rootless, command, session.scope) : undefined;
   const record = kept?.record;
   return runContainer({
@@ -174,6 +175,9 @@ function parseVolume(text: string, workingDirectory: AbsPath): HostMount {
 }
 
 function containerPath(flag: string, text: string): string {
+  if (flag !== '-w' && /^(?:proc|sys|dev)?$/.test(imagePath(text))) {
+    throw new StkError('usage', `${flag} ${text}: nothing can be mounted there`, { hint: 'choose another place' });
+  }
   if (path.posix.isAbsolute(text) && !text.includes('\0')) return `/${imagePath(text)}`;
   throw new StkError('usage', `${flag} ${text}: the place in the container is an absolute path`);
 }

@@ -13,6 +13,11 @@ export async function copyTree(source: AbsPath, target: AbsPath, signal?: AbortS
   });
 }
 
+/** As `copyTree`, owners included; needs the right to give files away. */
+export async function copyTreeWithOwners(source: AbsPath, target: AbsPath, signal?: AbortSignal): Promise<void> {
+  await runTool('cp', ['--archive', '--reflink=auto', '-T', '--', source, target], { signal });
+}
+
 /**
  * Makes a second tree of directories whose files are hard links to those of the first, owners and xattrs of directories
  * kept. Files with more links than the filesystem takes are copied, with all others. `target` must not exist; it must be
