@@ -1,87 +1,125 @@
-// Time until the first file of an image can be read: mounted by stk, and unpacked by umoci from the same content as tar.
+// Time until the first file of an image can be read, beside unpacking and pulling the same image; reading a whole tree
+// through each kind of mount, beside ext4; and whether the size of an image matters.
 //
-//   node bench/mount.ts TREE        a directory, for example an unpacked Debian root; run as root, after `npm run build`
+//   npm run bench mount TREE [LARGE_MB]     a directory, for example an unpacked Debian root; run as root
 //
-// Needs Node 22.18 or newer (types are stripped), mksquashfs, umoci and tar.
-import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+// LARGE_MB (default 5000) is the size of an image of random bytes that is mounted beside one of 50 MB; 0 leaves it out.
+// Needs umoci, podman and mkfs.ext4.
+import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { report, shell, sideBySide, type Command } from './rig.ts';
 
 const ROUNDS = 5;
-const stk = path.resolve(import.meta.dirname, '../dist/stk.js');
-const tree = process.argv[2];
+const [tree, largeMb = '5000'] = process.argv.slice(2);
 if (tree === undefined) {
-  console.error('usage: node bench/mount.ts TREE');
+  process.stderr.write('usage: npm run bench mount TREE [LARGE_MB]\n');
   process.exit(2);
 }
-
+const stk = `${process.execPath} ${path.resolve('dist/stk.js')}`;
 const work = mkdtempSync(path.join(os.tmpdir(), 'stk-bench-'));
 process.on('exit', () => rmSync(work, { recursive: true, force: true }));
-const run = (file: string, ...args: readonly string[]) =>
-  execFileSync(file, args, { cwd: work, stdio: 'pipe' }).toString();
+const cwd = work;
+const dropCaches = () => shell('sync; echo 3 > /proc/sys/vm/drop_caches');
 
-function put(layout: string, bytes: Uint8Array): { digest: string; size: number } {
-  const hex = createHash('sha256').update(bytes).digest('hex');
-  writeFileSync(path.join(work, layout, 'blobs/sha256', hex), bytes);
-  return { digest: `sha256:${hex}`, size: bytes.length };
-}
-
-function writeImage(layout: string, layerFile: string, mediaType: string): void {
-  mkdirSync(path.join(work, layout, 'blobs/sha256'), { recursive: true });
-  const layer = { mediaType, ...put(layout, readFileSync(path.join(work, layerFile))) };
-  const rootfs = { type: 'layers', diff_ids: [layer.digest] };
-  const config = put(layout, Buffer.from(JSON.stringify({ architecture: 'amd64', os: 'linux', rootfs })));
-  const configType = 'application/vnd.oci.image.config.v1+json';
-  const type = 'application/vnd.oci.image.manifest.v1+json';
-  const body = { schemaVersion: 2, mediaType: type, config: { mediaType: configType, ...config }, layers: [layer] };
-  const annotations = { 'org.opencontainers.image.ref.name': 'app' };
-  const manifests = [{ mediaType: type, ...put(layout, Buffer.from(JSON.stringify(body))), annotations }];
-  writeFileSync(path.join(work, layout, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests }));
-  writeFileSync(path.join(work, layout, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
-}
-
-/** Seconds of the fastest round: the others waited for something else on the machine. */
-function best(work: () => void, after: () => void): string {
-  let fastest = Infinity;
-  for (let round = 0; round < ROUNDS; round++) {
-    const started = performance.now();
-    work();
-    fastest = Math.min(fastest, (performance.now() - started) / 1000);
-    after();
+async function build(): Promise<void> {
+  const recipe: Record<string, unknown> = { app: { from: 'scratch', overlay_dirs: [path.resolve(tree!)] } };
+  if (Number(largeMb) > 0) {
+    for (const [name, size] of [
+      ['small', 50],
+      ['large', Number(largeMb)],
+    ] as const) {
+      mkdirSync(path.join(work, name));
+      await shell(`head -c ${size}M /dev/urandom > data; echo first > first`, { cwd: path.join(work, name) });
+      recipe[name] = { from: 'scratch', overlay_dirs: [path.join(work, name)] };
+    }
   }
-  return fastest.toFixed(2);
+  writeFileSync(path.join(work, 'stacker.yaml'), JSON.stringify(recipe));
+  await shell(`${stk} build --progress quiet --layer-type squashfs --layer-type tar app`, { cwd });
+  if (recipe['large']) await shell(`${stk} build --progress quiet small large`, { cwd });
 }
 
-run(
-  'mksquashfs',
-  path.resolve(tree),
-  'layer.squashfs',
-  '-comp',
-  'zstd',
-  '-Xcompression-level',
-  '9',
-  '-no-progress',
-  '-quiet',
-);
-run('tar', '--xattrs', '-C', path.resolve(tree), '-cf', 'layer.tar', '.');
-writeImage('squashed', 'layer.squashfs', 'application/vnd.stacker.image.layer.squashfs+zstd');
-writeImage('tarred', 'layer.tar', 'application/vnd.oci.image.layer.v1.tar');
-const first = run('find', path.resolve(tree), '-type', 'f', '-size', '+0', '-print', '-quit').trim();
-const file = path.relative(path.resolve(tree), first);
-
-const rows: (readonly [string, string])[] = [];
-for (const engine of ['--kernel', '--fuse']) {
-  const mount = () => {
-    run(process.execPath, stk, '--oci-dir', 'squashed', 'mount', 'app', 'm', engine);
-    readFileSync(path.join(work, 'm', file));
+/** Mounts, reads one file and unmounts in the next preparation, which is not timed. */
+function mounting(name: string, image: string, flags: string, first: string): Command {
+  return {
+    name,
+    script: `${stk} mount ${image} m ${flags} >/dev/null && cat "m/${first}" >/dev/null`,
+    cwd,
+    prepare: () => shell(`${stk} umount m >/dev/null 2>&1 || true`, { cwd }),
   };
-  rows.push([`stk mount ${engine}`, best(mount, () => run(process.execPath, stk, 'umount', 'm'))]);
 }
-const unpack = () => {
-  run('umoci', 'unpack', '--image', 'tarred:app', 'bundle');
-  readFileSync(path.join(work, 'bundle/rootfs', file));
-};
-rows.push(['umoci unpack', best(unpack, () => run('rm', '-rf', 'bundle'))]);
-for (const [what, seconds] of rows) console.log(`${what.padEnd(20)} ${seconds.padStart(7)} s`);
+
+await build();
+const first = 'etc/passwd';
+await shell(`test -f "${path.resolve(tree)}/${first}"`);
+const storage = `--root ${work}/storage --runroot ${work}/runroot`;
+const ready = await sideBySide(
+  [
+    mounting('stk mount --kernel --verify off', 'app', '--kernel --verify off', first),
+    mounting('stk mount (blocks checked)', 'app', '', first),
+    mounting('stk mount --fuse --verify off', 'app', '--fuse --verify off', first),
+    {
+      name: 'umoci unpack',
+      script: `umoci unpack --image oci:app-tar bundle && cat bundle/rootfs/${first} >/dev/null`,
+      cwd,
+      prepare: () => shell(`${stk} umount m >/dev/null 2>&1 || true; rm -rf bundle`, { cwd }),
+    },
+    {
+      name: 'podman pull',
+      script: `podman ${storage} pull -q oci:${work}/oci:app-tar`,
+      cwd,
+      prepare: () => shell(`podman ${storage} rmi -a -f`, { cwd }),
+    },
+  ],
+  ROUNDS,
+);
+report('until the first file can be read', ready);
+
+if (Number(largeMb) > 0) {
+  const sizes = await sideBySide(
+    [
+      mounting('50 MB, blocks not checked', 'small', '--verify off', 'first'),
+      mounting(`${largeMb} MB, blocks not checked`, 'large', '--verify off', 'first'),
+      mounting('50 MB, blocks checked', 'small', '', 'first'),
+      mounting(`${largeMb} MB, blocks checked`, 'large', '', 'first'),
+    ],
+    ROUNDS,
+  );
+  report('mount and first file by the size of the image', sizes);
+}
+
+const readAll = 'find . -xdev -type f -exec cat {} + | wc -c >/dev/null';
+await shell(
+  `${stk} umount m >/dev/null 2>&1 || true; truncate -s 8G ext4 && mkfs.ext4 -q -d "${path.resolve(tree)}" ext4 && mkdir -p e && mount -o loop,ro ext4 e`,
+  { cwd },
+);
+const mounts = [
+  ['kernel', '--kernel --verify off'],
+  ['checked', '--kernel'],
+  ['fuse', '--fuse --verify off'],
+  ['fuse-checked', '--fuse'],
+] as const;
+try {
+  for (const [name, flags] of mounts) await shell(`${stk} mount app ${name} ${flags} >/dev/null`, { cwd });
+  const reading = (name: string, directory: string): Command => ({
+    name,
+    script: readAll,
+    cwd: path.join(work, directory),
+    prepare: dropCaches,
+  });
+  const tables = await sideBySide(
+    [
+      reading('ext4 on a loop device', 'e'),
+      reading('kernel squashfs', 'kernel'),
+      reading('kernel squashfs, blocks checked by stk', 'checked'),
+      reading('squashfuse_ll, kernel overlay', 'fuse'),
+      reading('squashfuse_ll, blocks checked by stk', 'fuse-checked'),
+    ],
+    3,
+  );
+  report('the whole tree, nothing in memory', tables);
+} finally {
+  await shell(`umount e; for m in ${mounts.map(([name]) => name).join(' ')}; do ${stk} umount $m || true; done`, {
+    cwd,
+  });
+}
