@@ -12,6 +12,7 @@ import type { SquashfsReader } from '../../squashfs/squashfs-reader.ts';
 import type { Session } from '../session.ts';
 import { printableLine } from '../ui/printable-line.ts';
 import { openLocalImage, type LocalImageRef } from './image-ref.ts';
+import { OutputLines } from './output-lines.ts';
 
 interface LsFlags {
   readonly long?: boolean;
@@ -44,7 +45,7 @@ export async function runLs(session: Session, ref: string | undefined, flags: Ls
     return 0;
   }
   const image = await openLocalImage(session, ref);
-  const lines = new Lines(session.stdout);
+  const lines = new OutputLines(session.stdout);
   for await (const row of rows(session, image, flags)) {
     const shown = text(row.path === '' ? '/' : row.path);
     if (flags.json) await lines.write(JSON.stringify(toJson(row, shown)));
@@ -151,25 +152,4 @@ function modeText(mode: number): string {
 /** A byte string of the image as text for people. */
 function text(bytes: string): string {
   return Buffer.from(bytes, 'latin1').toString('utf8');
-}
-
-/** Writes lines in large pieces and waits for a slow reader. */
-class Lines {
-  readonly #stream: NodeJS.WriteStream;
-  #pending: string[] = [];
-
-  constructor(stream: NodeJS.WriteStream) {
-    this.#stream = stream;
-  }
-
-  async write(line: string): Promise<void> {
-    if (this.#pending.push(`${line}\n`) >= 512) await this.flush();
-  }
-
-  async flush(): Promise<void> {
-    const block = this.#pending.join('');
-    this.#pending = [];
-    if (block === '' || this.#stream.write(block)) return;
-    await new Promise<void>(resolve => this.#stream.once('drain', () => resolve()));
-  }
 }
