@@ -79,7 +79,12 @@ describe('the examples on Debian', () => {
     const [a, b] = [await inspect(rig, 'app-a'), await inspect(rig, 'app-b')];
     const shared = a.layers.filter(layer => layer.sharedWith.includes('app-b'));
     expect(shared.map(layer => layer.digest)).toEqual(b.layers.slice(0, -1).map(layer => layer.digest));
-    expect(a.layers.map(layer => layer.role)).toEqual(['base', 'base', 'base', 'base', 'import']);
+    expect(a.layers.map(layer => layer.role)).toEqual(['base', 'base', 'apply', 'apply', 'merge', 'import']);
+    const [ssl, python3] = [await inspect(rig, 'ssl'), await inspect(rig, 'python3')];
+    expect(a.layers.slice(2, 4).map(layer => layer.digest)).toEqual(
+      [ssl, python3].map(image => image.layers.at(-1)!.digest),
+    );
+    expect(await rig.ok(['run', 'app-b'])).toBe('application b\n');
     expect(a.layers.at(-1)!.digest).not.toBe(b.layers.at(-1)!.digest);
   });
 
