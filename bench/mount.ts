@@ -1,29 +1,31 @@
 // Time until the first file of an image can be read, beside unpacking and pulling the same image; reading a whole tree
 // through each kind of mount, beside ext4; and whether the size of an image matters.
 //
-//   npm run bench mount TREE [LARGE_MB]     a directory, for example an unpacked Debian root; run as root
+//   npm run bench mount ROOT.tar [LARGE_MB]     for example a Debian root; run as root
 //
 // LARGE_MB (default 5000) is the size of an image of random bytes that is mounted beside one of 50 MB; 0 leaves it out.
 // Needs umoci, podman and mkfs.ext4.
-import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { report, shell, sideBySide, type Command } from './rig.ts';
 
-const ROUNDS = 5;
-const [tree, largeMb = '5000'] = process.argv.slice(2);
-if (tree === undefined) {
-  process.stderr.write('usage: npm run bench mount TREE [LARGE_MB]\n');
+const ROUNDS = 3;
+const [tar, largeMb = '5000'] = process.argv.slice(2);
+if (tar === undefined) {
+  process.stderr.write('usage: npm run bench mount ROOT.tar [LARGE_MB]\n');
   process.exit(2);
 }
 const stk = `${process.execPath} ${path.resolve('dist/stk.js')}`;
-const work = mkdtempSync(path.join(os.tmpdir(), 'stk-bench-'));
+// podman takes the path for a name, in which capitals are not allowed.
+const work = path.join(os.tmpdir(), `stk-bench-${process.pid}`);
+mkdirSync(work);
 process.on('exit', () => rmSync(work, { recursive: true, force: true }));
 const cwd = work;
 const dropCaches = () => shell('sync; echo 3 > /proc/sys/vm/drop_caches');
 
 async function build(): Promise<void> {
-  const recipe: Record<string, unknown> = { app: { from: 'scratch', overlay_dirs: [path.resolve(tree!)] } };
+  const recipe: Record<string, unknown> = { app: { from: { type: 'tar', url: path.resolve(tar!) } } };
   if (Number(largeMb) > 0) {
     for (const [name, size] of [
       ['small', 50],
@@ -51,7 +53,6 @@ function mounting(name: string, image: string, flags: string, first: string): Co
 
 await build();
 const first = 'etc/passwd';
-await shell(`test -f "${path.resolve(tree)}/${first}"`);
 const storage = `--root ${work}/storage --runroot ${work}/runroot`;
 const ready = await sideBySide(
   [
@@ -90,7 +91,7 @@ if (Number(largeMb) > 0) {
 
 const readAll = 'find . -xdev -type f -exec cat {} + | wc -c >/dev/null';
 await shell(
-  `${stk} umount m >/dev/null 2>&1 || true; truncate -s 8G ext4 && mkfs.ext4 -q -d "${path.resolve(tree)}" ext4 && mkdir -p e && mount -o loop,ro ext4 e`,
+  `${stk} umount m >/dev/null 2>&1 || true; truncate -s 8G ext4 && mkdir tree && tar -C tree -xf "${path.resolve(tar)}" && mkfs.ext4 -q -d tree ext4 && mkdir -p e && mount -o loop,ro ext4 e`,
   { cwd },
 );
 const mounts = [
