@@ -12,11 +12,15 @@ const PACKAGES = {
   nginx: 'nginx-light',
   sudo: 'sudo',
   certs: 'ca-certificates',
+  git: 'git',
+  curl: 'curl',
+  locales: 'locales',
 } as const;
 
 const COMBINATIONS: Readonly<Record<string, readonly (keyof typeof PACKAGES)[]>> = {
   pair: ['ssl', 'python'],
   triple: ['certs', 'nginx', 'sudo'],
+  tools: ['git', 'curl', 'locales'],
 };
 
 /**
