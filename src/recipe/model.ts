@@ -81,7 +81,13 @@ export type FileSource =
   /** A file or directory of another image's root filesystem; `path` is absolute in that image and normalised. */
   | { readonly type: 'image'; readonly image: string; readonly path: string };
 
-export type ConflictResolution = 'error' | 'first' | 'last' | 'newer' | 'merge' | 'regenerate';
+export const CONFLICT_RESOLUTIONS = ['error', 'first', 'last', 'newer', 'merge', 'regenerate'] as const;
+/** How a path is settled that applied images changed differently. */
+export type ConflictResolution = (typeof CONFLICT_RESOLUTIONS)[number];
+
+export function isConflictResolution(text: string | undefined): text is ConflictResolution {
+  return CONFLICT_RESOLUTIONS.some(resolution => resolution === text);
+}
 
 export interface ApplyEntry {
   readonly reference: ImageReference;

@@ -1,4 +1,4 @@
-import type { ApplyEntry, Base, ConflictResolution } from './model.ts';
+import { isConflictResolution, type ApplyEntry, type Base } from './model.ts';
 import { booleanOf, oneOrMore, rangeIn, textOf, valueOf, wordOf } from './node-access.ts';
 import { parseDocker, parseFileSource, parseOci, parseReference, type ParseContext } from './parse-source.ts';
 import type { TextRange, YamlMap, YamlNode } from './yaml-tree.ts';
@@ -69,20 +69,10 @@ export function parseApply(node: YamlNode | undefined, context: ParseContext): A
   });
 }
 
-const RESOLUTIONS: ReadonlySet<string> = new Set<ConflictResolution>([
-  'error',
-  'first',
-  'last',
-  'newer',
-  'merge',
-  'regenerate',
-]);
-
 function conflictRules(node: YamlNode | undefined): ApplyEntry['conflicts'] {
   if (node?.kind !== 'map') return [];
   return [...node.entries].flatMap(([glob, { value }]) => {
     const resolution = textOf(value);
-    if (resolution === undefined || !RESOLUTIONS.has(resolution)) return [];
-    return [{ glob, resolution: resolution as ConflictResolution }];
+    return isConflictResolution(resolution) ? [{ glob, resolution }] : [];
   });
 }
