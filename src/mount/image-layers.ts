@@ -2,17 +2,14 @@ import { StkError } from '../core/errors.ts';
 import type { Digest } from '../core/digest.ts';
 import type { AbsPath } from '../core/paths.ts';
 import type { Descriptor, Manifest, Platform } from '../oci/descriptor.ts';
+import { LAYER_ROLE, VERITY_ROOT } from '../oci/layer-annotations.ts';
 import type { LayoutStore } from '../oci/layout.ts';
 import { layerFormat } from '../oci/media-types.ts';
 import { parseManifest } from '../oci/parse-manifest.ts';
 import { matchPlatform } from '../registry/platform.ts';
 
 /** Annotations that hold the root hash of a layer's verity tree: the one written today, then its predecessor. */
-const VERITY_ROOTS = [
-  'io.stackeroci.stacker.atomfs_verity_root_hash',
-  'io.stackeroci.stacker.squashfs_verity_root_hash',
-] as const;
-const LAYER_ROLE = 'dev.stk.layer.role';
+const VERITY_ROOTS = [VERITY_ROOT, 'io.stackeroci.stacker.squashfs_verity_root_hash'] as const;
 /** Indexes within indexes are followed this far. */
 const MAX_DEPTH = 4;
 
