@@ -25,17 +25,21 @@ const FIRST_REAL_TIME = 34;
 const MAX_VARIABLES = 2500;
 const MAX_VARIABLE = 128 * 1024;
 const MAX_ENVIRONMENT = 1024 * 1024;
-const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** Of a command whose image sets none. */
+export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** Argument vector by the rules of image-spec, config.md. Throws `usage` where there is nothing to run. */
-export function containerCommand(image: ImageConfig, settings: RunSettings): readonly string[] {
+export function containerCommand(
+  image: ImageConfig,
+  { command, entrypoint }: Pick<RunSettings, 'command' | 'entrypoint'>,
+  hint = 'give one: stk run REF COMMAND ARG…',
+): readonly string[] {
   const { Entrypoint = [], Cmd = [] } = image.config ?? {};
-  const { command, entrypoint } = settings;
   const start = entrypoint === undefined ? Entrypoint : entrypoint === '' ? [] : [entrypoint];
   const rest = command.length > 0 ? command : entrypoint === undefined ? Cmd : [];
   const words = [...start, ...rest];
   if (words.length === 0 || words[0] === '') {
-    throw new StkError('usage', 'the image names no command to run', { hint: 'give one: stk run REF COMMAND ARG…' });
+    throw new StkError('usage', 'the image names no command to run', { hint });
   }
   assertNoNul('command', words);
   return words;
@@ -87,7 +91,8 @@ function assertFits(environment: Readonly<Record<string, string>>): void {
   });
 }
 
-function assertNoNul(what: string, words: readonly string[]): void {
+/** Throws `invalid-input` for what no process can be given. */
+export function assertNoNul(what: string, words: readonly string[]): void {
   if (!words.some(word => word.includes('\0'))) return;
   throw new StkError('invalid-input', `the ${what} holds a NUL`, {
     hint: 'the image configuration or the options are wrong',

@@ -1,8 +1,8 @@
 import { posix } from 'node:path';
-import { StkError } from '../core/errors.ts';
 import { imagePath } from '../core/paths.ts';
 import type { ImageConfig } from '../oci/descriptor.ts';
 import type { ProcessUser } from './bundle-user.ts';
+import { DEFAULT_PATH, assertNoNul, containerCommand } from './run-settings.ts';
 import { imageAnnotations } from './runtime-spec-annotations.ts';
 import type { IdMappings } from './runtime-spec-ids.ts';
 import { defaultMounts, type SpecMount } from './runtime-spec-mounts.ts';
@@ -57,8 +57,6 @@ const CAPABILITIES: readonly string[] = [
   'CAP_SYS_CHROOT',
 ];
 
-const DEFAULT_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-
 const MASKED_PATHS: readonly string[] = [
   '/proc/acpi',
   '/proc/asound',
@@ -90,7 +88,7 @@ export function runtimeSpec(parts: SpecParts): RuntimeSpec {
         gid: user.gid,
         ...(user.additionalGids.length > 0 ? { additionalGids: user.additionalGids } : {}),
       },
-      args: commandOf(image, parts.command),
+      args: containerCommand(image, { command: parts.command, entrypoint: undefined }, NO_COMMAND),
       env: environmentOf(image, parts.terminal),
       cwd: workingDirectory(image),
       capabilities: { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES },
@@ -116,34 +114,21 @@ export function workingDirectory(image: ImageConfig): string {
   return posix.join('/', imagePath(image.config?.WorkingDir ?? ''));
 }
 
+const NO_COMMAND = 'give one behind two dashes: stk bundle REF DIR -- COMMAND ARG…';
+
 /** An ordinary user could not configure a network of its own; the host's is all it can have without a helper. */
 function namespaces(ordinaryUser: boolean): readonly string[] {
   return ordinaryUser ? ['pid', 'ipc', 'uts', 'mount', 'user'] : ['pid', 'network', 'ipc', 'uts', 'mount'];
 }
 
-function commandOf(image: ImageConfig, command: readonly string[]): readonly string[] {
-  const { Entrypoint, Cmd } = image.config ?? {};
-  const args = [...(Entrypoint ?? []), ...(command.length > 0 ? command : (Cmd ?? []))];
-  if (args.length === 0 || args[0] === '') {
-    throw new StkError('usage', 'the image names no command to run', {
-      hint: 'give one behind two dashes: stk bundle REF DIR -- COMMAND ARG…',
-    });
-  }
-  for (const arg of args) assertText('its command', arg);
-  return args;
-}
-
 function environmentOf(image: ImageConfig, terminal: boolean): readonly string[] {
   // Without `=` an entry sets nothing, and runtimes refuse it.
   const entries = (image.config?.Env ?? []).filter(entry => entry.indexOf('=') > 0);
-  for (const entry of entries) assertText('its environment', entry);
+  assertNoNul('environment', entries);
   const has = (name: string) => entries.some(entry => entry.startsWith(`${name}=`));
-  return [...(has('PATH') ? [] : [DEFAULT_PATH]), ...(terminal && !has('TERM') ? ['TERM=xterm'] : []), ...entries];
-}
-
-function assertText(what: string, text: string): void {
-  if (!text.includes('\0')) return;
-  throw new StkError('invalid-input', `the image cannot be run: ${what} holds a NUL`, {
-    hint: 'the image configuration is wrong; have its maker mend it',
-  });
+  return [
+    ...(has('PATH') ? [] : [`PATH=${DEFAULT_PATH}`]),
+    ...(terminal && !has('TERM') ? ['TERM=xterm'] : []),
+    ...entries,
+  ];
 }
