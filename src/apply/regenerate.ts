@@ -1,27 +1,92 @@
-import { mkdir, open, realpath } from 'node:fs/promises';
+import { open, realpath } from 'node:fs/promises';
 import { constants } from 'node:fs';
 import path from 'node:path';
 import { StkError, errnoOf } from '../core/errors.ts';
+import { withTask, type Emit } from '../core/events.ts';
 import type { AbsPath } from '../core/paths.ts';
+import { makeTempDir } from '../host/temp-dir.ts';
+import type { PackOptions } from '../layer/pack-options.ts';
+import type { LayerFile, LayerMounts } from '../sandbox/layer-mounts.ts';
 import { runStep, sandboxMountPoints } from '../sandbox/run-step.ts';
 import { openStepRoot, type StepRoot } from '../sandbox/step-root.ts';
 import type { MergedNode } from '../squashfs/layer-stack.ts';
+import { writeMergeLayer } from './merge-layer.ts';
 import type { MergeProblem } from './merge-problem.ts';
 import type { MergedAttributes, MergeEntry, MergeResult } from './merge-result.ts';
 
-export interface RegenerateRequest {
-  readonly commands: MergeResult['regenerate'];
-  /** Mounted layers of the merged tree, uppermost first. */
-  readonly layers: readonly AbsPath[];
-  /** An empty directory of the caller's, on a filesystem that can hold an upper directory. */
+/** What running a program of an image takes; it exists only inside of namespaces. */
+export interface RegeneratePlace {
+  readonly mounts: LayerMounts;
+  /** For what lives as long as the run, on a filesystem that can hold an upper directory. */
   readonly directory: AbsPath;
   readonly rootless: boolean;
-  readonly onOutput: (stream: 'stdout' | 'stderr', line: string) => void;
+}
+
+export interface RegenerateRequest {
+  readonly problem: MergeProblem;
+  /** Without conflicts. */
+  readonly result: MergeResult;
+  /** The plain stack, bottom up. */
+  readonly layers: readonly LayerFile[];
+  /** A file to be made: a layer of what the result has already. */
+  readonly draft: AbsPath;
+  readonly packing: PackOptions;
+  readonly epochSeconds?: number | undefined;
+  readonly place: RegeneratePlace;
+  readonly emit: Emit;
+  /** Of the task that is shown. */
+  readonly group: string;
   readonly signal?: AbortSignal | undefined;
 }
 
+/**
+ * Runs the programs of the image that a merge asks for in the merged tree, without a network, and returns the result with
+ * the files that they made. Throws `step-failed` where a program fails, `conflict` where it did not make what it should.
+ */
+export async function regenerate(request: RegenerateRequest): Promise<MergeResult> {
+  const { problem, result, place, signal } = request;
+  const commands = result.regenerate;
+  const label = commands.map(({ command }) => command[0]).join(', ');
+  const files = await withTask(
+    request.emit,
+    { group: request.group, kind: 'run', label },
+    async task => {
+      const layers = await place.mounts.mountStack([...request.layers, ...(await draftOf(request))], signal);
+      await using directory = await makeTempDir(place.directory, 'regenerate');
+      return await regenerateFiles({
+        commands,
+        layers,
+        directory: directory.path,
+        rootless: place.rootless,
+        onOutput: (stream, line) => task.output(stream, [line]),
+        signal,
+      });
+    },
+    signal,
+  );
+  return withFiles(problem, result, files);
+}
+
+async function draftOf(request: RegenerateRequest): Promise<readonly LayerFile[]> {
+  const { result, draft: output } = request;
+  if (result.entries.length === 0) return [];
+  const { digest } = await writeMergeLayer({ ...request, output });
+  return [{ digest, path: output }];
+}
+
+interface Run {
+  readonly commands: MergeResult['regenerate'];
+  /** Mounted layers of the merged tree, uppermost first. */
+  readonly layers: readonly AbsPath[];
+  /** An empty directory. */
+  readonly directory: AbsPath;
+  readonly rootless: boolean;
+  readonly onOutput: (stream: 'stdout' | 'stderr', line: string) => void;
+  readonly signal: AbortSignal | undefined;
+}
+
 /** A file that a program of the image made anew. */
-export interface RegeneratedFile {
+interface RegeneratedFile {
   /** In the form of `imagePath`, as a byte string. */
   readonly path: string;
   readonly bytes: Uint8Array;
@@ -31,14 +96,8 @@ export interface RegeneratedFile {
 /** A generated file that is larger is refused: it is held in memory. */
 const MOST_BYTES = 512 * 1024 * 1024;
 
-/**
- * Runs programs of the image in the merged tree, without a network, and returns the files that they were asked to make.
- * Works only inside of the build's namespaces. Throws `step-failed` where a program fails, `conflict` where it did not make
- * what it should.
- */
-export async function regenerateFiles(request: RegenerateRequest): Promise<readonly RegeneratedFile[]> {
+async function regenerateFiles(request: Run): Promise<readonly RegeneratedFile[]> {
   const { directory, layers, signal } = request;
-  await mkdir(directory, { recursive: true });
   await using root = await openStepRoot({ layers, directory, mountPoints: sandboxMountPoints([]), signal });
   for (const { command } of request.commands) {
     const status = await runStep(root, {
@@ -105,7 +164,7 @@ async function readMade(root: StepRoot, file: string, command: readonly string[]
 }
 
 /** The entries of a result with files that were made anew among them. */
-export async function withFiles(
+async function withFiles(
   problem: MergeProblem,
   result: MergeResult,
   files: readonly RegeneratedFile[],

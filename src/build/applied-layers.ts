@@ -4,6 +4,9 @@ import type { ApplyEntry } from '../recipe/model.ts';
 import type { KnownBase } from '../sources/bases.ts';
 import type { StackLayer } from '../sources/ports.ts';
 
+/** Raised where a merge of the same inputs may give other bytes than before. */
+export const MERGE_VERSION = 1;
+
 /** A layer between the base and the steps of an image. */
 export interface AppliedLayer {
   readonly layer: StackLayer;

@@ -2,23 +2,30 @@ import type { MergeProblem } from '../apply/merge-problem.ts';
 import { mergeTrees } from '../apply/merge-trees.ts';
 import { writeMergeLayer } from '../apply/merge-layer.ts';
 import { conflictError } from '../apply/conflict-report.ts';
-import { regenerateFiles, withFiles, type RegeneratedFile } from '../apply/regenerate.ts';
+import { openMergeProblem, type MergePlan } from '../apply/open-merge-problem.ts';
+import { regenerate } from '../apply/regenerate.ts';
 import { planStack, type StackPlan } from '../apply/stack-plan.ts';
-import type { MergeResult } from '../apply/merge-result.ts';
+import { AsyncScope } from '../core/async-scope.ts';
 import { formatBytes } from '../core/bytes.ts';
 import type { CacheKey, Digest } from '../core/digest.ts';
 import { say, withTask } from '../core/events.ts';
-import { joinInside, type AbsPath } from '../core/paths.ts';
-import type { LayerBlob } from '../layer/layer-blob.ts';
+import { joinInside } from '../core/paths.ts';
 import { APPLY_DIGEST, APPLY_NAME, APPLY_REF, LAYER_ROLE, mergeAnnotations } from '../oci/layer-annotations.ts';
 import type { LayerRole } from '../oci/layer-annotations.ts';
 import { contentKey } from '../plan/content-key.ts';
 import type { KnownBase } from '../sources/bases.ts';
 import { layerDescriptor } from '../sources/layer-descriptor.ts';
+import { openLayer } from '../sources/layer-stack.ts';
+import type { SquashfsReader } from '../squashfs/squashfs-reader.ts';
 import type { StackLayer } from '../sources/ports.ts';
-import type { AppliedLayer, KnownApplied, MergeRecord, StackParts } from './applied-layers.ts';
+import {
+  MERGE_VERSION,
+  type AppliedLayer,
+  type KnownApplied,
+  type MergeRecord,
+  type StackParts,
+} from './applied-layers.ts';
 import type { ImageBuild } from './image-build.ts';
-import { openMergeProblem, type MergeLayers } from './open-merge-problem.ts';
 
 /**
  * Brings the layers of applied images and merges what they changed differently. Throws `conflict` with all conflicts that
@@ -93,7 +100,12 @@ async function mergeOf(
   }));
   const key = contentKey('merge', undefined, {
     ancestor: plan.ancestor,
-    sides: sides.map(({ tree, rules }) => ({ tree, rules: rules.map(({ glob, resolution }) => [glob, resolution]) })),
+    sides: sides.map(({ name, tree, rules }) => ({
+      name,
+      tree,
+      rules: rules.map(({ glob, resolution }) => [glob, resolution]),
+    })),
+    version: MERGE_VERSION,
     plain,
     packing: JSON.stringify(options.packing),
     epoch: options.epochSeconds ?? null,
@@ -102,12 +114,19 @@ async function mergeOf(
 }
 
 /** Does a merge unless it was done before. */
-async function rememberedMerge(build: ImageBuild, key: CacheKey, layers: MergeLayers): Promise<MergeRecord> {
+async function rememberedMerge(build: ImageBuild, key: CacheKey, plan: MergePlan): Promise<MergeRecord> {
   const { layout, records, options, signal } = build;
   const remembered = options.useCache ? asMergeRecord(await records.get('apply', key)) : undefined;
   if (remembered && (!remembered.layer || (await layout.hasBlob(remembered.layer)))) return remembered;
-  await using problem = await openMergeProblem(layers, layout, signal);
-  const record = await merge(build, problem, layers.plain);
+  await using scope = new AsyncScope();
+  const readers = new Map<Digest, SquashfsReader>();
+  const problem = await openMergeProblem(plan, async digests => {
+    for (const digest of digests) {
+      if (!readers.has(digest)) readers.set(digest, scope.use(await openLayer(layout, { digest }, signal)));
+    }
+    return digests.map(digest => readers.get(digest)!);
+  });
+  const record = await merge(build, problem, plan.plain);
   await records.put('apply', key, record as never);
   return record;
 }
@@ -131,54 +150,30 @@ async function merge(build: ImageBuild, problem: MergeProblem, plain: readonly D
         return { settled };
       }
       await using temporary = await layout.makeTemp();
-      const write = async (name: string, merged: typeof result) => {
-        const output = joinInside(temporary.path, name);
-        const { packing, epochSeconds } = options;
-        const request = { result: merged, problem, output, packing, signal };
-        const blob = await writeMergeLayer(epochSeconds === undefined ? request : { ...request, epochSeconds });
-        return { output, blob };
-      };
-      const draft = result.regenerate.length === 0 ? undefined : await write('draft', result);
-      const made = draft === undefined ? [] : await regenerate(build, result, plain, draft);
-      const { output, blob } = await write('layer', await withFiles(problem, result, made));
+      const { packing, epochSeconds } = options;
+      const whole =
+        result.regenerate.length === 0
+          ? result
+          : await regenerate({
+              problem,
+              result,
+              layers: plain.map(digest => ({ digest, path: layout.blobPath(digest) })),
+              draft: joinInside(temporary.path, 'draft'),
+              packing,
+              epochSeconds,
+              place: await build.workshop(),
+              emit: build.emit,
+              group: definition.name,
+              signal,
+            });
+      const output = joinInside(temporary.path, 'layer');
+      const blob = await writeMergeLayer({ result: whole, problem, output, packing, epochSeconds, signal });
       const layer = layerDescriptor(blob, options.packing, 'merge');
       await layout.adoptBlob(output, layer);
       task.finish('done', `${settled.length} paths, ${formatBytes(blob.sizeBytes)}`);
       for (const { path, driver } of settled) say(build.emit, 'debug', `merged ${path} (${driver})`, definition.name);
       return { layer, settled };
     },
-    signal,
-  );
-}
-
-let nextRun = 0;
-
-/** Runs the programs that make files anew on the plain stack with a first draft of the merge layer on top. */
-async function regenerate(
-  build: ImageBuild,
-  result: MergeResult,
-  plain: readonly Digest[],
-  draft: { readonly output: AbsPath; readonly blob: LayerBlob },
-): Promise<readonly RegeneratedFile[]> {
-  const { mounts, directory, rootless } = await build.workshop();
-  const { definition, layout, signal } = build;
-  const layers = [{ digest: draft.blob.digest, path: draft.output }];
-  for (const digest of new Set(plain.toReversed())) layers.push({ digest, path: layout.blobPath(digest) });
-  const mounted: AbsPath[] = [];
-  for (const layer of layers) mounted.push(await mounts.mount(layer, signal));
-  const label = result.regenerate.map(({ command }) => command[0]).join(', ');
-  return withTask(
-    build.emit,
-    { group: definition.name, kind: 'run', label },
-    task =>
-      regenerateFiles({
-        commands: result.regenerate,
-        layers: mounted,
-        directory: joinInside(directory, `regenerate-${++nextRun}`),
-        rootless,
-        onOutput: (stream, line) => task.output(stream, [line]),
-        signal,
-      }),
     signal,
   );
 }

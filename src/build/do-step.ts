@@ -178,17 +178,9 @@ async function openScript(
   return { root, [Symbol.asyncDispose]: () => root[Symbol.asyncDispose]() };
 }
 
-/**
- * Mounts the stack, uppermost layer first, each layer once: overlayfs refuses a directory that stands twice in a stack,
- * and below its uppermost place a layer has nothing to say that the same layer above does not say again.
- */
-async function mountStack(work: StepWork): Promise<AbsPath[]> {
-  const mounted = new Set<AbsPath>();
-  for (const { squashfs } of work.stack.toReversed()) {
-    const path = work.layout.blobPath(squashfs.digest);
-    mounted.add(await work.workshop.mounts.mount({ digest: squashfs.digest, path }, work.signal));
-  }
-  return [...mounted];
+function mountStack({ workshop, stack, layout, signal }: StepWork): Promise<AbsPath[]> {
+  const files = stack.map(({ squashfs: { digest } }) => ({ digest, path: layout.blobPath(digest) }));
+  return workshop.mounts.mountStack(files, signal);
 }
 
 async function adopt(

@@ -6,7 +6,7 @@ import type { Platform } from '../oci/descriptor.ts';
 import { contentKey } from '../plan/content-key.ts';
 import type { ApplyEntry, ImageReference } from '../recipe/model.ts';
 import { baseAnnotations, identifyBase, type KnownBase } from '../sources/bases.ts';
-import type { KnownApplied, StackParts } from './applied-layers.ts';
+import { MERGE_VERSION, type KnownApplied, type StackParts } from './applied-layers.ts';
 import type { ImageBuild } from './image-build.ts';
 
 /** What the steps of an image stand on, as far as it is known before anything is brought. */
@@ -14,16 +14,11 @@ export interface ImageStack {
   /** Decides everything that is built on it. */
   readonly key: Digest;
   readonly base: KnownBase;
-  /** In the order of application. */
-  readonly applied: readonly AppliedEntry[];
   /** Annotations for the manifest: the base, and what is applied. */
   readonly annotations: Readonly<Record<string, string>>;
   /** Brings all of it into the layout; the first call does the work. */
   readonly parts: () => Promise<StackParts>;
 }
-
-/** Raised where a merge of the same inputs may give other bytes than before. */
-const MERGE_VERSION = 1;
 
 /** Finds out what an image stands on with as few bytes as possible. */
 export async function identifyStack(build: ImageBuild, platform: Platform, packing: JsonValue): Promise<ImageStack> {
@@ -43,7 +38,6 @@ export async function identifyStack(build: ImageBuild, platform: Platform, packi
   return {
     key: known.length === 0 ? base.key : stackKey(base, known, packing, build.options.epochSeconds),
     base,
-    applied: known.map(({ applied }) => applied),
     annotations: {
       ...baseAnnotations(base),
       ...(known.length === 0 ? {} : { [APPLY_LIST]: formatAppliedEntries(known.map(({ applied }) => applied)) }),

@@ -3,6 +3,7 @@ import { writeMergeLayer } from '../apply/merge-layer.ts';
 import type { ConflictRule, MergeProblem } from '../apply/merge-problem.ts';
 import type { MergeConflict, MergeResult, SettledPath } from '../apply/merge-result.ts';
 import { mergeTrees } from '../apply/merge-trees.ts';
+import { openMergeProblem, type MergePlan } from '../apply/open-merge-problem.ts';
 import type { Digest } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
 import { silent, withTask, type Emit } from '../core/events.ts';
@@ -12,18 +13,10 @@ import type { Document } from '../oci/compose.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { APPLY_LIST, mergeAnnotations } from '../oci/layer-annotations.ts';
 import { layerDescriptor } from '../sources/layer-descriptor.ts';
-import { LayerStack } from '../squashfs/layer-stack.ts';
 import type { SquashfsReader } from '../squashfs/squashfs-reader.ts';
 import { OpenLayers } from './open-layers.ts';
 import { composeUpdate } from './update-compose.ts';
-import {
-  planUpdate,
-  type MergePlan,
-  type StoredBlob,
-  type StoredImage,
-  type UpdateParts,
-  type UpdatePlan,
-} from './update-plan.ts';
+import { planUpdate, type StoredBlob, type StoredImage, type UpdateParts, type UpdatePlan } from './update-plan.ts';
 import type { HeldLayer } from './update-segments.ts';
 
 /**
@@ -222,15 +215,10 @@ class UpdateWork implements AsyncDisposable {
     return made;
   }
 
-  async #problem({ ancestor, sides, plain }: MergePlan): Promise<MergeProblem> {
+  #problem(merge: MergePlan): Promise<MergeProblem> {
     const { rules = [] } = this.#options;
-    const stack = async (digests: readonly Digest[]) =>
-      digests.length === 0 ? undefined : new LayerStack(await this.#open(digests));
-    const opened = [];
-    for (const { name, tree, own, rules: theirs } of sides) {
-      opened.push({ name, tree: await stack(tree), layers: await this.#open(own), rules: [...rules, ...theirs] });
-    }
-    return { ancestor: await stack(ancestor), sides: opened, plain: await stack(plain) };
+    const sides = merge.sides.map(side => ({ ...side, rules: [...rules, ...side.rules] }));
+    return openMergeProblem({ ...merge, sides }, digests => this.#open(digests));
   }
 
   #open(digests: readonly Digest[]): Promise<readonly SquashfsReader[]> {

@@ -1,4 +1,5 @@
 import type { ConflictRule } from '../apply/merge-problem.ts';
+import type { MergePlan } from '../apply/open-merge-problem.ts';
 import { planStack, type AppliedImage, type StackPlan } from '../apply/stack-plan.ts';
 import type { Digest } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
@@ -23,18 +24,6 @@ export interface UpdateParts {
   /** `undefined`: the base stays. */
   readonly base: StoredImage | undefined;
   readonly applied: readonly { readonly entry: AppliedEntry; readonly image: StoredImage }[];
-}
-
-/** Digests of layers as trees, all bottom up. */
-export interface MergePlan {
-  readonly ancestor: readonly Digest[];
-  readonly sides: readonly {
-    readonly name: string;
-    readonly tree: readonly Digest[];
-    readonly own: readonly Digest[];
-    readonly rules: readonly ConflictRule[];
-  }[];
-  readonly plain: readonly Digest[];
 }
 
 export interface UpdatePlan {

@@ -35,6 +35,16 @@ export class LayerMounts implements AsyncDisposable {
     return there ?? this.#flights.run(layer.digest, () => this.#mountNew(layer, signal));
   }
 
+  /**
+   * Mounts a stack given from the bottom up, and returns it uppermost first, each layer once: overlayfs refuses a directory
+   * that stands twice in a stack, and below its uppermost place a layer has nothing to say that it does not say above.
+   */
+  async mountStack(layers: readonly LayerFile[], signal?: AbortSignal): Promise<AbsPath[]> {
+    const mounted = new Set<AbsPath>();
+    for (const layer of layers.toReversed()) mounted.add(await this.mount(layer, signal));
+    return [...mounted];
+  }
+
   async #mountNew(layer: LayerFile, signal: AbortSignal | undefined): Promise<AbsPath> {
     const target = joinInside(this.#directory, digestHex(layer.digest));
     await mkdir(target, { recursive: true });
