@@ -53,6 +53,15 @@ describe('runTool', () => {
     expect(() => process.kill(tool.pid, 0)).toThrow();
   });
 
+  it.each(['a kill', 'the signal'])('ends by %s, though output is left that nobody reads', async how => {
+    const controller = new AbortController();
+    const tool = await startTool('cat', ['/dev/zero'], { stdout: 'pipe', signal: controller.signal });
+    await (tool.stdout as AsyncIterable<Buffer>)[Symbol.asyncIterator]().next();
+    if (how === 'a kill') tool.kill('SIGKILL');
+    else controller.abort();
+    await expect(tool.done).rejects.toMatchObject({ code: how === 'a kill' ? 'tool-failed' : 'interrupted' });
+  });
+
   it('lets a tool inherit descriptors', async () => {
     const target = path.join(directory, 'out');
     const file = await open(target, 'w');

@@ -52,6 +52,7 @@ export interface RunningTool {
   readonly stdin: Writable;
   readonly stdout: Readable;
   readonly done: Promise<ToolResult>;
+  /** Ends the tool; what is unread of a piped stdout is thrown away. */
   kill(signal: 'SIGTERM' | 'SIGKILL'): void;
 }
 
@@ -90,8 +91,13 @@ export async function startTool(
   // Attached at once: execa lets a stream flow, and its data go, if nobody reads it soon.
   const lines = options.onStdout && new LineTail(0, options.onStdout);
   if (lines) child.stdout?.on('data', (chunk: Buffer) => lines.push(chunk)).on('error', () => {});
+  const drop = () => {
+    if (options.stdout === 'pipe' && child.stdout) dropUnread(child.stdout);
+  };
+  options.signal?.addEventListener('abort', drop);
   const finish = async (): Promise<ToolResult> => {
     const result = await child;
+    options.signal?.removeEventListener('abort', drop);
     tail.end();
     lines?.end();
     if (options.signal?.aborted) throw interrupted(options.signal);
@@ -108,9 +114,21 @@ export async function startTool(
     pid: child.pid ?? 0,
     stdin: child.stdin as unknown as Writable,
     stdout: child.stdout as unknown as Readable,
-    kill: signal => void child.kill(signal),
+    kill: signal => {
+      child.kill(signal);
+      drop();
+    },
     done,
   };
+}
+
+/**
+ * Throws away what is unread of a stream, now and later, and lets it come to its end: what nobody reads keeps a tool's end
+ * waiting. Somebody who waits for data sees the end.
+ */
+function dropUnread(stream: Readable): void {
+  stream.removeAllListeners('readable');
+  stream.resume();
 }
 
 interface Outcome {

@@ -118,6 +118,18 @@ describe('what cannot be', () => {
     expect(existsSync(output)).toBe(false);
   });
 
+  it('a file named like a whiteout in front of more than a pipe holds', async () => {
+    mkdirSync(`${directory}/first`);
+    writeFileSync(`${directory}/first/.wh.me`, '');
+    writeFileSync(`${directory}/first/large`, Buffer.alloc(4 * 1024 * 1024, 'x'));
+    run('mksquashfs', `${directory}/first`, `${directory}/first.sqfs`, '-quiet', '-no-progress');
+    const input = `${directory}/first.sqfs` as AbsPath;
+    await expect(convertSquashfsLayer({ input, output, compression: 'none' })).rejects.toMatchObject({
+      code: 'unsupported',
+    });
+    expect(existsSync(output)).toBe(false);
+  });
+
   it.each(['none', 'gzip'] as const)('what is no image, to %s', async compression => {
     const input = `${directory}/text` as AbsPath;
     writeFileSync(input, 'x'.repeat(5000));
