@@ -55,21 +55,24 @@ export async function mapLimited<T, R>(
 ): Promise<R[]> {
   const controller = new AbortController();
   const inner = signal ? AbortSignal.any([signal, controller.signal]) : controller.signal;
-  // Each item that waits listens; Node takes more than ten listeners for a leak.
+  // Much of what one item starts listens; Node takes more than ten listeners for a leak.
   setMaxListeners(0, inner);
-  const limiter = new Limiter(limit);
   let failure: { error: unknown } | undefined;
   const results: R[] = [];
-  await Promise.all(
-    items.map(async (item, index) => {
+  let next = 0;
+  const worker = async () => {
+    while (next < items.length && !failure) {
+      const index = next++;
       try {
-        results[index] = await limiter.run(() => work(item, inner, index), inner);
+        throwIfAborted(inner);
+        results[index] = await work(items[index]!, inner, index);
       } catch (error) {
         failure ??= { error };
         controller.abort();
       }
-    }),
-  );
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(Math.max(1, limit), items.length) }, worker));
   if (failure) throw failure.error;
   return results;
 }

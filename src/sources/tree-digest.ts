@@ -1,4 +1,5 @@
-import { lstat, readdir, readlink, stat } from 'node:fs/promises';
+import { lstatSync } from 'node:fs';
+import { readdir, readlink, stat } from 'node:fs/promises';
 import { digestOf, type Digest } from '../core/digest.ts';
 import { StkError, throwIfAborted } from '../core/errors.ts';
 import { mapLimited } from '../core/limiter.ts';
@@ -66,7 +67,7 @@ async function collect(
       rows.push(`${name}\0link ${JSON.stringify(await readlink(path))}`);
       continue;
     }
-    const { mode } = await lstat(path);
+    const { mode } = lstatSync(path);
     if (entry.isDirectory()) {
       rows.push(`${name}\0directory ${octal(mode)}`);
       await collect(path, `${name}/`, depth + 1, rows, files, signal);
