@@ -9,17 +9,11 @@ import type {
   ReadOptions,
 } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import type { RepositoryName } from '../oci/reference.ts';
 import type { Endpoint } from './registries-conf.ts';
 
 /** A store that can read parts of blobs; see `RegistryStore.readBlobRange`. */
 export interface RangedStore extends BlobStore {
   readBlobRange(descriptor: Descriptor, offset: number, length: number, options?: CallOptions): Promise<Buffer>;
-}
-
-/** The registry itself: what is written goes there, and it alone knows what it has. */
-export interface PrimaryStore extends BlobStore {
-  repositories?(options?: CallOptions): Promise<readonly RepositoryName[]>;
 }
 
 /** A store to read from, and what it may be asked for. */
@@ -30,17 +24,18 @@ export interface Mirror {
 
 /**
  * A repository with mirrors: reading goes to the first that answers rightly, the registry itself last; writing goes to
- * the registry alone. What one read came from is asked first for the next.
+ * the registry alone. What one read came from is asked first for the next. A mirror may be behind the registry: what decides
+ * about something to be written is not to be read through this.
  */
 export class MirroredStore implements RangedStore {
   readonly name: string;
-  readonly #primary: PrimaryStore;
+  readonly #primary: BlobStore;
   readonly #sources: readonly Mirror[];
   readonly #onFallback: (text: string) => void;
   #preferred = 0;
 
   /** @param onFallback hears why a mirror was passed over */
-  constructor(primary: PrimaryStore, sources: readonly Mirror[], onFallback: (text: string) => void = () => {}) {
+  constructor(primary: BlobStore, sources: readonly Mirror[], onFallback: (text: string) => void = () => {}) {
     this.name = primary.name;
     this.#primary = primary;
     this.#sources = sources;
@@ -119,12 +114,6 @@ export class MirroredStore implements RangedStore {
 
   async tags(options?: CallOptions): Promise<readonly string[]> {
     return this.#primary.tags(options);
-  }
-
-  /** Of the whole registry; `unsupported` where that cannot tell. */
-  async repositories(options?: CallOptions): Promise<readonly RepositoryName[]> {
-    if (this.#primary.repositories) return this.#primary.repositories(options);
-    throw new StkError('unsupported', `${this.name} does not list its repositories`);
   }
 
   async referrers(digest: Digest, artifactType?: string, options?: CallOptions): Promise<readonly Descriptor[]> {

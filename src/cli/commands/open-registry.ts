@@ -1,7 +1,12 @@
 import type { TlsSettings } from '../../host/http-agents.ts';
 import { HttpClient } from '../../host/http.ts';
 import { askDockerCredentialHelper } from '../../host/tools/docker-credential.ts';
-import { parseRegistryReference, storeReference, type RegistryHost } from '../../oci/reference.ts';
+import {
+  parseRegistryReference,
+  storeReference,
+  type RegistryHost,
+  type RegistryReference,
+} from '../../oci/reference.ts';
 import { certificateDirectories, loadCertificates } from '../../registry/certificates.ts';
 import { findCredentials, type CredentialEnvironment } from '../../registry/credentials.ts';
 import { MirroredStore, type Mirror } from '../../registry/mirrored-store.ts';
@@ -33,34 +38,66 @@ export function httpClient(session: Session): HttpClient {
   return client;
 }
 
+/** A repository, and what to ask it for. */
+interface OpenedRegistry<S> {
+  readonly store: S;
+  readonly reference: string;
+}
+
 /**
- * Opens the repository of a `docker://` reference with the user's credentials, certificates and mirrors, and says what to
- * ask it for.
+ * Opens the repository of a `docker://` reference for reading, with the user's credentials, certificates and mirrors. A mirror
+ * may be behind: what decides about something to be written is read with `openRegistryItself`.
  */
 export async function openRegistry(
   session: Session,
   url: string,
   insecure: boolean,
-): Promise<{ readonly store: RegistryStore | MirroredStore; readonly reference: string }> {
-  const reference = parseRegistryReference(url);
-  const { HOME: home, CONTAINERS_REGISTRIES_CONF: registriesConf } = session.environment;
-  rules ??= readRegistryRules({ home, registriesConf });
-  const rule = matchRule(await rules, reference);
-  const open = (place: Place) => openRepository(session, place, insecure || place.insecure);
-  const endpoints = pullEndpoints(await rules, reference);
-  const primary = await open({ ...reference, insecure: rule?.insecure === true });
+): Promise<OpenedRegistry<RegistryStore | MirroredStore>> {
+  const { store: primary, reference, endpoints } = await openPrimary(session, url, insecure);
   const [only] = endpoints;
   const isItself = only?.host === reference.host && only.repository === reference.repository;
   if (endpoints.length === 1 && isItself) return { store: primary, reference: storeReference(reference) };
   const mirrors: Mirror[] = [];
-  for (const endpoint of endpoints) mirrors.push({ store: await open(endpoint), pull: endpoint.pull });
+  for (const endpoint of endpoints) {
+    const store = await openRepository(session, endpoint, insecure || endpoint.insecure);
+    mirrors.push({ store, pull: endpoint.pull });
+  }
   const onFallback = (text: string) => {
     if (session.global.debug) session.stderr.write(`mirror passed over: ${text}\n`);
   };
   return { store: new MirroredStore(primary, mirrors, onFallback), reference: storeReference(reference) };
 }
 
-type Place = Pick<Endpoint, 'host' | 'repository' | 'insecure'>;
+/** The repository at the registry that the reference names, whose answers no mirror gives. */
+export async function openRegistryItself(
+  session: Session,
+  url: string,
+  insecure: boolean,
+): Promise<OpenedRegistry<RegistryStore>> {
+  const { store, reference } = await openPrimary(session, url, insecure);
+  return { store, reference: storeReference(reference) };
+}
+
+/** Throws `unauthorized` for a registry that the configuration blocks. */
+async function openPrimary(
+  session: Session,
+  url: string,
+  insecure: boolean,
+): Promise<{
+  readonly store: RegistryStore;
+  readonly reference: RegistryReference;
+  readonly endpoints: readonly Endpoint[];
+}> {
+  const reference = parseRegistryReference(url);
+  const { HOME: home, CONTAINERS_REGISTRIES_CONF: registriesConf } = session.environment;
+  rules ??= readRegistryRules({ home, registriesConf });
+  const rule = matchRule(await rules, reference);
+  const endpoints = pullEndpoints(await rules, reference);
+  const store = await openRepository(session, reference, insecure || rule?.insecure === true);
+  return { store, reference, endpoints };
+}
+
+type Place = Pick<Endpoint, 'host' | 'repository'>;
 
 async function openRepository(session: Session, place: Place, insecure: boolean): Promise<RegistryStore> {
   const { host, repository } = place;

@@ -17,10 +17,11 @@ export async function openStepCaches(
   emit: Emit,
 ): Promise<StepCaches> {
   const opened = new Map<string, RemoteCache>();
+  const written = new Set(flags.cacheTo);
   const open = async (text: string): Promise<RemoteCache> => {
     const known = opened.get(text);
     if (known) return known;
-    const cache = scope.use(new RemoteCache(await openStore(session, text), emit));
+    const cache = scope.use(new RemoteCache(await openStore(session, text, written.has(text)), emit));
     opened.set(text, cache);
     return cache;
   };
@@ -31,9 +32,11 @@ export async function openStepCaches(
   return { from, to };
 }
 
-async function openStore(session: Session, text: string): Promise<BlobStore> {
+/** What is written to is not asked through mirrors: they may have what the registry has not. */
+async function openStore(session: Session, text: string, isWritten: boolean): Promise<BlobStore> {
   const reference = parseReference(text);
   if (reference.kind === 'oci') return LayoutStore.create(absPath(reference.directory, session.workingDirectory));
-  const { openRegistry } = await import('./open-registry.ts');
-  return (await openRegistry(session, formatReference(reference), false)).store;
+  const { openRegistry, openRegistryItself } = await import('./open-registry.ts');
+  const open = isWritten ? openRegistryItself : openRegistry;
+  return (await open(session, formatReference(reference), false)).store;
 }

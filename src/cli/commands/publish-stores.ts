@@ -36,8 +36,7 @@ export async function openSource(
 ): Promise<SourceImage> {
   if (text.startsWith('docker://')) {
     const { openRegistry } = await import('./open-registry.ts');
-    const { store, reference } = await openRegistry(session, text, !tlsVerify);
-    return { store, reference, tag: parseRegistryReference(text).tag ?? 'latest', name: text };
+    return registryImage(text, await openRegistry(session, text, !tlsVerify));
   }
   const archive =
     /^(?:docker-archive|oci-archive):([^:]+)(?::(.+))?$/.exec(text) ??
@@ -64,6 +63,28 @@ export async function openSource(
   return { store, reference: tag, tag: tag ?? 'latest', name: text };
 }
 
+/**
+ * As `openSource`, for an image whose tags or signatures are written by what is read of them. Of a registry that is the
+ * registry itself: a mirror may be behind, and what it lacks would be overwritten.
+ */
+export async function openWritable(
+  session: Session,
+  text: string,
+  tlsVerify: boolean,
+  scope: AsyncScope,
+): Promise<SourceImage> {
+  if (!text.startsWith('docker://')) return openSource(session, text, tlsVerify, scope);
+  const { openRegistryItself } = await import('./open-registry.ts');
+  return registryImage(text, await openRegistryItself(session, text, !tlsVerify));
+}
+
+function registryImage(
+  text: string,
+  { store, reference }: { readonly store: BlobStore; readonly reference: string },
+): SourceImage {
+  return { store, reference, tag: parseRegistryReference(text).tag ?? 'latest', name: text };
+}
+
 /** Opens a place to write to; a layout is made where there is none, and held against garbage collection. */
 export async function openTarget(
   session: Session,
@@ -72,8 +93,8 @@ export async function openTarget(
   scope: AsyncScope,
 ): Promise<BlobStore> {
   if (target.kind === 'docker') {
-    const { openRegistry } = await import('./open-registry.ts');
-    return (await openRegistry(session, formatReference(target), !tlsVerify)).store;
+    const { openRegistryItself } = await import('./open-registry.ts');
+    return (await openRegistryItself(session, formatReference(target), !tlsVerify)).store;
   }
   const layout = await LayoutStore.create(absPath(target.directory, session.workingDirectory));
   await hold(session, layout, scope);

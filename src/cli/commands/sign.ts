@@ -12,7 +12,7 @@ import { signImage } from '../../publish/sign-image.ts';
 import { keyFingerprint, parseSigningKey } from '../../publish/signing-key.ts';
 import type { Session } from '../session.ts';
 import { promptLine } from './login-prompt.ts';
-import { openSource } from './publish-stores.ts';
+import { openWritable } from './publish-stores.ts';
 
 export interface SignFlags {
   readonly key: string;
@@ -31,7 +31,7 @@ export async function runSign(session: Session, ref: string, flags: SignFlags): 
   const scope = new AsyncScope();
   try {
     const key = await openKey(session, flags.key);
-    const { store, reference, name } = await openSource(session, ref, flags.tlsVerify, scope);
+    const { store, reference, name } = await openWritable(session, ref, flags.tlsVerify, scope);
     if (reference === undefined) throw new StkError('usage', `${name} names no image`, { hint: 'write oci:DIR:TAG' });
     const call = { signal: session.signal };
     const graph = await readImageGraph(store, reference, call);
