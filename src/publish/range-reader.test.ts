@@ -4,8 +4,8 @@ import { expect, it } from 'vitest';
 import { digestOf } from '../core/digest.ts';
 import { RangeReader, type RangeSource } from './range-reader.ts';
 
-const CHUNK = 64 * 1024;
-const bytes = randomBytes(50 * CHUNK + 123);
+const CHUNK = 16 * 1024;
+const bytes = randomBytes(200 * CHUNK + 123);
 const descriptor = { mediaType: 'x', digest: digestOf(bytes), size: bytes.length };
 
 function source(): RangeSource & { readonly reads: [number, number][] } {
@@ -24,7 +24,7 @@ function source(): RangeSource & { readonly reads: [number, number][] } {
 it('gives the very bytes of the blob', async () => {
   await fc.assert(
     fc.asyncProperty(
-      fc.array(fc.tuple(fc.nat(bytes.length), fc.oneof(fc.nat(5000), fc.nat(30 * CHUNK))), { maxLength: 8 }),
+      fc.array(fc.tuple(fc.nat(bytes.length), fc.oneof(fc.nat(5000), fc.nat(90 * CHUNK))), { maxLength: 8 }),
       async wanted => {
         const reader = new RangeReader(source(), descriptor);
         const ranges = wanted.map(([offset, length]) => [offset, Math.min(length, bytes.length - offset)] as const);
@@ -48,6 +48,18 @@ it('asks once for what lies together', async () => {
     [0, CHUNK],
     [2 * CHUNK, 2 * CHUNK],
   ]);
+});
+
+it('fetches ever more for who reads on, and little for who looks here and there', async () => {
+  const from = source();
+  const reader = new RangeReader(from, descriptor);
+  for (let at = 0; at < 100 * CHUNK; at += 1000) {
+    await reader.readAt(at, 1000);
+    if (at % 125_000 === 0) await reader.readAt(bytes.length - 1 - at / 2, 1);
+  }
+  const [ahead, behind] = [true, false].map(low => from.reads.filter(([offset]) => offset < 128 * CHUNK === low));
+  expect(ahead!.map(([, length]) => length / CHUNK)).toEqual([1, 2, 4, 8, 16, 32, 64]);
+  expect(behind!.every(([, length]) => length <= CHUNK)).toBe(true);
 });
 
 it('reads again what somebody else gave up', async () => {

@@ -41,7 +41,10 @@ export async function publishUpdate(
   const call = signal ? { signal } : {};
   const sent = await mapLimited(updated.fresh, 4, (blob, inner) => putLayer(store, blob, options, inner), signal);
   const isNew = await putDocument(store, updated.config, call);
-  await store.putManifest(updated.manifest, undefined, { ...call, named: true });
+  // A layout's index and a signature name what is there already; a registry takes the manifest with its tag.
+  if (options.sign || store instanceof LayoutStore) {
+    await store.putManifest(updated.manifest, undefined, { ...call, named: true });
+  }
   await options.sign?.(updated.manifest.descriptor);
   await moveTag(store, tag, updated.manifest, expected, signal);
   const documents = updated.manifest.bytes.byteLength + (isNew ? updated.config.bytes.byteLength : 0);

@@ -116,6 +116,30 @@ export async function resolveImage(
   });
 }
 
+/**
+ * The image of a manifest that was read already; platforms are not looked at. Throws `invalid-input` as `resolveImage` does,
+ * `unsupported` for an artifact that is no image.
+ */
+export async function resolveManifest(
+  store: BlobStore,
+  { descriptor, manifest }: Pick<ResolvedImage, 'descriptor' | 'manifest'>,
+  name: string,
+  options: CallOptions = {},
+): Promise<ResolvedImage> {
+  const { mediaType } = manifest.config;
+  if (mediaType !== MediaType.config && mediaType !== MediaType.dockerConfig) {
+    throw new StkError('unsupported', `${name} is no image: its configuration is ${mediaType}`, {
+      facts: { mediaType },
+    });
+  }
+  const config = parseImageConfig(await readSmallBlob(store, manifest.config, options), `${name}: config`);
+  if (config.rootfs.diff_ids.length !== manifest.layers.length) {
+    const counts = `${manifest.layers.length} layers but ${config.rootfs.diff_ids.length} diff IDs`;
+    throw new StkError('invalid-input', `${name} has ${counts}`, { facts: { field: 'rootfs.diff_ids' } });
+  }
+  return { descriptor, manifest, config };
+}
+
 interface Search {
   readonly store: BlobStore;
   readonly name: string;
@@ -171,25 +195,13 @@ async function readImage(
   certain: boolean,
 ): Promise<ResolvedImage | undefined> {
   const { mediaType } = manifest.config;
-  if (mediaType !== MediaType.config && mediaType !== MediaType.dockerConfig) {
-    if (!certain) return undefined;
-    throw new StkError('unsupported', `${search.name} is no image: its configuration is ${mediaType}`, {
-      facts: { mediaType },
-    });
-  }
-  const config = parseImageConfig(
-    await readSmallBlob(search.store, manifest.config, search.options),
-    `${search.name}: config`,
-  );
-  if (config.rootfs.diff_ids.length !== manifest.layers.length) {
-    const counts = `${manifest.layers.length} layers but ${config.rootfs.diff_ids.length} diff IDs`;
-    throw new StkError('invalid-input', `${search.name} has ${counts}`, { facts: { field: 'rootfs.diff_ids' } });
-  }
-  if (!certain && matchPlatform([{ ...descriptor, platform: config }], search.platform).length === 0) {
-    search.offered.add(formatPlatform(normalizePlatform(config)));
+  if (!certain && mediaType !== MediaType.config && mediaType !== MediaType.dockerConfig) return undefined;
+  const image = await resolveManifest(search.store, { descriptor, manifest }, search.name, search.options);
+  if (!certain && matchPlatform([{ ...descriptor, platform: image.config }], search.platform).length === 0) {
+    search.offered.add(formatPlatform(normalizePlatform(image.config)));
     return undefined;
   }
-  return { descriptor, manifest, config };
+  return image;
 }
 
 /** A blob that is to be parsed: at most 4 MiB, verified. Throws `invalid-input` for a larger one. */

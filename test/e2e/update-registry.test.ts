@@ -33,6 +33,42 @@ it('moves nothing that stays, straight on a registry', async () => {
   expect(tree.has('etc/new') && tree.has('srv/app') && !tree.has('etc/ssl.conf')).toBe(true);
 });
 
+it('updates the others beside one that is broken, and reads each manifest once', async () => {
+  await using rig = await StkRig.open();
+  await using registry = await FakeRegistry.start();
+  const at = (name: string) => `docker://${registry.host}/team/${name}`;
+  const { base } = await writeApp(rig);
+  for (const name of ['app:1', 'app:2', 'ssl:1']) await rig.ok(['publish', name.split(':')[0]!, at(name)]);
+  await nextSsl(rig, base);
+  await rig.ok(['publish', 'ssl', at('ssl:2')]);
+  const { bytes, mediaType } = registry.state.manifest('team/app', '1')!;
+  const manifest = JSON.parse(bytes.toString()) as { config: object; annotations: Record<string, string> };
+  const broken = { ...manifest, annotations: { ...manifest.annotations, 'dev.stk.apply': 'nonsense' } };
+  const gone = { ...manifest, config: { ...manifest.config, digest: `sha256:${'0'.repeat(64)}` } };
+  registry.state.putManifest('team/app', 'broken', Buffer.from(JSON.stringify(broken)), mediaType);
+  registry.state.putManifest('team/app', 'gone', Buffer.from(JSON.stringify(gone)), mediaType);
+  registry.requests.length = 0;
+  const { exitCode, stderr, stdout } = await rig.stk([
+    'update',
+    '--all',
+    '--apply',
+    `ssl=${at('ssl:2')}`,
+    at('app'),
+    '--json',
+  ]);
+  expect(exitCode).not.toBe(0);
+  expect(exitCode).not.toBe(1);
+  expect(stderr).toContain('2 of 4 images could not be updated');
+  const outcomes = JSON.parse(stdout) as { image: string; outcome: string }[];
+  expect(outcomes.map(({ image, outcome }) => `${image.split(':').at(-1)} ${outcome}`).toSorted()).toEqual([
+    '1 updated',
+    '2 updated',
+    'broken failed',
+    'gone failed',
+  ]);
+  for (const tag of ['1', '2']) expect(registry.count(new RegExp(`^GET .*/team/app/manifests/${tag}$`))).toBe(1);
+});
+
 it('does not move a tag that somebody else has moved meanwhile', async () => {
   await using rig = await StkRig.open();
   await using registry = await FakeRegistry.start();

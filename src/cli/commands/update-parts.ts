@@ -31,7 +31,7 @@ export interface PartsOptions {
 const PARALLEL = 8;
 
 /** The entries of an image; none where it applies nothing. Throws `invalid-input` for an annotation that is malformed. */
-export function appliedEntries(image: StoredImage): readonly AppliedEntry[] {
+export function appliedEntries(image: Pick<StoredImage, 'manifest' | 'name'>): readonly AppliedEntry[] {
   const text = image.manifest.annotations?.[APPLY_LIST];
   const entries = text === undefined ? [] : parseAppliedEntries(text);
   if (entries) return entries;
@@ -49,6 +49,8 @@ export class PartsFinder {
   readonly #options: PartsOptions;
   readonly #scope: AsyncScope;
   readonly #found = new Map<string, Promise<StoredImage>>();
+  readonly #stores = new Map<string, Promise<BlobStore>>();
+  readonly #applied = new Map<string, Promise<StoredImage | undefined>>();
 
   constructor(session: Session, options: PartsOptions, scope: AsyncScope) {
     this.#session = session;
@@ -100,25 +102,27 @@ export class PartsFinder {
 
   /** The very image that was applied. */
   async #same(image: StoredImage, entry: AppliedEntry): Promise<StoredImage> {
-    const places = [() => Promise.resolve(image.store), () => this.#placeOf(image, entry.ref)];
-    for (const place of places) {
-      const found = await this.#byDigest(place, entry.digest, image.config);
-      if (found) return { ...found, name: entry.name };
-    }
+    const found =
+      (await this.#byDigest(image.store, entry.digest, image.config)) ?? (await this.#sameElsewhere(image, entry));
+    if (found) return { ...found, name: entry.name };
     throw new StkError('not-found', `${image.name} applies ${entry.name} as ${entry.digest}, which is gone`, {
       hint: `it was ${entry.ref}; take what is there now: --apply ${entry.name}, or --apply ${entry.name}=REF`,
       facts: { digest: entry.digest, reference: entry.ref },
     });
   }
 
-  async #byDigest(
-    place: () => Promise<BlobStore | undefined>,
-    digest: Digest,
-    platform: Platform,
-  ): Promise<StoredImage | undefined> {
+  /** Where the reference says; images of one repository share the answer. */
+  async #sameElsewhere(image: StoredImage, { ref, digest }: AppliedEntry): Promise<StoredImage | undefined> {
+    const place = placeOf(image, ref);
+    if (place === undefined) return undefined;
+    const key = JSON.stringify([place, digest, image.config.os, image.config.architecture, image.config.variant]);
+    return remembered(this.#applied, key, () => this.#byDigest(place, digest, image.config));
+  }
+
+  /** @param place a store, or where it is */
+  async #byDigest(place: BlobStore | string, digest: Digest, platform: Platform): Promise<StoredImage | undefined> {
     try {
-      const store = await place();
-      if (store === undefined) return undefined;
+      const store = typeof place === 'string' ? await this.#store(place) : place;
       const found = await resolveImage(store, digest, platform, { signal: this.#session.signal });
       return { ...found, store, name: digest };
     } catch (error) {
@@ -127,23 +131,10 @@ export class PartsFinder {
     }
   }
 
-  /** The store of an entry's reference; an image that was built together with this one lies beside it in a registry. */
-  async #placeOf(image: StoredImage, ref: string): Promise<BlobStore | undefined> {
-    const { tlsVerify } = this.#options;
-    if (ref.startsWith('docker://')) return (await openSource(this.#session, ref, tlsVerify, this.#scope)).store;
-    if (ref.startsWith('oci:')) {
-      const { directory } = parseLayoutReference(ref);
-      return (await openSource(this.#session, `oci:${directory}`, tlsVerify, this.#scope)).store;
-    }
-    if (!image.store.name.startsWith('docker://')) return undefined;
-    const { host, repository } = parseRegistryReference(image.store.name);
-    const sibling = [...repository.split('/').slice(0, -1), ref].join('/');
-    try {
-      return (await openSource(this.#session, `docker://${host}/${sibling}`, tlsVerify, this.#scope)).store;
-    } catch (error) {
-      if (isStkError(error, 'invalid-input')) return undefined;
-      throw error;
-    }
+  /** Opened once, so that one login and one lock serve all images. */
+  async #store(place: string): Promise<BlobStore> {
+    const open = async () => (await openSource(this.#session, place, this.#options.tlsVerify, this.#scope)).store;
+    return remembered(this.#stores, place, open);
   }
 
   async #base(image: StoredImage, given: string | undefined): Promise<StoredImage> {
@@ -168,12 +159,7 @@ export class PartsFinder {
 
   #image(at: string, ref: string, { os, architecture, variant }: Platform, why: string): Promise<StoredImage> {
     const platform = { os, architecture, ...(variant === undefined ? {} : { variant }) };
-    const key = JSON.stringify([at, platform]);
-    const known = this.#found.get(key);
-    if (known) return known;
-    const finding = this.#open({ at, ref, why }, platform);
-    this.#found.set(key, finding);
-    return finding;
+    return remembered(this.#found, JSON.stringify([at, platform]), () => this.#open({ at, ref, why }, platform));
   }
 
   async #open(
@@ -196,6 +182,33 @@ export class PartsFinder {
       });
     }
   }
+}
+
+/** The store of an entry's reference; an image that was built together with this one lies beside it in a registry. */
+function placeOf(image: StoredImage, ref: string): string | undefined {
+  if (ref.startsWith('docker://')) {
+    const { host, repository } = parseRegistryReference(ref);
+    return `docker://${host}/${repository}`;
+  }
+  if (ref.startsWith('oci:')) return `oci:${parseLayoutReference(ref).directory}`;
+  if (!image.store.name.startsWith('docker://')) return undefined;
+  const { host, repository } = parseRegistryReference(image.store.name);
+  const sibling = `docker://${host}/${[...repository.split('/').slice(0, -1), ref].join('/')}`;
+  try {
+    parseRegistryReference(sibling);
+    return sibling;
+  } catch {
+    return undefined;
+  }
+}
+
+function remembered<T>(memory: Map<string, Promise<T>>, key: string, find: () => Promise<T>): Promise<T> {
+  let found = memory.get(key);
+  if (!found) {
+    found = find();
+    memory.set(key, found);
+  }
+  return found;
 }
 
 function notApplied(image: StoredImage, name: string, entries: readonly AppliedEntry[]): StkError {

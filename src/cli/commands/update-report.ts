@@ -1,5 +1,4 @@
 import { formatBytes } from '../../core/bytes.ts';
-import type { StkError } from '../../core/errors.ts';
 import type { BlobStore } from '../../oci/blob-store.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { APPLY_NAME, LAYER_ROLE } from '../../oci/layer-annotations.ts';
@@ -8,12 +7,12 @@ import type { NewBlob, UpdatedImage } from '../../publish/update-image.ts';
 import { printableLine } from '../ui/printable-line.ts';
 import { formatTable, type Column } from '../ui/table.ts';
 import { errorToJson } from '../render-error.ts';
-import type { UpdateTarget } from './update-targets.ts';
+import type { FailedTarget, UpdateTarget } from './update-targets.ts';
 
 /** How the update of one image ended. */
 export type UpdateOutcome =
   | { readonly target: UpdateTarget; readonly unchanged: true }
-  | { readonly target: UpdateTarget; readonly error: StkError }
+  | { readonly failed: FailedTarget }
   /** Only looked at: what it would take. */
   | { readonly target: UpdateTarget; readonly updated: UpdatedImage; readonly missing: number }
   | { readonly target: UpdateTarget; readonly updated: UpdatedImage; readonly sentBytes: number };
@@ -46,8 +45,8 @@ function isNeighbour(store: BlobStore, { from }: NewBlob): boolean {
 
 /** Lines for people. */
 export function writeOutcome(stdout: NodeJS.WriteStream, outcome: UpdateOutcome): void {
+  if ('failed' in outcome) return;
   const { image, tag } = outcome.target;
-  if ('error' in outcome) return;
   if ('unchanged' in outcome) {
     stdout.write(`${printableLine(image.name)} ${image.descriptor.digest} is up to date\n`);
     return;
@@ -82,9 +81,12 @@ export function writeOutcomes(stdout: NodeJS.WriteStream, outcomes: readonly Upd
 }
 
 function outcomeJson(outcome: UpdateOutcome): object {
+  if ('failed' in outcome) {
+    const { name, tag, from, error } = outcome.failed;
+    return { image: name, tag, from, outcome: 'failed', ...errorToJson(error) };
+  }
   const { image, tag } = outcome.target;
   const head = { image: image.name, tag, from: image.descriptor.digest };
-  if ('error' in outcome) return { ...head, outcome: 'failed', ...errorToJson(outcome.error) };
   if ('unchanged' in outcome) return { ...head, outcome: 'unchanged' };
   const { updated } = outcome;
   const isDryRun = 'missing' in outcome;

@@ -6,7 +6,7 @@ import { defaultPackOptions } from '../../layer/pack-options.ts';
 import { LayoutStore } from '../../oci/layout.ts';
 import { parseReference, type LayoutReference, type RegistryReference } from '../../oci/reference.ts';
 import type { OpenLayers } from '../../publish/open-layers.ts';
-import { updateImage } from '../../publish/update-image.ts';
+import { updateImage, type UpdatedImage } from '../../publish/update-image.ts';
 import { publishUpdate } from '../../publish/update-publish.ts';
 import type { Session } from '../session.ts';
 import type { Ui } from '../ui/open-ui.ts';
@@ -35,10 +35,20 @@ export interface UpdateRun {
   readonly epochSeconds: number | undefined;
 }
 
+/** The next version of an image; `undefined`: it is what it was. */
+export interface ComputedUpdate {
+  readonly target: UpdateTarget;
+  readonly updated: UpdatedImage | undefined;
+}
+
 let lastScratch = 0;
 
 /** Computes the next version of one image; writes nothing that lasts. */
-export async function computeUpdate(run: UpdateRun, target: UpdateTarget, signal: AbortSignal): Promise<UpdateOutcome> {
+export async function computeUpdate(
+  run: UpdateRun,
+  target: UpdateTarget,
+  signal: AbortSignal,
+): Promise<ComputedUpdate> {
   const { image } = target;
   const { epochSeconds, created, rules, session, scope, ui } = run;
   const parts = await run.parts.find(image, run.wanted);
@@ -58,20 +68,19 @@ export async function computeUpdate(run: UpdateRun, target: UpdateTarget, signal
     emit: ui.emit,
     signal,
   });
-  if (updated === undefined) return { target, unchanged: true };
-  return { target, updated, missing: await missingBytes(image.store, updated, signal) };
+  return { target, updated };
 }
 
 /** Writes what was computed, unless it is only to be looked at. */
 export async function finishUpdate(
   run: UpdateRun,
-  outcome: UpdateOutcome,
+  { target, updated }: ComputedUpdate,
   signal: AbortSignal,
 ): Promise<UpdateOutcome> {
-  if (!('missing' in outcome) || run.dryRun) return outcome;
-  const { target, updated } = outcome;
+  if (updated === undefined) return { target, unchanged: true };
   const { signer, ui } = run;
   const { store } = target.image;
+  if (run.dryRun) return { target, updated, missing: await missingBytes(store, updated, signal) };
   const { sentBytes } = await publishUpdate(store, updated, {
     tag: target.tag,
     expected: target.expected,

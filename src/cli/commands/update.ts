@@ -13,8 +13,8 @@ import { demandsSignature, type SignatureFlags } from './require-signature.ts';
 import { openSigner } from './sign.ts';
 import { PartsFinder, type WantedParts } from './update-parts.ts';
 import { NamespacesNeeded } from './update-regenerate.ts';
-import { writeOutcome, writeOutcomes, type UpdateOutcome } from './update-report.ts';
-import { findTargets, type UpdateTarget } from './update-targets.ts';
+import { writeOutcome, writeOutcomes } from './update-report.ts';
+import { findTargets, type FailedTarget, type UpdateTarget } from './update-targets.ts';
 import { computeUpdate, finishUpdate, type UpdateRun } from './update-work.ts';
 
 export interface UpdateFlags extends SignatureFlags {
@@ -57,18 +57,23 @@ export async function runUpdate(session: Session, ref: string | undefined, flags
       created: new Date(epochSeconds === undefined ? Date.now() : epochSeconds * 1000).toISOString(),
       parts: new PartsFinder(session, { tlsVerify: flags.tlsVerify, signatures: flags }, scope),
     };
-    const targets = await findTargets(session, ref, { ...flags, wanted }, scope);
+    const found = await findTargets(session, ref, { ...flags, wanted }, scope);
     try {
       // All are computed before anything is written: one that needs namespaces begins everything again inside of them.
-      const computed = await forAll(session, flags, targets, (target, signal) => computeUpdate(run, target, signal));
-      const outcomes = await forAll(session, flags, computed, async (each, signal) => {
+      const wantedTargets = found.targets.map(target => ({ target }));
+      const computed = await forAll(session, flags, wantedTargets, ({ target }, signal) =>
+        computeUpdate(run, target, signal),
+      );
+      const finished = await forAll(session, flags, computed.done, async (each, signal) => {
         const outcome = await finishUpdate(run, each, signal);
         if (!flags.json) writeOutcome(session.stdout, outcome);
         return outcome;
       });
+      const failed = [...found.failed, ...computed.failed, ...finished.failed];
+      const outcomes = [...finished.done, ...failed.map(each => ({ failed: each }))];
       if (flags.json) writeOutcomes(session.stdout, outcomes);
       if (outcomes.length === 0) say(ui.emit, 'info', 'no image applies it: there is nothing to update');
-      throwFailures(outcomes);
+      throwFailures(failed, outcomes.length);
     } catch (error) {
       if (!(error instanceof NamespacesNeeded)) throw error;
       needsNamespaces = true;
@@ -78,37 +83,43 @@ export async function runUpdate(session: Session, ref: string | undefined, flags
 }
 
 /** With `--all`, one image that fails does not keep the others from being updated. */
-async function forAll<T extends UpdateTarget | UpdateOutcome, R extends UpdateOutcome>(
+async function forAll<T extends { readonly target: UpdateTarget }, R>(
   session: Session,
   flags: UpdateFlags,
   items: readonly T[],
   work: (item: T, signal: AbortSignal) => Promise<R>,
-): Promise<readonly (R | UpdateOutcome)[]> {
-  return mapLimited(
+): Promise<{ readonly done: readonly R[]; readonly failed: readonly FailedTarget[] }> {
+  const failed: FailedTarget[] = [];
+  const done = await mapLimited(
     items,
     PARALLEL,
-    async (item, signal): Promise<R | UpdateOutcome> => {
+    async (item, signal) => {
       try {
-        return await work(item, signal);
+        return [await work(item, signal)];
       } catch (error) {
         if (!flags.all || signal.aborted || !isStkError(error)) throw error;
-        return { target: 'target' in item ? item.target : item, error };
+        const { image, tag } = item.target;
+        failed.push({ name: image.name, tag, from: image.descriptor.digest, error });
+        return [];
       }
     },
     session.signal,
   );
+  return { done: done.flat(), failed };
 }
 
-function throwFailures(outcomes: readonly UpdateOutcome[]): void {
-  const failed = outcomes.flatMap(outcome => ('error' in outcome ? [outcome] : []));
+function throwFailures(failed: readonly FailedTarget[], count: number): void {
   const [first] = failed;
   if (first === undefined) return;
-  if (outcomes.length === 1) throw first.error;
-  const lines = failed.map(({ target, error }) => `${target.image.name}: ${error.message}`);
+  if (count === 1) throw first.error;
+  const lines = failed.map(({ name, error }) => `${name}: ${error.message}`);
   throw new StkError(
     first.error.code,
-    `${failed.length} of ${outcomes.length} images could not be updated:\n${lines.join('\n')}`,
-    { cause: first.error, ...(first.error.hint === undefined ? {} : { hint: first.error.hint }) },
+    `${failed.length} of ${count} images could not be updated:\n${lines.join('\n')}`,
+    {
+      cause: first.error,
+      ...(first.error.hint === undefined ? {} : { hint: first.error.hint }),
+    },
   );
 }
 
