@@ -62,6 +62,13 @@ it('fetches ever more for who reads on, and little for who looks here and there'
   expect(behind!.every(([, length]) => length <= CHUNK)).toBe(true);
 });
 
+it('takes a small blob in one piece', async () => {
+  const from = source();
+  const reader = new RangeReader(from, { ...descriptor, size: 3 * CHUNK + 5 });
+  for (const at of [10, 2 * CHUNK, 3 * CHUNK]) await reader.readAt(at, 5);
+  expect(from.reads).toEqual([[0, 3 * CHUNK + 5]]);
+});
+
 it('reads again what somebody else gave up', async () => {
   const reader = new RangeReader(source(), descriptor);
   const controller = new AbortController();

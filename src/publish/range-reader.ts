@@ -18,12 +18,15 @@ const CHUNK_BYTES = 16 * 1024;
 const MAX_CHUNKS = 256;
 /** What is fetched ahead at most. */
 const MAX_AHEAD_CHUNKS = 64;
+/** Blobs of no more than this come as a whole. */
+const SMALL_BLOB_CHUNKS = 4;
 /** Places where sequential reading may go on. */
 const MAX_RUNS = 16;
 
 /**
  * A blob of a registry, read by ranges of whole 16 KiB; the last ones are remembered. Whoever reads on where a fetch ended
- * gets twice as much in the next one, up to 1 MiB: few bytes for a look at one place, few requests for a whole table.
+ * gets twice as much in the next one, up to 1 MiB: few bytes for a look at one place, few requests for a whole table. Small blobs
+ * come in one piece.
  * **Not verified**: put `openVerified` on top.
  */
 export class RangeReader implements BlobReader {
@@ -82,9 +85,11 @@ export class RangeReader implements BlobReader {
 
   /** Where a fetch from `index` ends that has to reach `end`. */
   #ahead(index: number, end: number): number {
+    const count = Math.ceil(this.sizeBytes / CHUNK_BYTES);
     const before = this.#runs.get(index) ?? 0;
     this.#runs.delete(index);
-    const limit = Math.min(index + Math.min(2 * before, MAX_AHEAD_CHUNKS), Math.ceil(this.sizeBytes / CHUNK_BYTES));
+    const wanted = count <= SMALL_BLOB_CHUNKS ? count : Math.min(2 * before, MAX_AHEAD_CHUNKS);
+    const limit = Math.min(index + wanted, count);
     let reached = end;
     while (reached < limit && !this.#chunks.has(reached)) reached++;
     this.#runs.set(reached, reached - index);
