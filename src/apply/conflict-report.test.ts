@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { parseDocument } from 'yaml';
-import { conflictError, describeConflicts } from './conflict-report.ts';
+import { conflictError, describeConflicts, suggestEntries } from './conflict-report.ts';
 import { compileGlob } from './glob.ts';
 import type { MergeConflict } from './merge-result.ts';
+import { formatRules, quotedRule, suggestRules } from './suggest-rules.ts';
 
 const conflict = (path: string, more: Partial<MergeConflict> = {}): MergeConflict => ({
   path,
@@ -19,7 +20,7 @@ const conflict = (path: string, more: Partial<MergeConflict> = {}): MergeConflic
 describe('conflicts', () => {
   it('are told by kind, with what each side did', () => {
     const excerpt = '<<<<<<< ssl\na\u001b[31m\n=======\nb\n>>>>>>> python';
-    const { text, suggestion } = describeConflicts([
+    const conflicts = [
       conflict('etc/motd', { driver: 'text', message: 'ssl and python changed the same lines', excerpt }),
       conflict('usr/bin/x'),
       conflict('etc/issue', { driver: 'text' }),
@@ -28,8 +29,8 @@ describe('conflicts', () => {
         remedies: ['newer'],
         message: 'libssl3 is 1 in ssl and 2 in python',
       }),
-    ]);
-    expect(`${text}\n${suggestion}`).toMatchInlineSnapshot(`
+    ];
+    expect(`${describeConflicts(conflicts)}\n${suggestEntries(conflicts)}`).toMatchInlineSnapshot(`
       "text files:
         /etc/motd: ssl and python changed the same lines
             ssl: changed the content
@@ -50,6 +51,7 @@ describe('conflicts', () => {
         /var/lib/dpkg/status: libssl3 is 1 in ssl and 2 in python
             ssl: changed the content
             python: deleted it
+      # python
       conflicts:
         /etc/motd: last
         /etc/issue: last
@@ -60,12 +62,8 @@ describe('conflicts', () => {
 
   it('of one directory are settled by one rule, single ones first', () => {
     const many = ['a', 'b', 'c', 'd'].map(name => conflict(`usr/share/x/${name}`));
-    const { suggestion } = describeConflicts([
-      ...many,
-      conflict('usr/share/x/e', { remedies: ['newer'] }),
-      conflict('top'),
-    ]);
-    expect(suggestion).toBe('conflicts:\n  /usr/share/x/e: newer\n  /top: last\n  /usr/share/x/*: last');
+    const rules = suggestRules([...many, conflict('usr/share/x/e', { remedies: ['newer'] }), conflict('top')]);
+    expect(formatRules(rules)).toBe('conflicts:\n  /usr/share/x/e: newer\n  /top: last\n  /usr/share/x/*: last');
   });
 
   it.each([
@@ -82,16 +80,34 @@ describe('conflicts', () => {
     'back\\slash',
     '!x',
     '\u007f',
-  ])('of %j are suggested as YAML whose glob matches', path => {
-    const { suggestion } = describeConflicts([conflict(path)]);
-    const { conflicts } = parseDocument(suggestion).toJS() as { conflicts: Record<string, string> };
+    ...['\u009b31m', 'a\u202eb\u2066', '\u200f'].map(text => Buffer.from(text).toString('latin1')),
+  ])('of %j are suggested as YAML and as an argument whose glob matches, without control characters', path => {
+    const rules = suggestRules([conflict(path)]);
+    const yaml = formatRules(rules);
+    const { conflicts } = parseDocument(yaml).toJS() as { conflicts: Record<string, string> };
     const [[glob, resolution]] = Object.entries(conflicts) as [[string, string]];
     expect(resolution).toBe('last');
     expect(compileGlob(glob)!(`/${path}`)).toBe(true);
+    const [, argument] = /^'([^']*)=last'$/.exec(quotedRule(rules[0]!))!;
+    expect(compileGlob(argument!)!(`/${path}`)).toBe(true);
+    expect(yaml.replaceAll('\n', '') + argument!).not.toMatch(/[\p{Cc}\u200f\u202e\u2066]/u);
+  });
+
+  it('between several images are settled in the entry whose rules are asked first', () => {
+    const sides = (...names: readonly string[]) => ({ sides: names.map(name => ({ name, did: 'added a file' })) });
+    const conflicts = [
+      conflict('x', sides('a', 'c')),
+      conflict('y', sides('a', 'b')),
+      conflict('z', { ...sides('b', 'c'), remedies: ['newer'] }),
+    ];
+    expect(suggestEntries(conflicts)).toBe('# c\nconflicts:\n  /x: last\n  /z: newer\n# b\nconflicts:\n  /y: last');
+    expect(conflictError(conflicts, 'app').hint).toContain(suggestEntries(conflicts));
   });
 
   it('without a remedy suggest nothing', () => {
-    expect(describeConflicts([conflict('f', { remedies: [] })]).suggestion).toBe('');
+    const conflicts = [conflict('f', { remedies: [] })];
+    expect(suggestEntries(conflicts)).toBe('');
+    expect(conflictError(conflicts, 'app').hint).toBeUndefined();
   });
 
   it('become one error of bounded length that holds the paths', () => {

@@ -1,10 +1,13 @@
 import { StkError } from '../core/errors.ts';
 import type { DriverName } from './driver.ts';
 import type { MergeConflict } from './merge-result.ts';
-import { suggestRules } from './suggest-rules.ts';
+import { printable, shownImagePath } from './printable.ts';
+import { formatRules, suggestRules } from './suggest-rules.ts';
 
 /** Conflicts that are spelt out; the rest is counted. */
 const MOST_SHOWN = 50;
+/** Entries of `apply` for which rules are suggested. */
+const MOST_BLOCKS = 20;
 const MOST_PATHS_IN_FACTS = 1000;
 
 const KINDS: Readonly<Record<DriverName | 'none', string>> = {
@@ -21,15 +24,47 @@ const KINDS: Readonly<Record<DriverName | 'none', string>> = {
   none: 'other files',
 };
 
-export interface ConflictReport {
-  /** For people: every conflict, those of one driver together. */
-  readonly text: string;
-  /** A `conflicts:` block in YAML that would settle them; empty where no rule would. */
-  readonly suggestion: string;
+/** What an error about conflicts says besides them. */
+export interface ConflictWording {
+  /** The first line. */
+  readonly head: (image: string, count: string) => string;
+  /** What to do next; `undefined` where there is nothing to say. */
+  readonly hint: (conflicts: readonly MergeConflict[]) => string | undefined;
 }
 
-/** All conflicts for people, and rules that would settle them, as YAML to paste. */
-export function describeConflicts(conflicts: readonly MergeConflict[]): ConflictReport {
+const OF_A_BUILD: ConflictWording = {
+  head: (image, count) => `${image}: ${count} between applied images`,
+  hint(conflicts) {
+    const suggestion = suggestEntries(conflicts);
+    return suggestion === ''
+      ? undefined
+      : `decide, and write each block below its entry of apply, with \`image:\` before it:\n${suggestion}`;
+  },
+};
+
+/**
+ * The error for an image whose applied images cannot be merged: code `conflict`, with all conflicts in its message as far
+ * as people would read them, and the paths among its facts.
+ */
+export function conflictError(
+  conflicts: readonly MergeConflict[],
+  image: string,
+  wording: ConflictWording = OF_A_BUILD,
+): StkError {
+  const count = `${conflicts.length} ${conflicts.length === 1 ? 'conflict' : 'conflicts'}`;
+  const hint = wording.hint(conflicts);
+  return new StkError('conflict', `${wording.head(image, count)}\n${describeConflicts(conflicts)}`, {
+    ...(hint === undefined ? {} : { hint }),
+    facts: {
+      image,
+      conflicts: conflicts.length,
+      paths: conflicts.slice(0, MOST_PATHS_IN_FACTS).map(({ path }) => shownImagePath(path)),
+    },
+  });
+}
+
+/** The conflicts for people, those of one driver together. */
+export function describeConflicts(conflicts: readonly MergeConflict[]): string {
   const groups = new Map<DriverName | 'none', MergeConflict[]>();
   for (const conflict of conflicts.slice(0, MOST_SHOWN)) {
     const kind = conflict.driver ?? 'none';
@@ -41,39 +76,32 @@ export function describeConflicts(conflicts: readonly MergeConflict[]): Conflict
     for (const conflict of group) lines.push(...describeConflict(conflict).map(line => `  ${line}`));
   }
   if (conflicts.length > MOST_SHOWN) lines.push(`and ${conflicts.length - MOST_SHOWN} more`);
-  return { text: lines.join('\n'), suggestion: suggestRules(conflicts) };
+  return lines.join('\n');
 }
 
-/** The error for an image whose applied images cannot be merged: code `conflict`, the paths among its facts. */
-export function conflictError(conflicts: readonly MergeConflict[], image = 'apply'): StkError {
-  const { text, suggestion } = describeConflicts(conflicts);
-  const count = `${conflicts.length} ${conflicts.length === 1 ? 'conflict' : 'conflicts'}`;
-  const last = conflicts.findLast(({ sides }) => sides.length > 0)?.sides.at(-1)?.name ?? 'the last';
-  return new StkError('conflict', `${image}: ${count} between applied images\n${text}`, {
-    ...(suggestion === ''
-      ? {}
-      : { hint: `decide and write it below the entry of ${last}, with \`image:\` before it:\n${suggestion}` }),
-    facts: {
-      image,
-      conflicts: conflicts.length,
-      paths: conflicts.slice(0, MOST_PATHS_IN_FACTS).map(({ path }) => shownImagePath(path)),
-    },
+/**
+ * A `conflicts:` block in YAML for each entry of `apply` that would settle what it is asked about first, which is what it
+ * is the last to take part in; empty where no rule would help.
+ */
+export function suggestEntries(conflicts: readonly MergeConflict[]): string {
+  const byEntry = new Map<string, MergeConflict[]>();
+  for (const conflict of conflicts) {
+    const entry = conflict.sides.at(-1)?.name ?? 'the last image';
+    const own = byEntry.get(entry);
+    if (own) own.push(conflict);
+    else byEntry.set(entry, [conflict]);
+  }
+  const blocks = [...byEntry].flatMap(([entry, own]) => {
+    const rules = formatRules(suggestRules(own));
+    return rules === '' ? [] : `# ${printable(entry)}\n${rules}`;
   });
+  const more = blocks.length > MOST_BLOCKS ? ['# and more entries'] : [];
+  return [...blocks.slice(0, MOST_BLOCKS), ...more].join('\n');
 }
 
 function describeConflict({ path, sides, message, excerpt }: MergeConflict): readonly string[] {
   const lines = [`${shownImagePath(path)}: ${printable(message)}`];
-  for (const { name, did } of sides) lines.push(`    ${name}: ${did}`);
+  for (const { name, did } of sides) lines.push(`    ${printable(name)}: ${did}`);
   for (const line of excerpt?.split('\n') ?? []) lines.push(`    | ${printable(line)}`.trimEnd());
   return lines;
-}
-
-/** A byte string as an absolute path for people. */
-function shownImagePath(path: string): string {
-  return printable(`/${Buffer.from(path, 'latin1').toString('utf8')}`);
-}
-
-/** Without anything that could drive a terminal. */
-function printable(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g, '\uFFFD');
 }

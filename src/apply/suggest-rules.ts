@@ -1,19 +1,24 @@
 import type { ConflictResolution } from '../recipe/model.ts';
 import type { MergeConflict } from './merge-result.ts';
+import { printable } from './printable.ts';
 
 const MOST_RULES = 50;
 /** As many conflicts in one directory become one rule. */
 const ENOUGH_FOR_GLOB = 4;
 
-interface Rule {
+export interface SuggestedRule {
+  /** May hold whatever the name of a file holds. */
   readonly glob: string;
   readonly resolution: ConflictResolution;
 }
 
-/** A `conflicts:` block in YAML that takes the best remedy of each conflict; empty where none has any. */
-export function suggestRules(conflicts: readonly MergeConflict[]): string {
-  const single: Rule[] = [];
-  const common: Rule[] = [];
+/**
+ * Rules that take the best remedy of each conflict, each glob once, in the order in which they have to be asked; none
+ * where no rule would help.
+ */
+export function suggestRules(conflicts: readonly MergeConflict[]): readonly SuggestedRule[] {
+  const single: SuggestedRule[] = [];
+  const common: SuggestedRule[] = [];
   const byDirectory = new Map<string, { readonly resolution: ConflictResolution; readonly paths: string[] }>();
   for (const { path, remedies } of conflicts) {
     const [resolution] = remedies;
@@ -30,10 +35,19 @@ export function suggestRules(conflicts: readonly MergeConflict[]): string {
     } else for (const path of paths) single.push({ glob: literal(path), resolution });
   }
   // The first glob that matches decides, so what is said of a single path comes first.
-  const rules = [...new Map([...single, ...common].map(rule => [rule.glob, rule])).values()];
+  return [...new Map([...single, ...common].map(rule => [rule.glob, rule])).values()];
+}
+
+/** A `conflicts:` block in YAML, cut after as many rules as a person would read; empty without rules. */
+export function formatRules(rules: readonly SuggestedRule[]): string {
   if (rules.length === 0) return '';
   const lines = rules.slice(0, MOST_RULES).map(({ glob, resolution }) => `  ${yamlKey(glob)}: ${resolution}`);
   return ['conflicts:', ...lines, ...(rules.length > MOST_RULES ? ['  # and more'] : [])].join('\n');
+}
+
+/** A rule as an argument in single quotes; what cannot stand there is matched by a wildcard. */
+export function quotedRule({ glob, resolution }: SuggestedRule): string {
+  return `'${printable(glob, () => '?').replaceAll("'", '?')}=${resolution}'`;
 }
 
 function parentOf(path: string): string {
@@ -48,5 +62,6 @@ function literal(path: string): string {
 
 /** Plain where YAML takes it as it is; JSON strings are YAML as well. */
 function yamlKey(text: string): string {
-  return /^\/[\w./@%+~*-]*$/.test(text) ? text : JSON.stringify(text);
+  if (/^\/[\w./@%+~*-]*$/.test(text)) return text;
+  return printable(JSON.stringify(text), unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

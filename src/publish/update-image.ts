@@ -1,9 +1,10 @@
-import { describeConflicts } from '../apply/conflict-report.ts';
+import { conflictError } from '../apply/conflict-report.ts';
 import { writeMergeLayer } from '../apply/merge-layer.ts';
 import type { ConflictRule, MergeProblem } from '../apply/merge-problem.ts';
-import type { MergeConflict, MergeResult, SettledPath } from '../apply/merge-result.ts';
+import type { MergeResult, SettledPath } from '../apply/merge-result.ts';
 import { mergeTrees } from '../apply/merge-trees.ts';
 import { openMergeProblem, type MergePlan } from '../apply/open-merge-problem.ts';
+import { shownImagePath } from '../apply/printable.ts';
 import type { Digest } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
 import { silent, withTask, type Emit } from '../core/events.ts';
@@ -16,6 +17,7 @@ import { layerDescriptor } from '../sources/layer-descriptor.ts';
 import type { SquashfsReader } from '../squashfs/squashfs-reader.ts';
 import { OpenLayers } from './open-layers.ts';
 import { composeUpdate } from './update-compose.ts';
+import { OF_AN_UPDATE } from './update-conflict.ts';
 import { planUpdate, type StoredBlob, type StoredImage, type UpdateParts, type UpdatePlan } from './update-plan.ts';
 import type { HeldLayer } from './update-segments.ts';
 
@@ -236,11 +238,11 @@ class UpdateWork implements AsyncDisposable {
   }
 
   async #regenerated(problem: MergeProblem, result: MergeResult, { plain }: MergePlan): Promise<MergeResult> {
-    if (result.conflicts.length > 0) throw conflictError(this.#image, result.conflicts);
+    if (result.conflicts.length > 0) throw conflictError(result.conflicts, this.#image, OF_AN_UPDATE);
     if (result.regenerate.length === 0) return result;
     const { regenerate } = this.#options;
     if (regenerate) return regenerate({ problem, result, layers: plain.map(digest => this.#placed(digest)) });
-    const paths = result.regenerate.flatMap(each => each.paths).map(shownPath);
+    const paths = result.regenerate.flatMap(each => each.paths).map(shownImagePath);
     throw new StkError('unsupported', `a program of the image has to make ${paths.slice(0, 5).join(', ')} anew`, {
       hint: 'copy the image into a layout, update it there, and publish it; or give a rule, --conflict GLOB=last',
       facts: { paths },
@@ -255,21 +257,4 @@ class UpdateWork implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#opened[Symbol.asyncDispose]();
   }
-}
-
-function conflictError(image: string, conflicts: readonly MergeConflict[]): StkError {
-  const { text, suggestion } = describeConflicts(conflicts);
-  const count = `${conflicts.length} ${conflicts.length === 1 ? 'conflict' : 'conflicts'}`;
-  const example = conflicts.find(({ remedies }) => remedies.length > 0);
-  const rule = example && `--conflict '${shownPath(example.path)}=${example.remedies[0]}'`;
-  const hint =
-    rule === undefined
-      ? 'build the image again from its recipe'
-      : `settle each by a rule, such as ${rule}; in a recipe they are written\n${suggestion}`;
-  const paths = conflicts.slice(0, 1000).map(({ path }) => shownPath(path));
-  return new StkError('conflict', `${image} cannot be updated: ${count}\n${text}`, { hint, facts: { image, paths } });
-}
-
-function shownPath(path: string): string {
-  return `/${Buffer.from(path, 'latin1').toString('utf8')}`;
 }
