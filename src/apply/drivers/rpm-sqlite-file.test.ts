@@ -80,6 +80,15 @@ describe('SqliteFile', () => {
   });
 });
 
+it.each([2 ** 31 + 12, 2 ** 32 - 2, 2 ** 32 + 12, 2 ** 42 - 2])(
+  'a row with a value of type %i, then a number, is damaged',
+  type => {
+    const number = Array.from({ length: 6 }, (_, i) => (Math.floor(type / 128 ** (5 - i)) % 128) | (i < 5 ? 0x80 : 0));
+    const row = Buffer.from([1 + number.length + 1, ...number, 4, 0, 0, 0, 1]);
+    expect(() => decodeRecord(row)).toThrow(DamagedDatabase);
+  },
+);
+
 describe('rewriteRpmDatabase', () => {
   const TABLES = `CREATE TABLE 'Packages' (hnum INTEGER PRIMARY KEY AUTOINCREMENT,blob BLOB NOT NULL);
     CREATE TABLE 'Basenames' (key 'TEXT' NOT NULL, hnum INTEGER NOT NULL, idx INTEGER NOT NULL);

@@ -176,7 +176,8 @@ export function decodeRecord(record: Buffer): readonly StoredValue[] {
   for (let at = header.end; at < header.value;) {
     const type = small(at);
     at = type.end;
-    const size = type.value >= 12 ? (type.value - 12) >> 1 : [0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0][type.value]!;
+    const size =
+      type.value >= 12 ? Math.floor((type.value - 12) / 2) : [0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0][type.value]!;
     if (data + size > record.length) throw new DamagedDatabase('a row of it is damaged');
     if (type.value >= 12) {
       const bytes = record.subarray(data, data + size);
