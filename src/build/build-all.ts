@@ -10,7 +10,7 @@ import { dependenciesOf } from '../recipe/dependencies.ts';
 import type { ImageDefinition, Recipe } from '../recipe/model.ts';
 import type { LayerConverter } from '../sources/convert-layers.ts';
 import type { FileDigests } from '../sources/file-digests.ts';
-import { fetchHttpFile, type DownloadFile } from '../sources/http-file.ts';
+import { HttpFiles, type DownloadFile } from '../sources/http-file.ts';
 import type { OpenImageStore } from '../sources/ports.ts';
 import { RecordCache } from '../sources/record-cache.ts';
 import type { StepCaches } from '../sources/step-cache.ts';
@@ -75,6 +75,12 @@ export async function buildAll(build: BuildAll): Promise<readonly BuildResult[]>
     ));
   const steps = new SingleFlight<CacheKey, StepOutcome>();
   const merges = new SingleFlight<CacheKey, MergeRecord>();
+  const httpFiles = new HttpFiles({
+    directory: build.state.http,
+    records,
+    files: build.files,
+    download: build.download,
+  });
   emit({ type: 'build-started', images: [...graph.keys()], at: Date.now() });
 
   const one = async (
@@ -85,12 +91,7 @@ export async function buildAll(build: BuildAll): Promise<readonly BuildResult[]>
     const definition = definitions.get(name)!;
     const built = (image: string) => results.get(image)!;
     const fetchHttp = (url: string, expected: Digest | undefined, inner?: AbortSignal) =>
-      fetchHttpFile(
-        url,
-        expected,
-        { directory: build.state.http, records, files: build.files, download: build.download },
-        inner,
-      );
+      httpFiles.fetch(url, expected, inner);
     const extract = async (image: string, path: string, inner?: AbortSignal): Promise<AbsPath> => {
       const { extractFromImage } = await import('../sources/extract.ts');
       return extractFromImage(built(image), path, { layout, store: build.state.imports }, inner);

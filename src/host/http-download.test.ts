@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -24,6 +24,17 @@ describe('downloading to a file', () => {
     const validators = outcome.status === 'downloaded' ? outcome.validators : {};
     const again = await downloadFile(rig.client, rig.url, path.join(directory, 'other'), { validators });
     expect(again).toEqual({ status: 'unchanged' });
+  });
+
+  it('leaves alone a file that is there already', async () => {
+    const directory = await mkdtemp(path.join(tmpdir(), 'stk-download-'));
+    await using scope = new AsyncScope();
+    scope.defer(() => rm(directory, { recursive: true }));
+    await using rig = await start((_, response) => response.end(Buffer.alloc(100_000)));
+    const target = path.join(directory, 'file');
+    await writeFile(target, 'of somebody else');
+    await expect(downloadFile(rig.client, rig.url, target)).rejects.toMatchObject({ code: 'EEXIST' });
+    expect(await readFile(target, 'utf8')).toBe('of somebody else');
   });
 
   it('leaves nothing when refused', async () => {

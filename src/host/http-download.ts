@@ -1,4 +1,4 @@
-import { open, rm } from 'node:fs/promises';
+import { open, rm, type FileHandle } from 'node:fs/promises';
 import { StkError } from '../core/errors.ts';
 import { storageError } from './atomic-write.ts';
 import type { TlsSettings } from './http-agents.ts';
@@ -45,8 +45,9 @@ export async function downloadFile(
       if (response.status === 304) return { status: 'unchanged' };
       throw refused(url, response.status);
     }
+    const file = await create(target, response);
     try {
-      await writeBody(response, target, options);
+      await writeBody(response, file, options);
       return { status: 'downloaded', validators: validatorsOf(response) };
     } catch (error) {
       await rm(target, { force: true });
@@ -56,8 +57,17 @@ export async function downloadFile(
   }
 }
 
-async function writeBody(response: HttpResponse, target: string, options: DownloadOptions): Promise<void> {
-  const file = await open(target, 'wx');
+/** What somebody else has made under the name stays theirs. */
+async function create(target: string, response: HttpResponse): Promise<FileHandle> {
+  try {
+    return await open(target, 'wx');
+  } catch (error) {
+    await response.discard();
+    throw storageError(error, target);
+  }
+}
+
+async function writeBody(response: HttpResponse, file: FileHandle, options: DownloadOptions): Promise<void> {
   try {
     let doneBytes = 0;
     for await (const chunk of response.stream()) {

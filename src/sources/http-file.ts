@@ -1,8 +1,10 @@
-import { mkdir, rename, stat } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { canonicalJson } from '../core/canonical-json.ts';
 import { digestHex, digestOf, isDigest, type Digest } from '../core/digest.ts';
-import { StkError, redact } from '../core/errors.ts';
+import { StkError, isStkError, redact, throwIfAborted } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
+import { SingleFlight } from '../core/single-flight.ts';
 import type { FileDigests } from './file-digests.ts';
 import type { RecordCache } from './record-cache.ts';
 
@@ -31,31 +33,57 @@ export interface HttpFilePorts {
   readonly download: DownloadFile;
 }
 
-/**
- * The local copy of a URL. A copy whose bytes have the expected digest is used without asking; any other is
- * revalidated with the server every time, never trusted by size or age.
- */
-export async function fetchHttpFile(
+/** Local copies of URLs. One object serves all who fetch at the same time, so that each URL is fetched once. */
+export class HttpFiles {
+  readonly #ports: HttpFilePorts;
+  readonly #flights = new SingleFlight<string, AbsPath>();
+
+  constructor(ports: HttpFilePorts) {
+    this.#ports = ports;
+  }
+
+  /**
+   * The local copy of a URL. A copy whose bytes have the expected digest is used without asking; any other is
+   * revalidated with the server every time, never trusted by size or age.
+   */
+  async fetch(url: string, expected: Digest | undefined, signal?: AbortSignal): Promise<AbsPath> {
+    const known = await knownCopy(digestOf(url), this.#ports, signal);
+    if (known && expected !== undefined && known.digest === expected) return known.file;
+    // Whoever asks second shares the first one's download, and with it the first one's signal: ask again if that fired.
+    for (;;) {
+      throwIfAborted(signal);
+      try {
+        return await this.#flights.run(url, () => revalidate(url, known, this.#ports, signal));
+      } catch (error) {
+        if (signal?.aborted || !isStkError(error, 'interrupted')) throw error;
+      }
+    }
+  }
+}
+
+async function revalidate(
   url: string,
-  expected: Digest | undefined,
+  known: KnownCopy | undefined,
   ports: HttpFilePorts,
-  signal?: AbortSignal,
+  signal: AbortSignal | undefined,
 ): Promise<AbsPath> {
   const key = digestOf(url);
-  const known = await knownCopy(key, ports, signal);
-  if (known && expected !== undefined && known.digest === expected) return known.file;
   await mkdir(ports.directory, { recursive: true });
-  const fresh = joinInside(ports.directory, `${digestHex(key).slice(0, 16)}-${process.pid}-${Date.now().toString(36)}`);
+  const fresh = joinInside(ports.directory, `${digestHex(key).slice(0, 16)}-${randomUUID()}`);
   const result = await ports.download(url, fresh, known?.validators, signal);
   if (result.status === 'unchanged') {
     if (known) return known.file;
     throw new StkError('registry', `${redact(url)} answered "not modified" to a first request`);
   }
-  const digest = await ports.files.digest(fresh, signal);
-  const file = bodyFile(ports.directory, digest);
-  await rename(fresh, file);
-  await ports.records.put('http', key, { digest, validators: { ...result.validators } });
-  return file;
+  try {
+    const digest = await ports.files.digest(fresh, signal);
+    const file = bodyFile(ports.directory, digest);
+    await rename(fresh, file);
+    await ports.records.put('http', key, { digest, validators: { ...result.validators } });
+    return file;
+  } finally {
+    await rm(fresh, { force: true });
+  }
 }
 
 function bodyFile(directory: AbsPath, digest: Digest): AbsPath {

@@ -1,12 +1,13 @@
-import { chmod, mkdir, mkdtemp, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../core/digest.ts';
+import { throwIfAborted } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import type { Import } from '../recipe/model.ts';
 import { FileDigests } from './file-digests.ts';
-import { fetchHttpFile, type DownloadFile } from './http-file.ts';
+import { HttpFiles, type DownloadFile } from './http-file.ts';
 import { identifyImport, type ImportPorts } from './imports.ts';
 import { RecordCache } from './record-cache.ts';
 import { sniffCompression } from './sniff-compression.ts';
@@ -157,7 +158,7 @@ describe('identifyImport', () => {
   });
 });
 
-describe('fetchHttpFile', () => {
+describe('HttpFiles', () => {
   it('revalidates, replaces what changed, and asks nothing when the digest is known', async () => {
     const asked: unknown[] = [];
     let body = 'first';
@@ -168,9 +169,9 @@ describe('fetchHttpFile', () => {
       await writeFile(target, body);
       return { status: 'downloaded', validators: { etag } };
     };
-    const ports = { directory: at('http'), records: new RecordCache(at('records')), files, download };
+    const copies = new HttpFiles({ directory: at('http'), records: new RecordCache(at('records')), files, download });
     const fetch = async (expected?: ReturnType<typeof digestOf>) =>
-      readFile(await fetchHttpFile('http://127.0.0.1/x', expected, ports), 'utf8');
+      readFile(await copies.fetch('http://127.0.0.1/x', expected), 'utf8');
     expect(await fetch()).toBe('first');
     expect(await fetch()).toBe('first');
     expect(await fetch(digestOf('first'))).toBe('first');
@@ -180,6 +181,25 @@ describe('fetchHttpFile', () => {
     await rm(at('http'), { recursive: true });
     expect(await fetch()).toBe('second, longer');
     expect(asked.at(-1)).toBeUndefined();
+  });
+
+  it('downloads once for all who ask at once, for as long as one of them waits', async () => {
+    const callers = Array.from({ length: 4 }, () => new AbortController());
+    const targets: string[] = [];
+    const download: DownloadFile = async (_url, target, _validators, signal) => {
+      targets.push(target);
+      if (targets.length === 1) callers.find(caller => caller.signal === signal)!.abort();
+      throwIfAborted(signal);
+      await writeFile(target, 'body', { flag: 'wx' });
+      return { status: 'downloaded', validators: {} };
+    };
+    const copies = new HttpFiles({ directory: at('once'), records: new RecordCache(at('once/r')), files, download });
+    const fetches = callers.map(({ signal }) => copies.fetch('http://127.0.0.1/once', undefined, signal));
+    const settled = (await Promise.allSettled(fetches)).map(({ status }) => status).toSorted();
+    expect(settled).toEqual(['fulfilled', 'fulfilled', 'fulfilled', 'rejected']);
+    expect(targets).toHaveLength(2);
+    expect(new Set(targets).size).toBe(2);
+    expect((await readdir(at('once'))).filter(name => name !== 'r')).toEqual([digestOf('body').slice(7)]);
   });
 });
 
