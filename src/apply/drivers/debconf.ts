@@ -1,7 +1,14 @@
 import type { Outcome } from '../driver.ts';
 import { conflict, shown, textOutcome } from './file-versions.ts';
 import type { LineMerge } from './dpkg-lines.ts';
-import { lastValue, linesByFirstWord, mergeFields, setOfWords, type FieldMerge } from './record-merge.ts';
+import {
+  lastValue,
+  linesByFirstWord,
+  mergeFields,
+  setOfWords,
+  type FieldMerge,
+  type FieldRules,
+} from './record-merge.ts';
 import {
   fieldOf,
   formatStanza,
@@ -17,21 +24,17 @@ import { mergeKeyed } from './three-way.ts';
 const ORDER = ['name', 'template', 'value', 'owners', 'flags', 'variables'] as const;
 
 /** Of questions: whoever asked for one owns it too; answers clash. */
-const QUESTION_RULES: Readonly<Record<string, FieldMerge>> = {
-  owners: setOfWords(', '),
-  flags: setOfWords(', '),
-  variables: linesByFirstWord,
-};
-
-/** Of templates: their texts are those of the package that came last. */
-const TEMPLATE_RULES = new Proxy<Readonly<Record<string, FieldMerge>>>(
-  {},
-  { get: (_target, field) => (field === 'owners' ? setOfWords(', ') : lastValue) },
-);
+const QUESTION_RULES: ReadonlyMap<string, FieldMerge> = new Map([
+  ['owners', setOfWords(', ')],
+  ['flags', setOfWords(', ')],
+  ['variables', linesByFirstWord],
+]);
 
 /** Merges debconf databases (`config.dat`, `templates.dat`, `passwords.dat`) by question, then by field. */
 export function mergeDebconf({ path, ancestor, sides }: LineMerge): Outcome {
-  const isTemplates = path.endsWith('templates.dat');
+  // Texts of templates are those of the package that came last.
+  const otherwise = path.endsWith('templates.dat') ? lastValue : undefined;
+  const ruleOf: FieldRules = key => (otherwise && key !== 'owners' ? otherwise : QUESTION_RULES.get(key));
   const parsed: ReadonlyMap<string, string>[] = [];
   for (const { name, text } of [{ name: 'the base', text: ancestor }, ...sides]) {
     const items = parseItems(text);
@@ -50,7 +53,7 @@ export function mergeDebconf({ path, ancestor, sides }: LineMerge): Outcome {
       const result = mergeItem(
         item,
         present.map(({ value }) => value!),
-        isTemplates ? TEMPLATE_RULES : QUESTION_RULES,
+        ruleOf,
       );
       if (typeof result === 'string') return result;
       const names = present.map(({ side }) => sides[side]!.name).join(' and ');
@@ -68,13 +71,13 @@ export function mergeDebconf({ path, ancestor, sides }: LineMerge): Outcome {
 function mergeItem(
   before: string | undefined,
   versions: readonly string[],
-  rules: Readonly<Record<string, FieldMerge>>,
+  ruleOf: FieldRules,
 ): string | { readonly field: string } {
   const [ancestor, ...sides] = [before ?? '', ...versions].map(parseFields);
   if (ancestor === undefined || isDamaged(ancestor)) return { field: 'record' };
   const readable = sides.filter((side): side is Fields => !isDamaged(side));
   if (readable.length < sides.length) return { field: 'record' };
-  const merged = mergeFields({ ancestor, sides: readable, rules, order: ORDER });
+  const merged = mergeFields({ ancestor, sides: readable, ruleOf, order: ORDER });
   return 'clash' in merged ? { field: merged.clash.toLowerCase() } : formatStanza(merged);
 }
 

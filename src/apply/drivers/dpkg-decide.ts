@@ -57,13 +57,13 @@ const FIELD_ORDER = [
   'triggers-awaited',
 ] as const;
 
-const FIELD_RULES: Readonly<Record<string, FieldMerge>> = {
-  status: mergeStatus,
-  conffiles: linesByFirstWord,
-  'config-version': lastValue,
-  'triggers-pending': setOfWords(' '),
-  'triggers-awaited': setOfWords(' '),
-};
+const FIELD_RULES: ReadonlyMap<string, FieldMerge> = new Map([
+  ['status', mergeStatus],
+  ['conffiles', linesByFirstWord],
+  ['config-version', lastValue],
+  ['triggers-pending', setOfWords(' ')],
+  ['triggers-awaited', setOfWords(' ')],
+]);
 
 /**
  * Decides between sides that changed a package differently.
@@ -125,7 +125,7 @@ function settleVersion(before: PackageRecord | undefined, changes: readonly Pack
   const merged = mergeFields({
     ancestor,
     sides: sides.filter((side): side is Fields => !isDamaged(side)),
-    rules: FIELD_RULES,
+    ruleOf: key => FIELD_RULES.get(key),
     order: FIELD_ORDER,
   });
   if ('clash' in merged) {

@@ -109,6 +109,15 @@ describe('one package', () => {
     expect(decision.conflict?.message).toContain('Depends');
   });
 
+  it.each(['__proto__', 'constructor', 'toString'])('whose field %s differs is a conflict', field => {
+    const decision = decidePackage(
+      undefined,
+      changes(stanza('p', '1', `${field}: 1\n`), stanza('p', '1', `${field}: 2\n`)),
+      undefined,
+    );
+    expect(decision.conflict?.message).toContain(field);
+  });
+
   it.each(['install ok half-installed', 'install ok unpacked', 'install reinstreq installed'])(
     '%s is reported',
     status => {
@@ -184,6 +193,10 @@ describe('files of lines', () => {
     const config = (...texts: readonly string[]) => ({ ...files('', ...texts), path: 'var/cache/debconf/config.dat' });
     expect(textOf(mergeDebconf(config(item('p', '1'), other + item('r', '1'))))).toBe(other + item('p, r', '1'));
     expect(mergeDebconf(config(item('p', '1'), item('p', '2'))).type).toBe('conflict');
+    const odd = (value: string) => `Name: q\n__proto__: ${value}\nConstructor: ${value}\n\n`;
+    expect(mergeDebconf(config(odd('1'), odd('2'))).type).toBe('conflict');
+    const templates = { ...config(odd('1'), odd('2')), path: 'var/cache/debconf/templates.dat' };
+    expect(textOf(mergeDebconf(templates))).toBe(odd('2'));
   });
 
   it('forget that a package is automatic where one side asked for it', () => {

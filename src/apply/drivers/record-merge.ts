@@ -8,11 +8,13 @@ export type FieldMerge = (
   values: readonly (string | undefined)[],
 ) => { readonly value: string | undefined } | 'clash';
 
+export type FieldRules = (key: string) => FieldMerge | undefined;
+
 export interface RecordMerge {
   readonly ancestor: Fields;
   readonly sides: readonly Fields[];
-  /** Rules by lower-case field name; a field without one clashes. */
-  readonly rules: Readonly<Record<string, FieldMerge>>;
+  /** The rule for a field by its lower-case name, which may be any text; a field without one clashes. */
+  readonly ruleOf: FieldRules;
   /** Lower-case names in the order in which the owner of the format writes them; others follow. */
   readonly order: readonly string[];
 }
@@ -21,7 +23,7 @@ export interface RecordMerge {
  * Merges stanzas of one thing field by field; unknown fields are kept. Gives the fields in the order of the format, or the
  * name of one that clashes.
  */
-export function mergeFields({ ancestor, sides, rules, order }: RecordMerge): readonly Field[] | { clash: string } {
+export function mergeFields({ ancestor, sides, ruleOf, order }: RecordMerge): readonly Field[] | { clash: string } {
   let clash: string | undefined;
   const merged = mergeKeyed<Field>({
     ancestor,
@@ -29,7 +31,7 @@ export function mergeFields({ ancestor, sides, rules, order }: RecordMerge): rea
     equal: (a, b) => a.value === b.value,
     settle: (key, before, changes) => {
       const values = changes.map(({ value }) => value?.value);
-      const settled = rules[key]?.(before?.value, values) ?? 'clash';
+      const settled = ruleOf(key)?.(before?.value, values) ?? 'clash';
       const name = before?.name ?? changes.find(({ value }) => value)?.value?.name ?? key;
       if (settled === 'clash') {
         clash ??= name;
