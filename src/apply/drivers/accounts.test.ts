@@ -169,6 +169,7 @@ describe('accounts', () => {
   it('takes the last backup where backups clash, and none where one was deleted', async () => {
     expect(await merge('etc/passwd-', '', 'a:x:100:1::/:/\n', 'b:x:100:1::/:/\n')).toBe('take 1');
     expect(await merge('etc/passwd-', PASSWD, `${PASSWD}a:x:100:1::/:/\n`, undefined)).toBe('drop');
+    expect(await merge('etc/passwd-', PASSWD, undefined, `${PASSWD}a:x:100:1::/:/\n`)).toBe('drop');
     expect(await merge('etc/group-', GROUP, `${GROUP}a:x:100:\n`, `${GROUP}b:x:101:\n`)).toBe(
       `${GROUP}a:x:100:\nb:x:101:\n`,
     );

@@ -2,7 +2,7 @@ import type { MergeDriver, Outcome, PathVersions } from '../driver.ts';
 import { mergeAccounts } from './accounts-merge.ts';
 import { mergeSubordinateIds } from './accounts-ranges.ts';
 import type { AccountsFile, AccountsText } from './accounts-records.ts';
-import { conflict, isConflict, readContents, shown, takeLast, takeLastPresent, textOutcome } from './file-versions.ts';
+import { conflict, isConflict, readContents, shown, takeLast, textOutcome } from './file-versions.ts';
 
 const PATHS = /^etc\/(?:(passwd|group|shadow|gshadow)|(subuid|subgid))(-?)$/;
 const MAX_BYTES = 1024 * 1024;
@@ -10,7 +10,7 @@ const MAX_BYTES = 1024 * 1024;
 /**
  * passwd(5), group(5), shadow(5), gshadow(5), subuid(5) and subgid(5), record by record and field by field. One name with
  * two ids, or one id with two names that no side had together, is a conflict. The backups that editing tools leave
- * (`passwd-`) are merged likewise, and taken from the last side where that fails.
+ * (`passwd-`) are merged likewise; where that fails, the last side's is taken, and none where a side has deleted it.
  */
 export const accounts: MergeDriver = {
   name: 'accounts',
@@ -20,7 +20,7 @@ export const accounts: MergeDriver = {
     const isBackup = match?.[3] === '-';
     const outcome = await mergeFile(versions, match?.[1] as AccountsFile | undefined);
     if (isBackup && outcome.type === 'conflict') {
-      return versions.sides.some(({ node }) => node === undefined) ? takeLast(versions) : takeLastPresent(versions);
+      return versions.sides.some(({ node }) => node === undefined) ? { type: 'drop' } : takeLast(versions);
     }
     return outcome;
   },
