@@ -1,18 +1,16 @@
-import { open, realpath } from 'node:fs/promises';
-import { constants } from 'node:fs';
-import path from 'node:path';
-import { StkError, errnoOf } from '../core/errors.ts';
+import { StkError } from '../core/errors.ts';
 import { withTask, type Emit } from '../core/events.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { makeTempDir } from '../host/temp-dir.ts';
 import type { PackOptions } from '../layer/pack-options.ts';
 import type { LayerFile, LayerMounts } from '../sandbox/layer-mounts.ts';
 import { runStep, sandboxMountPoints } from '../sandbox/run-step.ts';
-import { openStepRoot, type StepRoot } from '../sandbox/step-root.ts';
+import { openStepRoot } from '../sandbox/step-root.ts';
 import type { MergedNode } from '../squashfs/layer-stack.ts';
 import { writeMergeLayer } from './merge-layer.ts';
 import type { MergeProblem } from './merge-problem.ts';
-import type { MergedAttributes, MergeEntry, MergeResult } from './merge-result.ts';
+import type { MergeEntry, MergeResult } from './merge-result.ts';
+import { readMadeFiles, type MadeFile } from './made-files.ts';
 
 /** What running a program of an image takes; it exists only inside of namespaces. */
 export interface RegeneratePlace {
@@ -85,18 +83,7 @@ interface Run {
   readonly signal: AbortSignal | undefined;
 }
 
-/** A file that a program of the image made anew. */
-interface RegeneratedFile {
-  /** In the form of `imagePath`, as a byte string. */
-  readonly path: string;
-  readonly bytes: Uint8Array;
-  readonly attributes: MergedAttributes;
-}
-
-/** A generated file that is larger is refused: it is held in memory. */
-const MOST_BYTES = 512 * 1024 * 1024;
-
-async function regenerateFiles(request: Run): Promise<readonly RegeneratedFile[]> {
+async function regenerateFiles(request: Run): Promise<readonly MadeFile[]> {
   const { directory, layers, signal } = request;
   await using root = await openStepRoot({ layers, directory, mountPoints: sandboxMountPoints([]), signal });
   for (const { command } of request.commands) {
@@ -119,56 +106,11 @@ async function regenerateFiles(request: Run): Promise<readonly RegeneratedFile[]
       facts: { exitCode: status, command },
     });
   }
-  const files: RegeneratedFile[] = [];
-  for (const { command, paths } of request.commands) {
-    for (const file of paths) files.push(await readMade(root, file, command));
-  }
-  return files;
-}
-
-/** Never through a symlink: what the program left behind is as little trusted as the image. */
-async function readMade(root: StepRoot, file: string, command: readonly string[]): Promise<RegeneratedFile> {
-  const bytesOf = (text: string) => Buffer.from(text, 'latin1');
-  const parent = Buffer.concat([Buffer.from(`${root.root}/`), bytesOf(path.posix.dirname(file))]);
-  const shown = `/${bytesOf(file).toString('utf8')}`;
-  const missing = (cause?: unknown) =>
-    new StkError('conflict', `${command.join(' ')} did not make ${shown} in the merged tree`, {
-      cause,
-      hint: 'settle the file with a rule: first or last under `conflicts`',
-    });
-  const real = await realpath(parent, { encoding: 'buffer' }).catch((cause: unknown) => {
-    throw missing(cause);
-  });
-  const plain = Buffer.from(path.posix.normalize(parent.toString('latin1')).replace(/\/\.?$/, ''), 'latin1');
-  if (!real.equals(plain)) throw missing();
-  const name = Buffer.concat([plain, Buffer.from('/'), bytesOf(path.posix.basename(file))]);
-  const handle = await open(name, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(
-    (cause: unknown) => {
-      if (errnoOf(cause) === undefined) throw cause;
-      throw missing(cause);
-    },
-  );
-  try {
-    const stat = await handle.stat();
-    if (!stat.isFile()) throw missing();
-    if (stat.size > MOST_BYTES) throw new StkError('unsupported', `${shown} has ${stat.size} bytes: too many to merge`);
-    const { uid, gid, mode } = stat;
-    return {
-      path: file,
-      bytes: await handle.readFile(),
-      attributes: { mode: mode & 0o7777, uid, gid, xattrs: new Map() },
-    };
-  } finally {
-    await handle.close();
-  }
+  return await readMadeFiles(root.root, request.commands);
 }
 
 /** The entries of a result with files that were made anew among them. */
-async function withFiles(
-  problem: MergeProblem,
-  result: MergeResult,
-  files: readonly RegeneratedFile[],
-): Promise<MergeResult> {
+async function withFiles(problem: MergeProblem, result: MergeResult, files: readonly MadeFile[]): Promise<MergeResult> {
   const made = new Map<string, MergeEntry>();
   for (const { path: file, bytes, attributes } of files) {
     made.set(file, { type: 'merged', path: file, like: await someFile(problem, file), bytes, attributes });
