@@ -86,6 +86,16 @@ describe('limiter', () => {
     expect(await third).toBe('third');
   });
 
+  it('lends a place to those that its holder waits for', async () => {
+    const limiter = new Limiter(1);
+    let inner: Promise<string> | undefined;
+    const outer = limiter.run(slot => slot.lend(async () => inner!));
+    inner = limiter.run(async () => 'inner');
+    expect(await outer).toBe('inner');
+    await expect(limiter.run(slot => slot.lend(() => Promise.reject(new Error('failed'))))).rejects.toThrow('failed');
+    expect(await limiter.run(async () => 'again')).toBe('again');
+  });
+
   it('aborts the siblings of a failure, awaits them and throws the failure', async () => {
     const seen: string[] = [];
     const work = mapLimited([1, 2], 2, async (item, signal) => {
@@ -104,6 +114,22 @@ it('single flight shares a running promise and forgets a settled one', async () 
   const work = async () => ++calls;
   expect(await Promise.all([flights.run('k', work), flights.run('k', work)])).toEqual([1, 1]);
   expect(await flights.run('k', work)).toBe(2);
+});
+
+it('single flight does the work anew for who joined one that failed, within its own time', async () => {
+  const flights = new SingleFlight<string, number>();
+  const failing = flights.share('k', async () => Promise.reject(new Error('mine')));
+  const joined = flights.share('k', async () => 2);
+  await expect(failing).rejects.toThrow('mine');
+  expect(await joined).toBe(2);
+  let end: (value: number) => void = () => {};
+  const slow = flights.share('k', () => new Promise<number>(resolve => (end = resolve)));
+  const controller = new AbortController();
+  const impatient = flights.share('k', async () => 4, controller.signal);
+  controller.abort();
+  await expect(impatient).rejects.toMatchObject({ code: 'interrupted' });
+  end(3);
+  expect(await slow).toBe(3);
 });
 
 it('a scope gives back in reverse order, everything even after a failure', async () => {

@@ -1,6 +1,15 @@
 import { setMaxListeners } from 'node:events';
 import { interrupted, throwIfAborted } from './errors.ts';
 
+/** The place of a running piece of work. */
+export interface Slot {
+  /**
+   * Leaves the place to others while `wait` runs, so that what is waited for may need one itself. Not for two waits at
+   * once. After a failure the place is not taken again.
+   */
+  lend<T>(wait: () => Promise<T>): Promise<T>;
+}
+
 /** First-in-first-out limit on how many pieces of work use one resource at a time. */
 export class Limiter {
   readonly #limit: number;
@@ -12,16 +21,33 @@ export class Limiter {
     this.#limit = Math.max(1, limit);
   }
 
-  async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    throwIfAborted(signal);
-    if (this.#running >= this.#limit) await this.#wait(signal);
-    else this.#running++;
-    try {
-      return await work();
-    } finally {
+  async run<T>(work: (slot: Slot) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    let held = false;
+    const take = async () => {
+      throwIfAborted(signal);
+      if (this.#running >= this.#limit) await this.#wait(signal);
+      else this.#running++;
+      held = true;
+    };
+    const give = () => {
+      if (!held) return;
+      held = false;
       const next = this.#waiting.shift();
       if (next) next();
       else this.#running--;
+    };
+    await take();
+    try {
+      return await work({
+        async lend(wait) {
+          give();
+          const result = await wait();
+          await take();
+          return result;
+        },
+      });
+    } finally {
+      give();
     }
   }
 

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readFile, rm, stat, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Digester, digestHex, digestOf, isDigest, type Digest } from '../core/digest.ts';
 import { StkError, errnoOf, throwIfAborted } from '../core/errors.ts';
@@ -8,6 +8,7 @@ import { publishFile, storageError, writeFileAtomic } from '../host/atomic-write
 import { tryLockFile, lockFile, type FileLock } from '../host/file-lock.ts';
 import { makeTempDir } from '../host/temp-dir.ts';
 import { openDigester } from '../host/thread-digester.ts';
+import { writeChunks } from '../host/write-chunks.ts';
 import { MAX_MANIFEST_BYTES } from './blob-store.ts';
 import type { BlobStore, CallOptions, ManifestBytes, PutManifestOptions } from './blob-store.ts';
 import type { PutOptions, ReadOptions } from './blob-store.ts';
@@ -18,8 +19,6 @@ import { parseManifest } from './parse-manifest.ts';
 
 const LAYOUT_FILE = '{"imageLayoutVersion":"1.0.0"}';
 const TEMP_PREFIX = '.stk-tmp';
-/** Written at once. */
-const WRITE_BYTES = 1 << 20;
 
 /**
  * An OCI image layout directory (image-spec, image-layout.md). Blobs appear under their digest by rename only, after
@@ -105,22 +104,11 @@ export class LayoutStore implements BlobStore {
       const handle = await open(file, 'wx');
       try {
         const digester = options.verified === true ? undefined : new Digester();
-        let sizeBytes = 0;
-        let gathered: Uint8Array[] = [];
-        let gatheredBytes = 0;
-        for await (const chunk of source()) {
-          throwIfAborted(options.signal);
-          digester?.update(chunk);
-          sizeBytes += chunk.byteLength;
-          if (sizeBytes > descriptor.size) break;
-          gathered.push(chunk);
-          gatheredBytes += chunk.byteLength;
-          // A network brings bytes in small pieces; each write costs a turn of the event loop.
-          if (gatheredBytes < WRITE_BYTES && sizeBytes < descriptor.size) continue;
-          await writeAll(handle, gathered);
-          [gathered, gatheredBytes] = [[], 0];
-          options.onProgress?.(sizeBytes);
-        }
+        const sizeBytes = await writeChunks(handle, digester ? hashed(source(), digester) : source(), {
+          maxBytes: descriptor.size,
+          signal: options.signal,
+          onWritten: options.onProgress,
+        });
         assertBytes(this.name, descriptor, sizeBytes, digester?.finish());
         await handle.sync();
       } finally {
@@ -252,11 +240,11 @@ function withUntagged(list: readonly Descriptor[], descriptor: Descriptor): read
   return list.some(entry => entry.digest === descriptor.digest) ? list : [...list, descriptor];
 }
 
-async function writeAll(handle: FileHandle, pieces: readonly Uint8Array[]): Promise<void> {
-  const wantedBytes = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
-  const { bytesWritten } = await handle.writev(pieces);
-  // Unlike `writev`, `writeFile` goes on after a write that was cut short.
-  if (bytesWritten < wantedBytes) await handle.writeFile(Buffer.concat(pieces).subarray(bytesWritten));
+async function* hashed(chunks: AsyncIterable<Uint8Array>, digester: Digester): AsyncGenerator<Uint8Array, void> {
+  for await (const chunk of chunks) {
+    digester.update(chunk);
+    yield chunk;
+  }
 }
 
 /** @param digest of the bytes; left out where their source has verified them */

@@ -1,23 +1,21 @@
-import { createReadStream, createWriteStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import { pipeline } from 'node:stream/promises';
+import { setMaxListeners } from 'node:events';
 import { contentKey } from '../plan/content-key.ts';
 import type { JsonValue } from '../core/canonical-json.ts';
-import { isDigest, type Digest } from '../core/digest.ts';
-import { StkError } from '../core/errors.ts';
+import { chainId, isDigest, type Digest } from '../core/digest.ts';
+import { StkError, isStkError } from '../core/errors.ts';
 import { withTask, type Emit, type TaskHandle } from '../core/events.ts';
 import { Limiter } from '../core/limiter.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { SingleFlight } from '../core/single-flight.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { storageError } from '../host/atomic-write.ts';
 import { LayoutStore } from '../oci/layout.ts';
 import { layerFormat, type TarCompression } from '../oci/media-types.ts';
 import { packOptionsKey, type PackOptions } from '../layer/pack-options.ts';
 import { convertTarLayer } from '../layer/tar-to-squashfs.ts';
 import { layerDescriptor } from './layer-descriptor.ts';
 import { lowerStack } from './lower-stack.ts';
+import { openArrivingTar, openTarBlob, openTarFile, type ArrivingTarRequest, type OpenTar } from './open-tar.ts';
 import type { StackLayer } from './ports.ts';
 import type { RecordCache } from './record-cache.ts';
 import { sniffCompression } from './sniff-compression.ts';
@@ -39,18 +37,16 @@ interface TarSource {
   readonly compression: TarCompression | undefined;
   /** Digest of the uncompressed tar that the image's configuration promises. */
   readonly diffId: Digest | undefined;
-  /** Makes the bytes local; called at most once, only if they are needed. */
+  /** Makes the bytes readable here; called at most once, only if they are needed. */
   open(signal: AbortSignal | undefined): Promise<OpenTar>;
 }
 
-/** Local, verified bytes; reading may start over. */
-interface OpenTar extends AsyncDisposable {
-  readonly read: () => AsyncIterable<Uint8Array>;
-  readonly sizeBytes: number;
-}
-
-function openTar(read: () => AsyncIterable<Uint8Array>, sizeBytes: number, owned?: AsyncDisposable): OpenTar {
-  return { read, sizeBytes, [Symbol.asyncDispose]: async () => owned?.[Symbol.asyncDispose]() };
+/** What a layer lies on. */
+interface Below {
+  /** Digests of the image's layers up to and including this one. */
+  readonly stack: readonly Digest[];
+  /** Those below it, once they are there. */
+  readonly layers: () => Promise<readonly StackLayer[]>;
 }
 
 /** What is remembered of a conversion; `dependsOnLower` sends the reader to a key that includes the layers below. */
@@ -64,7 +60,8 @@ export class LayerConverter {
   readonly #ports: ConverterPorts;
   readonly #network = new Limiter(4);
   readonly #cpu = new Limiter(2);
-  readonly #flights = new SingleFlight<string, StackLayer>();
+  readonly #fetches = new SingleFlight<string, void>();
+  readonly #conversions = new SingleFlight<string, Descriptor>();
 
   constructor(ports: ConverterPorts) {
     this.#ports = ports;
@@ -83,10 +80,14 @@ export class LayerConverter {
     }
     const failure = new AbortController();
     const inner = signal ? AbortSignal.any([signal, failure.signal]) : failure.signal;
+    // Much of what a layer starts listens; Node takes more than ten listeners for a leak.
+    setMaxListeners(0, inner);
     const brought: Promise<StackLayer>[] = [];
     for (const [index, layer] of layers.entries()) {
       const below = brought.slice();
-      const one = this.#bringOne(store, name, layer, diffIds[index]!, () => Promise.all(below), inner);
+      const stack = layers.slice(0, index + 1).map(({ digest }) => digest);
+      const under = { stack, layers: () => Promise.all(below) };
+      const one = this.#bringOne(store, name, layer, diffIds[index]!, under, inner);
       one.catch(() => failure.abort(new StkError('interrupted', 'another layer failed')));
       brought.push(one);
     }
@@ -105,9 +106,10 @@ export class LayerConverter {
       group: file,
       compression: undefined,
       diffId: undefined,
-      open: async () => openTar(() => createReadStream(file, { highWaterMark: 1 << 20 }), (await stat(file)).size),
+      open: () => openTarFile(file),
     };
-    return this.#flights.run(digest, () => this.#convert(source, async () => [], signal));
+    const work = () => this.#convert(source, async () => [], signal);
+    return { squashfs: await this.#conversions.share(digest, work, signal) };
   }
 
   async #bringOne(
@@ -115,64 +117,53 @@ export class LayerConverter {
     name: string,
     layer: Descriptor,
     diffId: Digest,
-    below: () => Promise<readonly StackLayer[]>,
+    below: Below,
     signal: AbortSignal,
   ): Promise<StackLayer> {
     const format = layerFormat(layer.mediaType);
-    return this.#flights.run(`${layer.digest} ${diffId}`, async () => {
-      if (format.kind === 'squashfs') {
-        await this.#fetch(store, name, layer, signal);
-        return { squashfs: layer };
-      }
-      if (format.kind === 'unknown')
-        throw new StkError('unsupported', `${name}: unknown layer type ${layer.mediaType}`);
-      const converted = await this.#convert(
-        {
-          digest: layer.digest,
-          label: `${name} ${layer.digest.slice(7, 19)}`,
-          group: name,
-          compression: format.compression,
-          diffId,
-          open: async inner => this.#openTar(store, name, layer, inner ?? signal),
-        },
-        below,
-        signal,
-      );
-      if (this.#ports.keepTar) await this.#fetch(store, name, layer, signal);
-      return { ...converted, tar: { descriptor: layer, diffId } };
-    });
+    if (format.kind === 'squashfs') {
+      await this.#fetch(store, name, layer, signal);
+      return { squashfs: layer };
+    }
+    if (format.kind === 'unknown') throw new StkError('unsupported', `${name}: unknown layer type ${layer.mediaType}`);
+    const source: TarSource = {
+      digest: layer.digest,
+      label: `${name} ${layer.digest.slice(7, 19)}`,
+      group: name,
+      compression: format.compression,
+      diffId,
+      open: async inner => this.#openTar(store, name, layer, inner ?? signal),
+    };
+    // The layers below decide what becomes of some layers; of which ones, only the conversion tells.
+    const key = `${chainId(below.stack)} ${diffId}`;
+    const squashfs = await this.#conversions.share(key, () => this.#convert(source, below.layers, signal), signal);
+    if (this.#ports.keepTar) await this.#fetch(store, name, layer, signal);
+    return { squashfs, tar: { descriptor: layer, diffId } };
   }
 
-  /** A layout is read where it lies; from anywhere else the blob is fetched first, verified, then read back. */
+  /** A layout is read where it lies; what comes from anywhere else, or shall be kept, is read while it arrives. */
   async #openTar(store: BlobStore, name: string, layer: Descriptor, signal: AbortSignal): Promise<OpenTar> {
     const { layout, keepTar } = this.#ports;
-    if (keepTar) await this.#fetch(store, name, layer, signal);
-    const local = store instanceof LayoutStore ? store : layout;
-    if (await local.hasBlob(layer)) return openTar(() => local.readBlob(layer, { signal }), layer.size);
-    const temporary = await layout.makeTemp();
-    try {
-      const file = joinInside(temporary.path, 'tar');
-      await this.#pull(name, layer, signal, async task => {
-        const blob = store.readBlob(layer, { signal, onProgress: done => task.progress(done, layer.size) });
-        await pipeline(blob, createWriteStream(file, { highWaterMark: 1 << 20 }), { signal });
-      });
-      return openTar(() => createReadStream(file, { highWaterMark: 1 << 20 }), layer.size, temporary);
-    } catch (error) {
-      await temporary[Symbol.asyncDispose]();
-      throw storageError(error, layout.directory);
-    }
+    const local = store instanceof LayoutStore && !keepTar ? store : layout;
+    if (await local.hasBlob(layer)) return openTarBlob(local, layer, signal);
+    const transfer: ArrivingTarRequest['transfer'] = (work, inner) =>
+      this.#pull(name, layer, inner, task => work(done => task.progress(done, layer.size)));
+    return openArrivingTar({ store, layer, layout, keep: keepTar, transfer, signal });
   }
 
   /** Copies a blob into the layout verbatim. */
   async #fetch(store: BlobStore, name: string, layer: Descriptor, signal: AbortSignal): Promise<void> {
     const { layout } = this.#ports;
     if (await layout.hasBlob(layer)) return;
-    await this.#pull(name, layer, signal, task =>
-      layout.putBlob(layer, () => store.readBlob(layer, { signal }), {
-        signal,
-        onProgress: done => task.progress(done, layer.size),
-      }),
-    );
+    const work = () =>
+      this.#pull(name, layer, signal, task =>
+        layout.putBlob(layer, () => store.readBlob(layer, { signal }), {
+          signal,
+          verified: true,
+          onProgress: done => task.progress(done, layer.size),
+        }),
+      );
+    await this.#fetches.share(`${layer.digest} ${layer.size}`, work, signal);
   }
 
   #pull(
@@ -189,7 +180,7 @@ export class LayerConverter {
     source: TarSource,
     below: () => Promise<readonly StackLayer[]>,
     signal: AbortSignal | undefined,
-  ): Promise<StackLayer> {
+  ): Promise<Descriptor> {
     const { packing, records } = this.#ports;
     const inputs: JsonValue = { source: source.digest, packing: packOptionsKey(packing) };
     const key = contentKey('convert', undefined, inputs);
@@ -202,18 +193,19 @@ export class LayerConverter {
       record && 'dependsOnLower' in record ? asConvertRecord(await records.get('convert', await lowerKey())) : record;
     if (exact && 'squashfs' in exact && (await this.#ports.layout.hasBlob(exact.squashfs))) {
       assertDiffId(source, exact.diffId);
-      return { squashfs: exact.squashfs };
+      return exact.squashfs;
     }
     await using opened = await source.open(signal);
     const label = { group: source.group, kind: 'convert', label: source.label } as const;
-    const result = await this.#cpu.run(
-      () => withTask(this.#ports.emit, label, task => this.#run(source, opened, below, task, signal), signal),
-      signal,
-    );
+    const result = await this.#cpu.run(slot => {
+      // What waits for the layers below leaves its place to them.
+      const run = (task: TaskHandle) => this.#run(source, opened, () => slot.lend(below), task, signal);
+      return withTask(this.#ports.emit, label, run, signal);
+    }, signal);
     if (result.dependsOnLower) await records.put('convert', key, { dependsOnLower: true });
     const value = { squashfs: result.squashfs, diffId: result.diffId } as unknown as JsonValue;
     await records.put('convert', result.dependsOnLower ? await lowerKey() : key, value);
-    return { squashfs: result.squashfs };
+    return result.squashfs;
   }
 
   async #run(
@@ -227,7 +219,7 @@ export class LayerConverter {
     await using temporary = await layout.makeTemp();
     await using lower = lowerStack(layout, below);
     const output = joinInside(temporary.path, 'layer');
-    const blob = await convertTarLayer({
+    const converting = convertTarLayer({
       source: opened.read,
       compression: source.compression ?? (await sniffCompression(opened.read)),
       output,
@@ -236,6 +228,12 @@ export class LayerConverter {
       onProgress: done => task.progress(done, opened.sizeBytes),
       ...(signal ? { signal } : {}),
     });
+    const blob = await converting.catch(async (error: unknown) => {
+      // Of bytes that are not what they should be, that is the thing to say.
+      if (isStkError(error, 'invalid-input')) await opened.arrived();
+      throw error;
+    });
+    await opened.arrived();
     assertDiffId(source, blob.diffId);
     const squashfs = layerDescriptor(blob, packing, 'base');
     await layout.adoptBlob(output, squashfs);
