@@ -151,7 +151,7 @@ async function convertLayers(
     async (layer, inner, index) => {
       const isTar = layerFormat(layer.mediaType).kind === 'tar';
       if (isTar) {
-        await layout.putBlob(layer, () => store.readBlob(layer, { signal: inner }), { signal: inner });
+        await layout.putBlob(layer, () => store.readBlob(layer, { signal: inner }), { signal: inner, verified: true });
         return { descriptor: layer, diffId: diffIds[index]! };
       }
       const [source] = await converter.bring(store, name, [layer], [diffIds[index]!], inner);

@@ -77,6 +77,7 @@ export class RemoteCache implements StepCache, AsyncDisposable {
         handle =>
           layout.putBlob(layer, () => this.#store.readBlob(layer, call), {
             ...call,
+            verified: true,
             onProgress: done => handle.progress(done, layer.size),
           }),
         signal,
@@ -97,7 +98,7 @@ export class RemoteCache implements StepCache, AsyncDisposable {
     const document = recordDocument(key, record);
     const empty = jsonDocument({}, MediaType.empty);
     const { layer } = record;
-    if (layer) await this.#store.putBlob(layer, () => layout.readBlob(layer, call), call);
+    if (layer) await this.#store.putBlob(layer, () => layout.readBlob(layer, call), { ...call, verified: true });
     else await this.#store.putBlob(empty.descriptor, () => once(empty.bytes), call);
     await this.#store.putBlob(document.descriptor, () => once(document.bytes), call);
     const manifest: Manifest = {
