@@ -1,6 +1,6 @@
 import type { Stats } from 'node:fs';
 import { lstat, mkdir, readlink, symlink } from 'node:fs/promises';
-import { errnoOf } from '../core/errors.ts';
+import { StkError, errnoOf } from '../core/errors.ts';
 import { imagePath, joinInside, type AbsPath } from '../core/paths.ts';
 import { mountOverlay, unmount } from '../host/tools/mount.ts';
 
@@ -47,13 +47,16 @@ export class LowerView implements AsyncDisposable {
 
   /**
    * Resolves a path inside the image, symlinks included, against the image's own root. Components that do not exist are
-   * kept as they are. `type` is what the last component is, `undefined` where there is nothing.
+   * kept as they are. `type` is what the last component is, `undefined` where there is nothing. The result is free of
+   * symlinks: throws `invalid-input` where there are too many to follow.
    */
   async resolve(path: string): Promise<{ readonly path: string; readonly type: 'directory' | 'other' | undefined }> {
     const pending = imagePath(path).split('/').toReversed();
-    const done: string[] = [];
+    const done: { readonly name: string; readonly type: 'directory' | 'other' | undefined }[] = [];
+    const join = (...more: readonly string[]) => [...done.map(({ name }) => name), ...more].join('/');
+    // Of what a link climbs out of again, nothing must be left: not even that it was missing.
+    const typeSoFar = () => (done.length === 0 ? 'directory' : done.at(-1)!.type);
     let links = 0;
-    let type: 'directory' | 'other' | undefined = 'directory';
     while (pending.length > 0) {
       const part = pending.pop()!;
       if (part === '' || part === '.') continue;
@@ -61,18 +64,18 @@ export class LowerView implements AsyncDisposable {
         done.pop();
         continue;
       }
-      const full = [this.root, ...done, part].join('/');
-      const stat: Stats | undefined = type === 'directory' ? await this.#lstat(full) : undefined;
-      if (stat?.isSymbolicLink() && ++links <= MAX_SYMLINKS) {
+      const full = `${this.root}/${join(part)}`;
+      const stat: Stats | undefined = typeSoFar() === 'directory' ? await this.#lstat(full) : undefined;
+      if (stat?.isSymbolicLink()) {
+        if (++links > MAX_SYMLINKS) throw tooManyLinks(path);
         const target = await readlink(full);
         if (target.startsWith('/')) done.length = 0;
         pending.push(...target.split('/').toReversed());
         continue;
       }
-      done.push(part);
-      type = stat === undefined ? undefined : stat.isDirectory() ? 'directory' : 'other';
+      done.push({ name: part, type: stat === undefined ? undefined : stat.isDirectory() ? 'directory' : 'other' });
     }
-    return { path: done.join('/'), type };
+    return { path: join(), type: typeSoFar() };
   }
 
   async #lstat(path: string | Buffer): Promise<Stats | undefined> {
@@ -86,6 +89,13 @@ export class LowerView implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#mounted) await unmount(this.root, { lazy: true });
   }
+}
+
+function tooManyLinks(path: string): StkError {
+  return new StkError('invalid-input', `${path} of the image leads through more than ${MAX_SYMLINKS} symlinks`, {
+    hint: 'choose another place, or mend the image',
+    facts: { path },
+  });
 }
 
 /** Short names for lower directories, so that the options of an overlay of many layers fit in one page. */
