@@ -1,8 +1,6 @@
-import { mkdir, readdir } from 'node:fs/promises';
 import { AsyncScope } from '../core/async-scope.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
-import { tryLockFile } from '../host/file-lock.ts';
-import { makeTempDir } from '../host/temp-dir.ts';
+import { makeLockedDir, sweepUnlocked } from '../host/locked-dir.ts';
 import { removeTree } from '../host/tools/copy.ts';
 
 /** Where stk keeps what is its own: caches, staged imports, running work. Nothing in it is part of an image. */
@@ -44,24 +42,14 @@ const PREFIX = 'build';
  * Must run as root of the namespaces, since steps leave files of many owners.
  */
 export async function openWorkspace(work: AbsPath): Promise<Workspace> {
-  await mkdir(work, { recursive: true });
   await removeAbandoned(work);
-  const directory = await makeTempDir(work, PREFIX);
   const scope = new AsyncScope();
-  scope.defer(() => removeTree(directory.path));
-  const lock = await tryLockFile(directory.path, 'exclusive');
-  if (lock) scope.use(lock);
-  return { path: directory.path, [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose]() };
+  const { path } = scope.use(await makeLockedDir(work, PREFIX));
+  scope.defer(() => removeTree(path));
+  return { path, [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose]() };
 }
 
 /** Removes work directories that no living build holds. */
 export async function removeAbandoned(work: AbsPath): Promise<void> {
-  for (const name of await readdir(work).catch(() => [])) {
-    if (!name.startsWith(`${PREFIX}-`)) continue;
-    const directory = joinInside(work, name);
-    const lock = await tryLockFile(directory, 'exclusive').catch(() => undefined);
-    if (!lock) continue;
-    await removeTree(directory);
-    await lock[Symbol.asyncDispose]();
-  }
+  await sweepUnlocked(work, [PREFIX], directory => removeTree(directory));
 }

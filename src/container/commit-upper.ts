@@ -1,10 +1,9 @@
-import { readdir, unlink } from 'node:fs/promises';
+import { unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { AsyncScope } from '../core/async-scope.ts';
 import { StkError, errnoOf, messageOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
-import { tryLockFile } from '../host/file-lock.ts';
-import { makeTempDir } from '../host/temp-dir.ts';
+import { makeLockedDir, sweepUnlocked } from '../host/locked-dir.ts';
 import { linkTree, removeTree } from '../host/tools/copy.ts';
 import { OPAQUE_VALUE, OPAQUE_XATTR } from '../layer/overlay-xattrs.ts';
 import { readTreeXattrs, removeXattr, setXattr } from '../host/tools/xattrs.ts';
@@ -27,14 +26,12 @@ export async function snapshotUpper(
   signal?: AbortSignal,
 ): Promise<AsyncDisposable & { readonly path: AbsPath }> {
   const parent = path.dirname(upper);
-  await removeAbandoned(parent);
+  await sweepUnlocked(parent, [PREFIX], directory => removeTree(directory));
   const scope = new AsyncScope();
   try {
-    const directory = await makeTempDir(parent, PREFIX);
-    scope.defer(() => removeTree(directory.path));
-    const lock = await tryLockFile(directory.path, 'exclusive');
-    if (lock) scope.use(lock);
-    const snapshot = joinInside(directory.path, 'upper');
+    const directory = scope.use(await makeLockedDir(parent, PREFIX, signal)).path;
+    scope.defer(() => removeTree(directory));
+    const snapshot = joinInside(directory, 'upper');
     await linkTree(upper, snapshot, signal).catch((cause: unknown) => {
       throw unreadable(upper, cause);
     });
@@ -80,16 +77,6 @@ async function removeFile(tree: AbsPath, file: string): Promise<void> {
   await unlink(Buffer.concat([Buffer.from(`${tree}/`), Buffer.from(file, 'latin1')])).catch((error: unknown) => {
     if (errnoOf(error) !== 'ENOENT') throw error;
   });
-}
-
-/** Removes what killed commits left: nobody holds the lock any more. */
-async function removeAbandoned(parent: string): Promise<void> {
-  for (const name of await readdir(parent)) {
-    if (!name.startsWith(`${PREFIX}-`)) continue;
-    const directory = joinInside(parent, name);
-    await using lock = await tryLockFile(directory, 'exclusive').catch(() => undefined);
-    if (lock) await removeTree(directory);
-  }
 }
 
 function unreadable(upper: AbsPath, cause: unknown): unknown {

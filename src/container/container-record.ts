@@ -1,10 +1,11 @@
-import { lstat, mkdir, mkdtemp, readFile, readdir, rename } from 'node:fs/promises';
+import { lstat, mkdir, readFile, readdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { isDigest, type Digest } from '../core/digest.ts';
 import { StkError, errnoOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { storageError, writeFileAtomic } from '../host/atomic-write.ts';
 import { tryLockFile, type FileLock, type LockMode } from '../host/file-lock.ts';
+import { makeLockedDir, sweepUnlocked } from '../host/locked-dir.ts';
 import { removeTree } from '../host/tools/copy.ts';
 
 /** What is known of a kept container. It never changes once written. */
@@ -52,8 +53,8 @@ export interface OpenOptions {
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 const RECORD = 'container.json';
-const UNFINISHED = '.new-';
-const REMOVED = '.old-';
+const UNFINISHED = '.new';
+const REMOVED = '.old';
 
 /** Where kept containers live below the state directory, one directory each. */
 export function containersHome(stkDir: AbsPath): AbsPath {
@@ -74,12 +75,11 @@ export function assertContainerName(name: string): void {
  */
 export async function createContainer(home: AbsPath, record: Omit<ContainerRecord, 'version'>): Promise<Container> {
   assertContainerName(record.name);
-  await mkdir(home, { recursive: true });
-  await sweep(home);
-  const unfinished = (await mkdtemp(path.join(home, UNFINISHED))) as AbsPath;
-  const lock = await tryLockFile(unfinished, 'exclusive');
+  // What creations and removals left that were killed.
+  await sweepUnlocked(home, [UNFINISHED, REMOVED], left => removeTree(left));
+  const lock = await makeLockedDir(home, UNFINISHED);
+  const unfinished = lock.path;
   try {
-    if (!lock) throw inUse(record.name);
     for (const name of ['upper', 'work']) await mkdir(joinInside(unfinished, name));
     const value: ContainerRecord = { version: 1, ...record };
     await writeFileAtomic(joinInside(unfinished, RECORD), `${JSON.stringify(value)}\n`, { mode: 0o600 });
@@ -88,7 +88,7 @@ export async function createContainer(home: AbsPath, record: Omit<ContainerRecor
     return held(value, directory, lock);
   } catch (error) {
     await removeTree(unfinished);
-    await lock?.[Symbol.asyncDispose]();
+    await lock[Symbol.asyncDispose]();
     if (errnoOf(error) !== 'ENOTEMPTY' && errnoOf(error) !== 'EEXIST') throw storageError(error, home);
     throw new StkError('conflict', `there is a container named ${record.name} already`, { cause: error });
   }
@@ -146,9 +146,9 @@ export async function removeContainer(home: AbsPath, name: string, signal?: Abor
   const directory = joinInside(home, name);
   await using _lock = await lockContainer(directory, name, 'exclusive');
   // Gone at once for everybody else; what a kill leaves of it, the next one removes.
-  const removed = path.join(await mkdtemp(path.join(home, REMOVED)), name) as AbsPath;
-  await rename(directory, removed);
-  await removeTree(path.dirname(removed) as AbsPath, signal);
+  await using removed = await makeLockedDir(home, REMOVED, signal);
+  await rename(directory, joinInside(removed.path, name));
+  await removeTree(removed.path, signal);
 }
 
 /** The record of a container's directory; `undefined` where there is none that this stk can read. */
@@ -194,16 +194,6 @@ async function lockContainer(directory: AbsPath, name: string, mode: LockMode): 
   if (after?.ino === before.ino) return lock;
   await lock[Symbol.asyncDispose]();
   throw absent();
-}
-
-/** Removes what creations and removals left that were killed: nobody holds their lock any more. */
-async function sweep(home: AbsPath): Promise<void> {
-  for (const name of await readdir(home)) {
-    if (!name.startsWith(UNFINISHED) && !name.startsWith(REMOVED)) continue;
-    const directory = joinInside(home, name);
-    await using lock = await tryLockFile(directory, 'exclusive').catch(() => undefined);
-    if (lock) await removeTree(directory);
-  }
 }
 
 function held(record: ContainerRecord, directory: AbsPath, lock: FileLock): Container {

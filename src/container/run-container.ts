@@ -1,10 +1,9 @@
-import { lstat, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AsyncScope } from '../core/async-scope.ts';
-import { StkError, errnoOf, isStkError, throwIfAborted } from '../core/errors.ts';
+import { StkError, errnoOf, isStkError } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
-import { tryLockFile } from '../host/file-lock.ts';
-import { makeTempDir } from '../host/temp-dir.ts';
+import { makeLockedDir, sweepUnlocked } from '../host/locked-dir.ts';
 import { startContainerProcess, type ContainerProcess } from '../host/tools/container-process.ts';
 import { copyTreeWithOwners, removeTree } from '../host/tools/copy.ts';
 import { findSetpriv } from '../host/tools/setpriv-files.ts';
@@ -101,37 +100,20 @@ export async function runContainer(request: RunRequest): Promise<number> {
 }
 
 /** A directory of this run's own. What killed runs left is cleared away first. */
-async function openDirectory(request: RunRequest, scope: AsyncScope): Promise<AbsPath> {
-  await mkdir(request.directory, { recursive: true });
-  await sweep(request.directory, request.home);
-  for (;;) {
-    throwIfAborted(request.signal);
-    const { path: directory } = await makeTempDir(request.directory, PREFIX);
-    const lock = await tryLockFile(directory, 'exclusive').catch(() => undefined);
-    // Until it is locked, another run may take it for one that was left behind.
-    const stands = lock && (await lstat(directory).catch(() => undefined));
-    if (stands) {
-      scope.use(lock);
-      scope.defer(() => removeTree(directory));
-      return directory;
-    }
-    await lock?.[Symbol.asyncDispose]();
-  }
+async function openDirectory({ directory: parent, home, signal }: RunRequest, scope: AsyncScope): Promise<AbsPath> {
+  await sweepUnlocked(parent, [PREFIX], directory => clearRun(directory, home));
+  const { path: directory } = scope.use(await makeLockedDir(parent, PREFIX, signal));
+  scope.defer(() => removeTree(directory));
+  return directory;
 }
 
-async function sweep(parent: AbsPath, home: AbsPath | undefined): Promise<void> {
-  for (const name of await readdir(parent)) {
-    if (!name.startsWith(`${PREFIX}-`)) continue;
-    const directory = joinInside(parent, name);
-    await using lock = await tryLockFile(directory, 'exclusive').catch(() => undefined);
-    if (!lock) continue;
-    if (home !== undefined) {
-      await umountImage({ home, target: joinInside(directory, 'root') }).catch((error: unknown) => {
-        if (!isStkError(error, 'not-found')) throw error;
-      });
-    }
-    await removeTree(directory);
+async function clearRun(directory: AbsPath, home: AbsPath | undefined): Promise<void> {
+  if (home !== undefined) {
+    await umountImage({ home, target: joinInside(directory, 'root') }).catch((error: unknown) => {
+      if (!isStkError(error, 'not-found')) throw error;
+    });
   }
+  await removeTree(directory);
 }
 
 interface Wanted {

@@ -5,8 +5,8 @@ import { Digester, digestHex, digestOf, isDigest, type Digest } from '../core/di
 import { StkError, errnoOf, throwIfAborted } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { publishFile, storageError, writeFileAtomic } from '../host/atomic-write.ts';
-import { tryLockFile, lockFile, type FileLock } from '../host/file-lock.ts';
-import { makeTempDir } from '../host/temp-dir.ts';
+import { lockFile, type FileLock } from '../host/file-lock.ts';
+import { makeLockedDir } from '../host/locked-dir.ts';
 import { openDigester } from '../host/thread-digester.ts';
 import { writeChunks } from '../host/write-chunks.ts';
 import { MAX_MANIFEST_BYTES } from './blob-store.ts';
@@ -141,13 +141,12 @@ export class LayoutStore implements BlobStore {
 
   /** A temporary directory inside the layout, locked by this process for as long as it is in use. */
   async makeTemp(): Promise<AsyncDisposable & { readonly path: AbsPath }> {
-    const directory = await makeTempDir(this.directory, TEMP_PREFIX);
-    const lock = await tryLockFile(directory.path, 'exclusive');
+    const lock = await makeLockedDir(this.directory, TEMP_PREFIX);
     return {
-      path: directory.path,
+      path: lock.path,
       async [Symbol.asyncDispose]() {
-        await directory[Symbol.asyncDispose]();
-        await lock?.[Symbol.asyncDispose]();
+        await rm(lock.path, { recursive: true, force: true, maxRetries: 3 });
+        await lock[Symbol.asyncDispose]();
       },
     };
   }
