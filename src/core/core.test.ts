@@ -34,6 +34,7 @@ describe('digest', () => {
 describe('redact', () => {
   it.each([
     ['https://user:secret@host/x', 'https://***@host/x'],
+    ['https://user:sec@ret@host/x@y', 'https://***@host/x@y'],
     ['Authorization: Bearer abcdefghijkl', 'Authorization: Bearer ***'],
     ['GET /t?token=abc&x=1', 'GET /t?token=***&x=1'],
     ['bell\u0007', 'bell\\x07'],

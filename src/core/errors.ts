@@ -77,7 +77,7 @@ export function isStkError(error: unknown, ...codes: readonly ErrorCode[]): erro
 /** Takes passwords out of URLs and bearer values out of text, and control characters that could drive a terminal. */
 export function redact(text: string): string {
   return text
-    .replace(/(\b[a-z][a-z0-9+.-]*:\/\/)[^/\s@:]*(?::[^/\s@]*)?@/gi, '$1***@')
+    .replace(/(\b[a-z][a-z0-9+.-]*:\/\/)[^/\s]*@/gi, '$1***@')
     .replace(/\b(bearer|basic)\s+[a-z0-9+/=._~-]{8,}/gi, '$1 ***')
     .replace(/([?&](?:token|access_token|refresh_token|password|sig|signature|x-amz-[a-z-]+)=)[^&\s]+/gi, '$1***')
     .replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, c => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);

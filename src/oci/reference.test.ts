@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { connectionHost, formatReference, parseReference, storeReference } from './reference.ts';
+import {
+  connectionHost,
+  formatReference,
+  parseReference,
+  parseRegistryReference,
+  showReference,
+  storeReference,
+} from './reference.ts';
 
 const HEX = 'a'.repeat(64);
 
@@ -29,6 +36,20 @@ describe('references', () => {
     ['oci:dir:a:b/c', 'dir', 'a:b/c'],
   ])('%s', (text, directory, tag) => {
     expect({ tag: undefined, ...parseReference(text) }).toEqual({ kind: 'oci', directory, tag });
+  });
+
+  it.each([
+    'user:secret@h.example/a',
+    'docker://user:secret@h.example/a:1',
+    'docker://user:sec/ret@h.example/a',
+    'docker://user:sec@ret@h.example/a',
+    `docker://user:secret@h.example/a@sha256:${HEX}`,
+    'user:secret@localhost:5000',
+  ])('shows nothing of the login in %s', text => {
+    const parse = () => parseRegistryReference(text);
+    expect(parse).toThrow(expect.objectContaining({ code: 'invalid-input' }));
+    expect(parse).not.toThrow(/user|sec|ret/);
+    expect(showReference(text)).toContain('***@');
   });
 
   it.each([

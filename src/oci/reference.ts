@@ -53,7 +53,14 @@ export function parseRegistryReference(text: string): RegistryReference {
   const at = rest.indexOf('@');
   if (at >= 0) {
     const written = rest.slice(at + 1);
-    if (!isDigest(written)) throw bad(text, 'has a bad digest', 'a digest is @sha256:<64 lower-case hex digits>');
+    if (!isDigest(written)) {
+      const isLogin = showReference(text) !== text;
+      throw bad(
+        text,
+        isLogin ? 'has a bad digest, or a login before its host' : 'has a bad digest',
+        `a digest is @sha256:<64 lower-case hex digits>${isLogin ? '; logins are kept with stk login' : ''}`,
+      );
+    }
     [rest, digest] = [rest.slice(0, at), written];
   }
   let tag: Tag | undefined;
@@ -125,6 +132,16 @@ export function formatReference(reference: Reference): string {
   return `docker://${host}/${repository}${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`;
 }
 
+/** A reference for messages: what may be a login that somebody wrote before the host is left out. */
+export function showReference(text: string): string {
+  const digest = /@sha\d{1,4}:[^@]*$/.exec(text)?.[0] ?? '';
+  const rest = text.slice(0, text.length - digest.length);
+  const scheme = /^[a-z]{1,20}:\/\//.exec(rest)?.[0] ?? '';
+  const at = rest.lastIndexOf('@');
+  const hasLogin = rest.slice(scheme.length, Math.max(at, scheme.length)).includes(':');
+  return hasLogin ? `${scheme}***${rest.slice(at)}${digest}` : text;
+}
+
 /** `localhost:5000` alone is a host that lacks its repository, not Docker Hub's `localhost` with a tag. */
 function isBareHost(text: string): boolean {
   return !text.includes('/') && /^(localhost|\[[^\]]*\]|[^:]*\.[^:]*):\d+$/.test(text);
@@ -141,7 +158,8 @@ function splitHost(text: string): { host: string; path: string } {
 }
 
 function bad(text: string, problem: string, hint?: string): StkError {
-  const shown = text.length > 200 ? `${text.slice(0, 200)}…` : text;
+  const safe = showReference(text);
+  const shown = safe.length > 200 ? `${safe.slice(0, 200)}…` : safe;
   return new StkError('invalid-input', `image reference ${shown} ${problem}`, {
     ...(hint === undefined ? {} : { hint }),
     facts: { reference: shown },

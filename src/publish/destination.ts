@@ -3,6 +3,7 @@ import {
   formatReference,
   parseLayoutReference,
   parseRegistryReference,
+  showReference,
   type LayoutReference,
   type RegistryReference,
 } from '../oci/reference.ts';
@@ -64,5 +65,5 @@ export function parseTarget(text: string, fallbackTag: string): RegistryReferenc
 }
 
 function wrong(text: string, problem: string, hint: string): StkError {
-  return new StkError('usage', `destination ${text} ${problem}`, { hint });
+  return new StkError('usage', `destination ${showReference(text)} ${problem}`, { hint });
 }

@@ -37,6 +37,16 @@ it('keeps a password that the registry takes, where skopeo finds it, and forgets
   expect(await rig.stk(['logout', registry.host])).toMatchObject({ exitCode: 8 });
 });
 
+it('refuses a login in the address, and does not show it', async () => {
+  await using rig = await StkRig.open();
+  for (const host of ['me:hunter/2@h.example', 'https://me:hunter@2@h.example/x', 'me:hunter2@h.example']) {
+    for (const command of ['login', 'logout']) {
+      const { exitCode, stdout, stderr } = await rig.stk([command, host]);
+      expect([exitCode, (stdout + stderr).includes('hunter')]).toEqual([2, false]);
+    }
+  }
+});
+
 it('finds certificates of an authority by host, and says what is missing without them', async () => {
   await using rig = await StkRig.open();
   await using registry = await rig.registry({ tls: true });

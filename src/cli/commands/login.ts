@@ -51,10 +51,15 @@ export async function runLogout(session: Session, host: string): Promise<number>
 
 /** A host, or a namespace or repository of one: credentials may be kept for a part of a registry. */
 function parseHost(text: string): { readonly key: string; readonly reference: RegistryReference } {
+  if (text.includes('@')) {
+    throw new StkError('usage', 'a registry is named without user and password', {
+      hint: 'stk login HOST --username NAME; the password is asked for, or read with --password-stdin',
+    });
+  }
   const key = text.replace(/^(docker|https?):\/\//, '').replace(/\/+$/, '');
   const [host = '', ...rest] = key.split('/');
   const isHost = /[.:]/.test(host) || host === 'localhost';
-  if (!isHost || rest.some(part => /[:@]/.test(part))) {
+  if (!isHost || rest.some(part => part.includes(':'))) {
     throw new StkError('usage', `${text} is no registry`, {
       hint: 'name its host: registry.example, or localhost:5000',
     });

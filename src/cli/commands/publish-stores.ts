@@ -8,6 +8,7 @@ import {
   formatReference,
   parseLayoutReference,
   parseRegistryReference,
+  showReference,
   type LayoutReference,
   type RegistryReference,
 } from '../../oci/reference.ts';
@@ -52,7 +53,7 @@ export async function openSource(
   }
   const isLayout = text.startsWith('oci:');
   if (!isLayout && /^[a-z-]+:\/\//.test(text)) {
-    throw new StkError('usage', `${text} has no known transport`, {
+    throw new StkError('usage', `${showReference(text)} has no known transport`, {
       hint: 'write docker://HOST/REPOSITORY:TAG, oci:DIR:TAG, FILE.tar, or a tag of the layout',
     });
   }
