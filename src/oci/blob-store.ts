@@ -23,6 +23,11 @@ export interface PutManifestOptions extends CallOptions {
   readonly named?: boolean;
 }
 
+export interface ReferrersOptions extends CallOptions {
+  /** The caller looks at so many only: a store need not find more, and may end a list that is too long for it. */
+  readonly limit?: number;
+}
+
 /** A stored manifest or index: its raw bytes are what the digest covers. */
 export interface ManifestBytes {
   readonly descriptor: Descriptor;
@@ -57,7 +62,7 @@ export interface BlobStore {
   putManifest(manifest: ManifestBytes, tag?: string, options?: PutManifestOptions): Promise<void>;
   tags(options?: CallOptions): Promise<readonly string[]>;
   /** Descriptors of the manifests whose `subject` is this digest. */
-  referrers(digest: Digest, artifactType?: string, options?: CallOptions): Promise<readonly Descriptor[]>;
+  referrers(digest: Digest, artifactType?: string, options?: ReferrersOptions): Promise<readonly Descriptor[]>;
 }
 
 /** Largest manifest or index that is read (distribution-spec says a registry should accept at least 4 MiB). */

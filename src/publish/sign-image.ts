@@ -21,7 +21,7 @@ export async function signImage(store: BlobStore, subject: Descriptor, request: 
   const { key, identity, signal } = request;
   const call = signal ? { signal } : {};
   const publicKey = createPublicKey(key);
-  for (const { payload, signature } of await readSignatures(store, subject.digest, call)) {
+  for await (const { payload, signature } of readSignatures(store, subject.digest, call)) {
     if (!isSignedBy(payload, signature, publicKey)) continue;
     const claim = parsePayload(payload);
     if (claim?.digest === subject.digest && claim.identity === identity) return false;

@@ -1,5 +1,6 @@
 import { digestOf, type Digest } from '../core/digest.ts';
 import { StkError, isStkError } from '../core/errors.ts';
+import { mapLimited } from '../core/limiter.ts';
 import type { BlobStore, CallOptions } from '../oci/blob-store.ts';
 import { jsonDocument } from '../oci/compose.ts';
 import type { Descriptor, Manifest } from '../oci/descriptor.ts';
@@ -21,36 +22,73 @@ export interface StoredSignature {
 }
 
 const MAX_PAYLOAD_BYTES = 64 * 1024;
-const MAX_SIGNATURES = 200;
+/** Signatures under the tag that are looked at. Whoever may write the tag can remove them as well. */
+const MAX_TAGGED = 200;
+/** Referrers that are looked at, and signatures in each: others may add some, but remove none. */
+const MAX_REFERRERS = 500;
+const MAX_REFERRER_BYTES = 256 * 1024;
+const MAX_IN_REFERRER = 20;
+/** Requests side by side. */
+const PARALLEL = 8;
 const ATTEMPTS = 3;
 
-/** All signatures kept beside a manifest: under cosign's tag, and in artifacts that refer to it. */
-export async function readSignatures(
+/**
+ * The signatures kept beside a manifest, each once: under cosign's tag, then in artifacts that refer to the manifest. What
+ * cannot be used is passed over. Both places have bounds of their own, so that what fills one hides nothing in the other;
+ * nothing is read that the caller does not ask for.
+ */
+export async function* readSignatures(
   store: BlobStore,
   digest: Digest,
   options: CallOptions = {},
-): Promise<readonly StoredSignature[]> {
-  const layers = new Map<string, Descriptor>();
-  const collect = (manifest: Manifest) => {
-    for (const layer of manifest.layers) {
-      const signature = layer.annotations?.[SIGNATURE_ANNOTATION];
-      if (layer.mediaType !== SIGNATURE_LAYER || signature === undefined || layer.size > MAX_PAYLOAD_BYTES) continue;
-      if (layers.size < MAX_SIGNATURES) layers.set(`${layer.digest} ${signature}`, layer);
-    }
-  };
+): AsyncGenerator<StoredSignature, void, undefined> {
+  const seen = new Set<string>();
   const tagged = await ifUsable(() => readSignatureManifest(store, attachmentTag(digest, 'sig'), options));
-  if (tagged) collect(tagged);
-  for (const referrer of await store.referrers(digest, SIGNATURE_ARTIFACT, options)) {
-    const manifest = await ifUsable(() => readSignatureManifest(store, referrer.digest, options));
+  if (tagged) yield* readPayloads(store, signatureLayers(tagged, MAX_TAGGED), seen, options);
+  const listed = await store.referrers(digest, SIGNATURE_ARTIFACT, { ...options, limit: MAX_REFERRERS });
+  const referrers = listed.slice(0, MAX_REFERRERS).filter(({ size }) => size <= MAX_REFERRER_BYTES);
+  for await (const manifest of inBatches(referrers, options, (referrer, call) =>
+    ifUsable(() => readSignatureManifest(store, referrer.digest, call)),
+  )) {
     // A list of referrers is a claim; what refers to another manifest says so itself.
-    if (manifest?.subject?.digest === digest) collect(manifest);
+    if (manifest?.subject?.digest !== digest) continue;
+    yield* readPayloads(store, signatureLayers(manifest, MAX_IN_REFERRER), seen, options);
   }
-  const found: StoredSignature[] = [];
-  for (const layer of layers.values()) {
-    const payload = await ifUsable(() => readSmallBlob(store, layer, options));
-    if (payload) found.push({ payload, signature: layer.annotations![SIGNATURE_ANNOTATION]! });
+}
+
+function signatureLayers(manifest: Manifest, limit: number): readonly Descriptor[] {
+  const isSignature = ({ mediaType, size, annotations }: Descriptor) =>
+    mediaType === SIGNATURE_LAYER && size <= MAX_PAYLOAD_BYTES && annotations?.[SIGNATURE_ANNOTATION] !== undefined;
+  return manifest.layers.filter(isSignature).slice(0, limit);
+}
+
+async function* readPayloads(
+  store: BlobStore,
+  layers: readonly Descriptor[],
+  seen: Set<string>,
+  options: CallOptions,
+): AsyncGenerator<StoredSignature, void, undefined> {
+  const fresh = layers.filter(layer => {
+    const key = `${layer.digest} ${layer.annotations?.[SIGNATURE_ANNOTATION]}`;
+    return !seen.has(key) && seen.add(key);
+  });
+  const read = async (layer: Descriptor, call: CallOptions): Promise<StoredSignature | undefined> => {
+    const payload = await ifUsable(() => readSmallBlob(store, layer, call));
+    return payload && { payload, signature: layer.annotations![SIGNATURE_ANNOTATION]! };
+  };
+  for await (const found of inBatches(fresh, options, read)) if (found) yield found;
+}
+
+/** Results in order, a few asked for at once; whoever stops early has asked for little in vain. */
+async function* inBatches<T, R>(
+  items: readonly T[],
+  options: CallOptions,
+  work: (item: T, options: CallOptions) => Promise<R>,
+): AsyncGenerator<R, void, undefined> {
+  for (let start = 0; start < items.length; start += PARALLEL) {
+    const batch = items.slice(start, start + PARALLEL);
+    yield* await mapLimited(batch, PARALLEL, (item, signal) => work(item, { signal }), options.signal);
   }
-  return found;
 }
 
 /** What cosign signs by default from version 3 on: it does not say what the image is called. */
@@ -59,7 +97,7 @@ const MAX_BUNDLES = 20;
 
 /** Whether a signature in the other format of cosign is there: none that counts, but worth telling. */
 export async function hasBundle(store: BlobStore, digest: Digest, options: CallOptions = {}): Promise<boolean> {
-  const referrers = await store.referrers(digest, undefined, options);
+  const referrers = await store.referrers(digest, undefined, { ...options, limit: MAX_REFERRERS });
   if (referrers.some(({ artifactType }) => artifactType?.startsWith(BUNDLE_ARTIFACT))) return true;
   // Lists that clients keep name the type of the configuration instead.
   for (const referrer of referrers.slice(0, MAX_BUNDLES)) {

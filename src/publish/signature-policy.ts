@@ -84,7 +84,7 @@ export async function checkPolicy(
     }
     const { keys, identity } = requirement;
     const acceptsIdentity = (signed: string) => acceptsSigned(identity, signed, reference);
-    signatures.push(...(await verifySignature(store, digest, { keys, acceptsIdentity, signal })));
+    signatures.push(...(await verifySignature(store, digest, { keys, acceptsIdentity, all: true, signal })));
   }
   return signatures;
 }

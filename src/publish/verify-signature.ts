@@ -11,6 +11,8 @@ export interface VerifyRequest {
   readonly keys: readonly KeyObject[];
   /** Whether a signature under this name counts; by default any does. */
   readonly acceptsIdentity?: (identity: string) => boolean;
+  /** Find every good signature; by default the first one is enough, and nothing is read after it. */
+  readonly all?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -20,20 +22,21 @@ export interface VerifiedSignature extends SignedClaim {
 }
 
 /**
- * The signatures of a manifest that one of the keys made over its digest, under a name that counts. Throws `integrity`
- * if there is none, saying what was wrong with those that were found.
+ * A signature of a manifest that one of the keys made over its digest, under a name that counts, or with `all` each of
+ * them. Throws `integrity` if there is none, saying what was wrong with those that were found.
  */
 export async function verifySignature(
   store: BlobStore,
   digest: Digest,
   request: VerifyRequest,
 ): Promise<readonly VerifiedSignature[]> {
-  const { keys, acceptsIdentity = () => true, signal } = request;
+  const { keys, acceptsIdentity = () => true, all = false, signal } = request;
   const call = signal ? { signal } : {};
-  const stored = await readSignatures(store, digest, call);
+  let stored = 0;
   const good: VerifiedSignature[] = [];
   const refused = new Set<string>();
-  for (const { payload, signature } of stored) {
+  for await (const { payload, signature } of readSignatures(store, digest, call)) {
+    stored++;
     const key = keys.find(candidate => isSignedBy(payload, signature, candidate));
     const claim = key && parsePayload(payload);
     if (!key) refused.add('one is by another key, or was changed');
@@ -41,17 +44,18 @@ export async function verifySignature(
     else if (claim.digest !== digest) refused.add(`one is for ${claim.digest}`);
     else if (!acceptsIdentity(claim.identity)) refused.add(`one is for an image called ${claim.identity}`);
     else good.push({ ...claim, key: keyFingerprint(key) });
+    if (good.length > 0 && !all) break;
   }
   if (good.length > 0) return good;
-  const isBundled = stored.length === 0 && (await hasBundle(store, digest, call));
+  const isBundled = stored === 0 && (await hasBundle(store, digest, call));
   if (isBundled) refused.add('it has a sigstore bundle, which does not say what the image is called');
-  else if (stored.length === 0) refused.add('it has no signature');
+  else if (stored === 0) refused.add('it has no signature');
   const why = [...refused].slice(0, 5).join('; ');
   throw new StkError('integrity', `${store.name}: ${digest} is not signed as required: ${why}`, {
     hint: isBundled
       ? 'sign it with stk sign, or with cosign sign --new-bundle-format=false'
       : 'check that the key belongs to whoever signs this image; do not run the image',
-    facts: { digest, signatures: stored.length },
+    facts: { digest, signatures: stored },
   });
 }
 

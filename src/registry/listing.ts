@@ -2,7 +2,7 @@ import { StkError } from '../core/errors.ts';
 import type { Digest } from '../core/digest.ts';
 import type { HttpResponse } from '../host/http-response.ts';
 import { locationUrl, showUrl } from '../host/http-url.ts';
-import { MAX_MANIFEST_BYTES, type CallOptions } from '../oci/blob-store.ts';
+import { MAX_MANIFEST_BYTES, type CallOptions, type ReferrersOptions } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { MediaType } from '../oci/media-types.ts';
 import { parseIndex, parseManifest } from '../oci/parse-manifest.ts';
@@ -14,6 +14,8 @@ import type { RegistrySession } from './session.ts';
 const PAGE_SIZE = 1000;
 const MAX_PAGES = 1000;
 const MAX_ENTRIES = 1_000_000;
+/** Of all pages together. */
+const MAX_LIST_BYTES = 64 * 1024 * 1024;
 
 /** All tags of the repository; none if it does not exist. Throws `registry` for a listing that loops or does not end. */
 export async function listTags(session: RegistrySession, options: CallOptions = {}): Promise<readonly string[]> {
@@ -58,18 +60,21 @@ export async function listReferrers(
   session: RegistrySession,
   digest: Digest,
   artifactType: string | undefined,
-  options: CallOptions = {},
+  options: ReferrersOptions = {},
 ): Promise<readonly Descriptor[]> {
+  const { limit } = options;
   const query = artifactType === undefined ? '' : `?${new URLSearchParams({ artifactType }).toString()}`;
   const found = new Map<Digest, Descriptor>();
   const pages = readPages(session, `referrers/${digest}${query}`, { accept: MediaType.index }, options);
   for await (const { response, bytes } of pages) {
     const isIndex = response.header('content-type')?.split(';')[0]?.trim() === MediaType.index;
     if (response.status !== 200 || !isIndex) return fallbackReferrers(session, digest, artifactType, options);
-    for (const entry of parseIndex(bytes, showUrl(response.url)).manifests) found.set(entry.digest, entry);
-    if (found.size > MAX_ENTRIES) throw endless(response.url);
+    for (const entry of filtered(parseIndex(bytes, showUrl(response.url)).manifests, artifactType)) {
+      found.set(entry.digest, entry);
+    }
+    if (found.size >= (limit ?? Number.POSITIVE_INFINITY)) break;
   }
-  return filtered([...found.values()], artifactType);
+  return [...found.values()];
 }
 
 /** The tag under which clients keep an index of referrers where the registry does not (`<algorithm>-<hex>`). */
@@ -103,14 +108,18 @@ interface Page {
   readonly bytes: Buffer;
 }
 
-/** Follows `Link: <…>; rel="next"` (RFC 8288) on the registry's own origin. The first page may have any status below 500. */
+/**
+ * Follows `Link: <…>; rel="next"` (RFC 8288) on the registry's own origin. The first page may have any status below 500. A
+ * list that is too long is `registry`, or with a `limit` ends where it is.
+ */
 async function* readPages(
   session: RegistrySession,
   first: string | URL,
   headers: Readonly<Record<string, string>>,
-  options: CallOptions,
+  options: ReferrersOptions,
 ): AsyncGenerator<Page> {
   const seen = new Set<string>();
+  let sizeBytes = 0;
   let target: string | URL | undefined = first;
   while (target !== undefined) {
     const response = await session.send({ target, access: 'pull', headers, signal: options.signal });
@@ -126,8 +135,12 @@ async function* readPages(
       status === 200 ? await response.bytes(MAX_MANIFEST_BYTES) : (await response.discard(), Buffer.alloc(0));
     yield { response, bytes };
     seen.add(url.href);
+    sizeBytes += bytes.byteLength;
     target = status === 200 ? nextPage(session, response) : undefined;
-    if (target !== undefined && (seen.has(target.href) || seen.size >= MAX_PAGES)) throw endless(url);
+    if (target === undefined) return;
+    const isTooLong = seen.size >= MAX_PAGES || sizeBytes >= MAX_LIST_BYTES;
+    if (isTooLong && options.limit !== undefined) return;
+    if (isTooLong || seen.has(target.href)) throw endless(url);
   }
 }
 

@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { Failure } from '../../test/rig/fake-registry-failures.ts';
 import { REPOSITORY, descriptorOf, start } from '../../test/rig/fake-registry-store.ts';
+import { start as startServer, type Rig } from '../../test/rig/http-server.ts';
 import { digestOf } from '../core/digest.ts';
 import { MediaType } from '../oci/media-types.ts';
+import { parseRegistryReference } from '../oci/reference.ts';
+import { RegistryStore } from './registry-store.ts';
 
 describe('reading manifests', () => {
   const MANIFEST = manifestOf();
@@ -124,5 +127,37 @@ describe('listing tags', () => {
     await using rig = await start();
     rig.fake.failNext({ match: /tags\/list/, with: { kind: 'status', status: 200, body: '{"tags":null}' } });
     expect(await rig.store.tags()).toEqual([]);
+  });
+});
+
+describe('listing referrers', () => {
+  const PAGE = 4 * 1024 * 1024 - 1000;
+
+  /** A registry whose list of referrers goes on for ever, with one of one type on each page. */
+  async function endless(): Promise<Rig> {
+    return startServer((_, response, count) => {
+      const entry = { ...descriptorOf(Buffer.from(String(count)), MediaType.manifest), artifactType: 'of one' };
+      const body = JSON.stringify({ schemaVersion: 2, mediaType: MediaType.index, manifests: [entry] });
+      const link = `</v2/team/app/referrers/x?page=${count}>; rel="next"`;
+      response.writeHead(200, { 'content-type': MediaType.index, link }).end(body.padEnd(PAGE));
+    });
+  }
+
+  function open(rig: Rig): RegistryStore {
+    const { host, repository } = parseRegistryReference(`docker://${rig.url.host}/team/app`);
+    return new RegistryStore({ client: rig.client, host, repository });
+  }
+
+  it('ends a list of too many bytes', async () => {
+    await using rig = await endless();
+    await expect(open(rig).referrers(digestOf('x'))).rejects.toMatchObject({ code: 'registry' });
+    expect(rig.requests.length).toBeLessThan(24);
+  });
+
+  it('asks for no more pages than its limit needs, and cuts a list of too many bytes', async () => {
+    await using rig = await endless();
+    expect(await open(rig).referrers(digestOf('x'), 'of one', { limit: 2 })).toHaveLength(2);
+    expect(rig.requests.length).toBeLessThan(8);
+    expect(await open(rig).referrers(digestOf('x'), 'of another', { limit: 2 })).toEqual([]);
   });
 });

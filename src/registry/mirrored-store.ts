@@ -7,6 +7,7 @@ import type {
   PutManifestOptions,
   PutOptions,
   ReadOptions,
+  ReferrersOptions,
 } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Endpoint } from './registries-conf.ts';
@@ -116,7 +117,7 @@ export class MirroredStore implements RangedStore {
     return this.#primary.tags(options);
   }
 
-  async referrers(digest: Digest, artifactType?: string, options?: CallOptions): Promise<readonly Descriptor[]> {
+  async referrers(digest: Digest, artifactType?: string, options?: ReferrersOptions): Promise<readonly Descriptor[]> {
     return this.#first(
       digest,
       store => store.referrers(digest, artifactType, options),

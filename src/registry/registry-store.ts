@@ -1,6 +1,13 @@
 import { digestOf, type Digest } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
-import type { BlobStore, CallOptions, ManifestBytes, PutOptions, ReadOptions } from '../oci/blob-store.ts';
+import type {
+  BlobStore,
+  CallOptions,
+  ManifestBytes,
+  PutOptions,
+  ReadOptions,
+  ReferrersOptions,
+} from '../oci/blob-store.ts';
 import type { Descriptor, Index } from '../oci/descriptor.ts';
 import { MediaType } from '../oci/media-types.ts';
 import { parseManifest } from '../oci/parse-manifest.ts';
@@ -119,7 +126,11 @@ export class RegistryStore implements BlobStore {
     return listRepositories(this.#session, options);
   }
 
-  async referrers(digest: Digest, artifactType?: string, options: CallOptions = {}): Promise<readonly Descriptor[]> {
+  async referrers(
+    digest: Digest,
+    artifactType?: string,
+    options: ReferrersOptions = {},
+  ): Promise<readonly Descriptor[]> {
     return listReferrers(this.#session, digest, artifactType, options);
   }
 

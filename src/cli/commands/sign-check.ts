@@ -20,7 +20,7 @@ export async function runSignatureCheck(
     const { store, reference, name } = await openSource(session, ref, flags.tlsVerify, scope);
     if (reference === undefined) throw new StkError('usage', `${name} names no image`, { hint: 'write oci:DIR:TAG' });
     const demand = await openSignatureDemand(session, flags);
-    const { digest, signatures } = await demand.check(store, reference, imageName(session, ref));
+    const { digest, signatures } = await demand.check(store, reference, imageName(session, ref), true);
     if (flags.policy !== undefined) session.stdout.write(`${ref} meets the policy\n  digest ${digest}\n`);
     for (const found of signatures) {
       session.stdout.write(`${ref} is signed as ${found.identity}\n  key ${found.key}\n  digest ${found.digest}\n`);

@@ -16,8 +16,9 @@ export interface SignatureDemand {
    * Throws `integrity` unless what the reference stands for now is signed as demanded: the manifest, or where the reference
    * names an index, the index, which names its manifests by digest.
    * @param name what the image is called, whatever mirror it comes from
+   * @param all find every signature that counts, not only the first
    */
-  check(store: BlobStore, reference: string, name: Reference): Promise<CheckedImage>;
+  check(store: BlobStore, reference: string, name: Reference, all?: boolean): Promise<CheckedImage>;
 }
 
 export interface CheckedImage {
@@ -35,14 +36,15 @@ export async function openSignatureDemand(session: Session, flags: SignatureFlag
   const policy =
     flags.policy === undefined ? undefined : await parsePolicy(await read(flags.policy), flags.policy, read);
   return {
-    async check(store, reference, name) {
+    async check(store, reference, name, all = false) {
       // Read rather than asked for: what a registry says of a tag is a claim.
       const { digest } = (await store.readManifest(reference, { signal })).descriptor;
       const acceptsIdentity = (identity: string) => isWanted(identity, flags.identity, name);
       const signatures: VerifiedSignature[] = [];
       if (policy) signatures.push(...(await checkPolicy(store, digest, name, policy, signal)));
-      if (keys.length > 0)
-        signatures.push(...(await verifySignature(store, digest, { keys, acceptsIdentity, signal })));
+      if (keys.length > 0) {
+        signatures.push(...(await verifySignature(store, digest, { keys, acceptsIdentity, all, signal })));
+      }
       if (policy && flags.identity !== undefined && !signatures.some(({ identity }) => acceptsIdentity(identity))) {
         throw notSigned(name, digest, `no signature that the policy demands calls it ${flags.identity}`);
       }
