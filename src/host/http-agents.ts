@@ -7,7 +7,7 @@ import { isLoopbackHost } from './http-url.ts';
 export interface TlsSettings {
   /** PEM certificates trusted besides the built-in ones. */
   readonly ca?: readonly string[];
-  /** PEM client certificate and key; shown to the server that was asked for only, never after a redirect elsewhere. */
+  /** PEM client certificate and key; shown to one origin only, see `HttpRequest.certificateFor`. */
   readonly cert?: string;
   readonly key?: string;
   /** Accept any certificate. */
@@ -48,7 +48,7 @@ export class HttpAgents implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** @param foreign the URL came from a redirect to another origin */
+  /** @param foreign the URL is of another origin than the one that the client certificate is for */
   async dispatch(
     url: URL,
     tls: TlsSettings | undefined,

@@ -15,6 +15,8 @@ export interface HttpRequest {
   /** A function, so that the body can be sent again after a dropped connection or a redirect. */
   readonly body?: Uint8Array | (() => AsyncIterable<Uint8Array>);
   readonly tls?: TlsSettings | undefined;
+  /** Only its origin is shown the client certificate of `tls`; by default the URL. */
+  readonly certificateFor?: URL | undefined;
   /** Send again after transient failures; default true. */
   readonly retry?: boolean;
   /** Default 5; 0 hands a redirect to the caller. */
@@ -111,10 +113,11 @@ export class HttpClient implements AsyncDisposable {
   ): Promise<HttpResponse> {
     const { method, url, headers } = hop;
     const context = { method, url, signal: request.signal };
+    const isForeign = url.origin !== (request.certificateFor ?? request.url).origin;
     let sourceFailure: { error: unknown } | undefined;
     const body = typeof hop.body === 'function' ? watched(hop.body, error => (sourceFailure = { error })) : hop.body;
     try {
-      const data = await this.#agents.dispatch(url, request.tls, url.origin !== request.url.origin, {
+      const data = await this.#agents.dispatch(url, request.tls, isForeign, {
         method,
         headers,
         ...(body === undefined ? {} : { body: body as Uint8Array }),

@@ -38,7 +38,7 @@ type Login = { readonly kind: 'none' | 'basic' } | { readonly kind: 'bearer'; re
 
 /**
  * Requests to one repository, authorised as the registry asks. `Authorization` goes to the registry's own origin and,
- * as a password, to its token server, to nobody else.
+ * as a password, to its token server, to nobody else; a client certificate to the origin alone.
  */
 export class RegistrySession {
   readonly client: HttpClient;
@@ -79,6 +79,7 @@ export class RegistrySession {
         url,
         headers: { ...headers, ...(authorization === undefined ? {} : { authorization }) },
         tls: this.#tls,
+        certificateFor: origin,
         allowUnsafeRedirects: this.insecure,
       });
       if (response.status !== 401 || response.url.origin !== origin.origin) return response;

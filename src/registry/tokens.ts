@@ -10,6 +10,8 @@ import { basicAuthorization, type Credentials } from './credentials.ts';
 export interface TokenRealm {
   readonly url: URL;
   readonly service: string | undefined;
+  /** Origin of the registry that asked for it: nobody else is shown the client certificate. */
+  readonly registry: URL;
 }
 
 interface Token {
@@ -65,7 +67,12 @@ export class TokenSource {
   async #fetch(realm: TokenRealm, scopes: readonly string[], signal: AbortSignal | undefined): Promise<Token> {
     const { client, credentials, tls } = this.#options;
     const askedAtMs = client.now();
-    const response = await client.request({ ...tokenRequest(realm, scopes, credentials), tls, signal });
+    const response = await client.request({
+      ...tokenRequest(realm, scopes, credentials),
+      tls,
+      certificateFor: realm.registry,
+      signal,
+    });
     if (response.status !== 200) {
       const { status } = response;
       await response.discard();
@@ -154,7 +161,7 @@ export function trustedRealm(challenge: Challenge, registry: URL): TokenRealm {
   const isLocal = isLoopbackHost(url.hostname) && isLoopbackHost(registry.hostname);
   const trusted = url.protocol === 'https:' || (url.protocol === 'http:' && isLocal) || (inClear && isOwn);
   if (!trusted) throw badRealm(registry, `sends credentials to ${showUrl(url)}, which is not https`);
-  return { url, service };
+  return { url, service, registry };
 }
 
 /** Scopes of a challenge, for requests whose needs only the registry knows. */
