@@ -73,6 +73,11 @@ export function isSameTree(a: TreeNode, b: TreeNode): boolean {
   );
 }
 
+/** Whether both are the same, known without a look at contents: one inode, or all that lies below a directory. */
+export function isSameNode(a: TreeNode, b: TreeNode): boolean {
+  return isDirectory(a) && isDirectory(b) ? isSameTree(a, b) : isSameInode(a, b);
+}
+
 export function isDirectory({ node }: TreeNode): boolean {
   return node?.inode.type === 'directory';
 }

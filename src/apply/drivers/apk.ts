@@ -5,6 +5,7 @@ import { encodeInstalled, inCommonOrder, parseInstalled, type ApkPackage } from 
 import { encodeScripts, packageOfScript, parseScripts, type ScriptMember } from './apk-scripts.ts';
 import { compareApkVersions } from './apk-version.ts';
 import { mergeWorld } from './apk-world.ts';
+import { changedSides } from './changed-sides.ts';
 import {
   conflict,
   isConflict,
@@ -15,14 +16,8 @@ import {
   type ConflictOutcome,
   type FileContents,
 } from './file-versions.ts';
-import {
-  changedSides,
-  choosePackages,
-  oncePerMerge,
-  surveyChoice,
-  type PackageChoice,
-  type PackageSide,
-} from './package-choice.ts';
+import { oncePerMerge } from './once-per-merge.ts';
+import { choosePackages, surveyChoice, type PackageChoice, type PackageSide } from './package-choice.ts';
 import { joinLines, mergeKeyed, splitLines } from './three-way.ts';
 
 const DIRECTORIES = ['lib/apk/db', 'usr/lib/apk/db'] as const;

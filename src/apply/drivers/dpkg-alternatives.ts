@@ -1,7 +1,7 @@
 import { imagePath } from '../../core/paths.ts';
 import type { LayerStack } from '../../squashfs/layer-stack.ts';
 import type { MergeContext, Outcome } from '../driver.ts';
-import { isSameNode } from './dpkg-changed.ts';
+import { isSameNode } from '../tree-versions.ts';
 import {
   formatAlternatives,
   mergeAlternatives,
@@ -99,12 +99,17 @@ async function changedGroups(context: MergeContext): Promise<ReadonlyMap<string,
   const changed = new Map<string, number[]>();
   for (const [side, { tree }] of context.sides.entries()) {
     const directory = await tree?.lookup(GROUPS, signal);
-    if (tree === undefined || directory === undefined || isSameNode(tree, directory, ancestor, before)) continue;
+    if (
+      tree === undefined ||
+      directory === undefined ||
+      isSameNode({ tree, node: directory }, { tree: ancestor, node: before })
+    )
+      continue;
     const seen = new Set<string>();
     for await (const { name, node } of tree.readDirectory(directory, signal)) {
       seen.add(name);
-      const counterpart = before && (await ancestor?.child(before, name, signal));
-      if (!isSameNode(tree, node, ancestor, counterpart)) changed.set(name, [...(changed.get(name) ?? []), side]);
+      const counterpart = { tree: ancestor, node: before && (await ancestor?.child(before, name, signal)) };
+      if (!isSameNode({ tree, node }, counterpart)) changed.set(name, [...(changed.get(name) ?? []), side]);
     }
     if (before === undefined || ancestor === undefined) continue;
     for await (const { name } of ancestor.readDirectory(before, signal)) {

@@ -1,7 +1,7 @@
 import type { Outcome } from '../driver.ts';
 import { conflict, shown, textOutcome } from './file-versions.ts';
-import { isInstalled, parseDatabase, type PackageDatabase } from './dpkg-database.ts';
-import type { LineMerge } from './dpkg-lines.ts';
+import { isInstalled, type PackageDatabase } from './dpkg-database.ts';
+import type { SideText } from './dpkg-lines.ts';
 import { fieldOf, isDamaged, joinStanzas, splitStanzas } from './stanzas.ts';
 import { mergeKeyed } from './three-way.ts';
 
@@ -13,22 +13,28 @@ interface Mark {
 
 type Marks = ReadonlyMap<string, Mark>;
 
-export interface AutomaticMerge extends LineMerge {
-  /** Package databases of the same sides, and of the ancestor: apt keeps no word of what was asked for. */
-  readonly packages: { readonly ancestor: string; readonly sides: readonly string[] };
+/** A tree's marks as text, and its packages: apt keeps no word of what was asked for. */
+export interface MarkedPackages extends SideText {
+  readonly packages: PackageDatabase;
+}
+
+export interface AutomaticMerge {
+  /** For messages. */
+  readonly path: string;
+  readonly ancestor: MarkedPackages;
+  /** Those that changed their marks or their packages. */
+  readonly sides: readonly MarkedPackages[];
 }
 
 /**
  * Merges apt's marks of packages that came as dependencies (`/var/lib/apt/extended_states`). What one side was asked to
  * install is not automatic, whatever others say.
  */
-export function mergeAutomatic({ path, ancestor, sides, packages }: AutomaticMerge): Outcome {
+export function mergeAutomatic({ path, ancestor, sides }: AutomaticMerge): Outcome {
   const parsed: Marks[] = [];
-  const texts = [{ name: 'the base', text: ancestor }, ...sides];
-  for (const [index, { name, text }] of texts.entries()) {
-    const status = parseDatabase(index === 0 ? packages.ancestor : (packages.sides[index - 1] ?? ''));
-    const marks = parseMarks(text, isDamaged(status) ? new Map() : status);
-    if (typeof marks === 'string') return conflict(`/${path} of ${name} is damaged: ${marks}`);
+  for (const { name, text, packages } of [ancestor, ...sides]) {
+    const marks = parseMarks(text, packages);
+    if (typeof marks === 'string') return conflict(`/${shown(path)} of ${name} is damaged: ${marks}`);
     parsed.push(marks);
   }
   const merged = mergeKeyed<Mark>({

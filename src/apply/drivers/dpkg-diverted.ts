@@ -1,31 +1,30 @@
 import { imagePath } from '../../core/paths.ts';
 import type { LayerStack } from '../../squashfs/layer-stack.ts';
 import type { MergeContext, Survey } from '../driver.ts';
-import { showsAncestors } from './dpkg-changed.ts';
+import { changedSides } from './changed-sides.ts';
+import { DIVERSIONS, diversionsOf } from './dpkg-diversions.ts';
 import { conflictReason, shown } from './file-versions.ts';
-
-const DIVERSIONS = 'var/lib/dpkg/diversions';
-const MAX_BYTES = 16 * 1024 * 1024;
 
 /**
  * Files that one side put where another side diverts: had both been installed one after the other, the file would lie
  * where the diversion points to.
  */
 export async function diversionConflicts(context: MergeContext): Promise<Survey['conflicts']> {
-  const { ancestor, sides } = await context.versionsOf(DIVERSIONS);
-  const changed = sides.filter(version => !showsAncestors(context, version, ancestor.node));
+  const changed = changedSides(context, await context.versionsOf(DIVERSIONS));
   if (changed.length === 0 || context.sides.length < 2) return [];
-  const before = await diversionsOf(context.ancestor, context.signal);
+  const diverted = async (side: number) => new Set((await diversionsOf(side, context)).map(({ from }) => from));
+  const before = await diverted(-1);
+  const known = await Promise.all(context.sides.map((_, side) => diverted(side)));
   const conflicts: Survey['conflicts'][number][] = [];
   for (const { side, name } of changed) {
     const { tree } = context.sides[side]!;
-    for (const [from, to] of await diversionsOf(tree, context.signal)) {
+    for (const { from, to } of await diversionsOf(side, context)) {
       if (before.has(from)) continue;
       const path = await placeOf(tree, from, context.signal);
       if (path === undefined || (await context.ancestor?.lookup(path, context.signal))) continue;
       for (const [other, { name: otherName, tree: otherTree }] of context.sides.entries()) {
         if (other === side || !(await otherTree?.lookup(path, context.signal))) continue;
-        if ((await diversionsOf(otherTree, context.signal)).has(from)) continue;
+        if (known[other]!.has(from)) continue;
         if (await tree?.lookup(imagePath(to), context.signal)) continue;
         const message = `${name} diverts ${shown(from)} to ${shown(to)}, and ${otherName} has a file there`;
         conflicts.push({ path, sides: [side, other], reason: conflictReason(message, { remedies: [] }) });
@@ -33,19 +32,6 @@ export async function diversionConflicts(context: MergeContext): Promise<Survey[
     }
   }
   return conflicts;
-}
-
-async function diversionsOf(
-  tree: LayerStack | undefined,
-  signal: AbortSignal | undefined,
-): Promise<ReadonlyMap<string, string>> {
-  const node = await tree?.lookup(DIVERSIONS, signal);
-  if (tree === undefined || node?.inode.type !== 'file' || node.inode.size > MAX_BYTES) return new Map();
-  const text = await tree.readFile(node, signal ? { signal } : {});
-  const lines = text.toString('latin1').split('\n');
-  const found = new Map<string, string>();
-  for (let at = 0; at + 2 < lines.length; at += 3) found.set(lines[at]!, lines[at + 1]!);
-  return found;
 }
 
 /** The path with symlinks on the way to it followed, itself not. */

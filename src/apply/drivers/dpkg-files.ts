@@ -1,6 +1,8 @@
 import { imagePath } from '../../core/paths.ts';
 import type { LayerStack, MergedNode } from '../../squashfs/layer-stack.ts';
+import type { MergeContext } from '../driver.ts';
 import { infoStems, type PackageRecord } from './dpkg-database.ts';
+import { diversionsOf } from './dpkg-diversions.ts';
 
 /** Control files that dpkg keeps of a package. */
 const INFO_KINDS = [
@@ -20,27 +22,31 @@ const INFO_KINDS = [
 
 const MAX_LIST_BYTES = 32 * 1024 * 1024;
 
-/** A tree and its record of the package; without one, the tree has no files of it. */
-export interface PackageTree {
-  readonly tree: LayerStack;
+/** A side's record of a package; without one, the side has no files of it. */
+interface PackageOfSide {
+  readonly side: number;
   readonly record: PackageRecord | undefined;
 }
 
 /**
- * Where the files of a package lie, in any of the trees, its control files included; paths without symlinks in the form of
+ * Where the files of a package lie on any of the sides, its control files included; paths without symlinks in the form of
  * `imagePath`. Directories are left out: packages share them.
  */
 export async function filesOfPackage(
-  trees: readonly PackageTree[],
-  signal: AbortSignal | undefined,
+  packages: readonly PackageOfSide[],
+  context: MergeContext,
 ): Promise<readonly string[]> {
   const paths = new Set<string>();
-  for (const { tree, record } of trees) {
-    if (record === undefined) continue;
+  const { signal } = context;
+  for (const { side, record } of packages) {
+    const { tree } = context.sides[side]!;
+    if (record === undefined || tree === undefined) continue;
     for (const stem of infoStems(record)) {
       for (const kind of INFO_KINDS) paths.add(`var/lib/dpkg/info/${stem}.${kind}`);
     }
-    const diverted = await diversionsAgainst(tree, record.name, signal);
+    // Files of the package that lie elsewhere because another package put its own there.
+    const against = (await diversionsOf(side, context)).filter(({ by }) => by !== record.name);
+    const diverted = new Map(against.map(({ from, to }) => [from, to]));
     const parents = new Parents(tree, signal);
     for (const listed of await listOf(tree, record, signal)) {
       const path = imagePath(diverted.get(listed) ?? listed);
@@ -62,18 +68,6 @@ async function listOf(
     if (text !== undefined) return text.split('\n').filter(line => line.startsWith('/'));
   }
   return [];
-}
-
-/** Files of the package that lie elsewhere because another package put its own there. */
-async function diversionsAgainst(
-  tree: LayerStack,
-  name: string,
-  signal: AbortSignal | undefined,
-): Promise<ReadonlyMap<string, string>> {
-  const lines = ((await textOf(tree, 'var/lib/dpkg/diversions', signal)) ?? '').split('\n');
-  const diverted = new Map<string, string>();
-  for (let at = 0; at + 2 < lines.length; at += 3) if (lines[at + 2] !== name) diverted.set(lines[at]!, lines[at + 1]!);
-  return diverted;
 }
 
 async function textOf(tree: LayerStack, path: string, signal: AbortSignal | undefined): Promise<string | undefined> {

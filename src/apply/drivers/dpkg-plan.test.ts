@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { mergeAutomatic } from './dpkg-automatic.ts';
 import { formatAlternatives, mergeAlternatives, parseAlternatives, type Alternatives } from './alternatives.ts';
 import { mergeDebconf } from './debconf.ts';
-import { parseDatabase, parseRecord, type PackageRecord } from './dpkg-database.ts';
+import { parseDatabase, parseRecord, type PackageDatabase, type PackageRecord } from './dpkg-database.ts';
 import { brokenReason, decidePackage } from './dpkg-decide.ts';
 import { relationConflicts, sharedNameConflicts } from './dpkg-coherence.ts';
 import { DIVERSIONS, mergeLineFile, mergeLines, mergeUnincorporated, STATOVERRIDE } from './dpkg-lines.ts';
@@ -203,7 +203,13 @@ describe('files of lines', () => {
     const auto = 'Package: ssl\nArchitecture: amd64\nAuto-Installed: 1\n\n';
     const other = auto.replace('ssl', 'dep');
     const [asked, pulled] = [`${stanza('ssl', '1')}\n${stanza('dep', '1')}\n`, `${stanza('ssl', '1')}\n`];
-    const merged = mergeAutomatic({ ...files('', other, auto), packages: { ancestor: '', sides: [asked, pulled] } });
+    const none = { name: 'base', text: '', packages: new Map() };
+    const side = (text: string, status: string) => ({
+      name: 's',
+      text,
+      packages: parseDatabase(status) as PackageDatabase,
+    });
+    const merged = mergeAutomatic({ path: 'x', ancestor: none, sides: [side(other, asked), side(auto, pulled)] });
     expect(textOf(merged)).toBe(other);
   });
 });

@@ -1,27 +1,25 @@
 import type { LayerStack } from '../../squashfs/layer-stack.ts';
 import type { ConflictResolution } from '../../recipe/model.ts';
 import type { ConflictReason, MergeContext, Survey } from '../driver.ts';
-import { showsAncestors } from './dpkg-changed.ts';
+import { changedSides } from './changed-sides.ts';
 import { brokenReason, decidePackage, type PackageChange } from './dpkg-decide.ts';
 import {
   compareRecords,
   infoStems,
   instanceKey,
   isInstalled,
-  parseDatabase,
   type PackageDatabase,
   type PackageRecord,
 } from './dpkg-database.ts';
+import { packageDatabases, STATUS } from './dpkg-databases.ts';
 import { filesOfPackage } from './dpkg-files.ts';
 import { relationConflicts, sharedNameConflicts } from './dpkg-coherence.ts';
-import { conflict, isConflict, readContents, shown, type ConflictOutcome } from './file-versions.ts';
-import { isDamaged, joinStanzas } from './stanzas.ts';
+import { conflict, isConflict, shown, type ConflictOutcome } from './file-versions.ts';
+import { oncePerMerge } from './once-per-merge.ts';
+import { joinStanzas } from './stanzas.ts';
 import { mergeKeyed } from './three-way.ts';
 
-const STATUS = 'var/lib/dpkg/status';
 const INFO = 'var/lib/dpkg/info';
-/** Ten times what a large desktop has. */
-const MAX_STATUS_BYTES = 48 * 1024 * 1024;
 
 /** What becomes of the packages of several trees. */
 export interface PackagePlan {
@@ -39,16 +37,12 @@ export interface PackageSide {
   readonly records: PackageDatabase;
 }
 
-const plans = new WeakMap<MergeContext, Promise<PackagePlan | undefined>>();
-
 /** The plan for a merge, made once; `undefined` where fewer than two sides changed the database. */
 export function packagePlan(context: MergeContext): Promise<PackagePlan | undefined> {
-  const known = plans.get(context);
-  if (known) return known;
-  const made = makePlan(context);
-  plans.set(context, made);
-  return made;
+  return planOnce(STATUS, context);
 }
+
+const planOnce = oncePerMerge((_path: typeof STATUS, context) => makePlan(context));
 
 async function makePlan(context: MergeContext): Promise<PackagePlan | undefined> {
   const databases = await readDatabases(context);
@@ -74,10 +68,9 @@ async function makePlan(context: MergeContext): Promise<PackagePlan | undefined>
   });
   for (const { before: ancestor, changes } of contested) {
     const some = (ancestor ?? changes.find(({ record }) => record)?.record)!;
-    const trees = changes.map(change => ({ ...change, tree: context.sides[change.side]!.tree! }));
     let rule = packageRule(context, some);
     const needsFiles = decidePackage(ancestor, changes, rule).owner !== undefined;
-    const files = needsFiles ? await filesOfPackage(trees, context.signal) : [];
+    const files = needsFiles ? await filesOfPackage(changes, context) : [];
     if (rule === undefined && files.length > 0 && files.every(path => context.ruleFor(path) === 'newer'))
       rule = 'newer';
     const decision = decidePackage(ancestor, changes, rule);
@@ -150,24 +143,17 @@ function isSorted(records: PackageDatabase): boolean {
 async function readDatabases(
   context: MergeContext,
 ): Promise<{ before: PackageDatabase; sides: readonly PackageSide[] } | ConflictOutcome | undefined> {
-  const versions = await context.versionsOf(STATUS);
-  const changed = versions.sides.filter(version => !showsAncestors(context, version, versions.ancestor.node));
-  if (changed.length < 2) return undefined;
-  const contents = await readContents({ path: STATUS, ...versions, sides: changed }, MAX_STATUS_BYTES);
-  if (isConflict(contents)) return contents;
-  const damaged = (whose: string, what: string) => conflict(`the package database of ${whose} is damaged: ${what}`);
-  const before = parseDatabase(contents.ancestor?.toString('latin1') ?? '');
-  if (isDamaged(before)) return damaged('the base', before.damage);
+  if (changedSides(context, await context.versionsOf(STATUS)).length < 2) return undefined;
+  const databases = await packageDatabases(STATUS, context);
+  if (isConflict(databases)) return databases;
+  const { ancestor: before } = databases;
   const sides: PackageSide[] = [];
-  for (const { side, name, bytes } of contents.sides) {
-    if (contents.ancestor !== undefined && bytes !== undefined && bytes.equals(contents.ancestor)) continue;
-    if (bytes === undefined) return conflict(`${name} deleted the package database, which others changed`);
-    const records = parseDatabase(bytes.toString('latin1'));
-    if (isDamaged(records)) return damaged(name, records.damage);
-    const { tree } = context.sides[side]!;
-    if (tree === undefined) continue;
+  for (const [side, { name, tree }] of context.sides.entries()) {
+    const records = databases.sides[side];
+    if (records === before || tree === undefined) continue;
+    if (records === undefined) return conflict(`${name} deleted the package database, which others changed`);
     const incoherent = await findIncoherence({ side, name, tree, records }, before, context.signal);
-    if (incoherent !== undefined) return damaged(name, incoherent);
+    if (incoherent !== undefined) return conflict(`the package database of ${name} is damaged: ${incoherent}`);
     sides.push({ side, name, tree, records });
   }
   return sides.length < 2 ? undefined : { before, sides };

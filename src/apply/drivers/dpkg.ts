@@ -2,6 +2,7 @@ import type { MergeContext, MergeDriver, Outcome, PathVersions, Survey } from '.
 import { mergeDebconf } from './debconf.ts';
 import { mergeGroupFile, mergeLink, ownersOfLinks } from './dpkg-alternatives.ts';
 import { mergeAutomatic } from './dpkg-automatic.ts';
+import { packageDatabases, STATUS } from './dpkg-databases.ts';
 import { diversionConflicts } from './dpkg-diverted.ts';
 import { mergeInfo } from './dpkg-info.ts';
 import {
@@ -17,7 +18,16 @@ import {
 import { dpkgFile } from './dpkg-paths.ts';
 import { packagePlan } from './dpkg-plan.ts';
 import { mergeLooseRecords, mergeRecordFile } from './dpkg-record-files.ts';
-import { conflict, isConflict, readContents, shown, takeLast, takeLastPresent, textOutcome } from './file-versions.ts';
+import {
+  conflict,
+  isConflict,
+  readContents,
+  shown,
+  takeLast,
+  takeLastPresent,
+  textOutcome,
+  type FileContents,
+} from './file-versions.ts';
 
 /**
  * What dpkg keeps of packages, with what belongs to them: apt's marks, debconf's and ucf's databases, alternatives.
@@ -98,7 +108,7 @@ async function mergeText(versions: PathVersions, context: MergeContext, kind: Te
     case 'debconf':
       return mergeDebconf(lines);
     case 'automatic':
-      return mergeAutomatic({ ...lines, packages: await databasesOf(versions, context) });
+      return mergeMarks(versions.path, contents, context);
   }
 }
 
@@ -108,17 +118,18 @@ async function mergeStatusFile(versions: PathVersions, context: MergeContext): P
   return typeof plan.status === 'string' ? textOutcome(plan.status) : plan.status;
 }
 
-/** The package databases of the sides that changed a path, and of the ancestor. */
-async function databasesOf(versions: PathVersions, context: MergeContext) {
-  const status = await context.versionsOf('var/lib/dpkg/status');
-  const sides = versions.sides.map(({ side }) => status.sides.find(version => version.side === side)!);
-  const contents = await readContents({ path: 'var/lib/dpkg/status', ancestor: status.ancestor, sides });
-  // A database that cannot be read is reported with its own path.
-  if (isConflict(contents)) return { ancestor: '', sides: [] };
-  return {
-    ancestor: contents.ancestor?.toString('latin1') ?? '',
-    sides: contents.sides.map(({ bytes }) => bytes?.toString('latin1') ?? ''),
-  };
+/** Sides that left the marks alone have a say, too: what they were asked to install is automatic nowhere. */
+async function mergeMarks(path: string, contents: FileContents, context: MergeContext): Promise<Outcome> {
+  const databases = await packageDatabases(STATUS, context);
+  if (isConflict(databases)) return databases;
+  const before = contents.ancestor?.toString('latin1') ?? '';
+  const texts = new Map(contents.sides.map(({ side, bytes }) => [side, bytes?.toString('latin1') ?? '']));
+  const sides = context.sides.flatMap(({ name }, side) => {
+    const packages = databases.sides[side];
+    if (packages === databases.ancestor && !texts.has(side)) return [];
+    return [{ name, text: texts.get(side) ?? before, packages: packages ?? new Map() }];
+  });
+  return mergeAutomatic({ path, ancestor: { name: 'the base', text: before, packages: databases.ancestor }, sides });
 }
 
 /** A link that no group of alternatives accounts for. */

@@ -1,5 +1,5 @@
 import { imagePath } from '../../core/paths.ts';
-import type { ConflictReason, MergeContext, SideVersion, Survey, Version } from '../driver.ts';
+import type { ConflictReason, MergeContext, Survey } from '../driver.ts';
 import { conflictReason, shown } from './file-versions.ts';
 import { mergeKeyed, type ChangedEntry } from './three-way.ts';
 
@@ -111,31 +111,4 @@ async function resolveDirectory(directory: string, side: number, context: MergeC
     if (resolved !== undefined) return resolved.path;
   }
   return directory;
-}
-
-/** The sides that have another node than the ancestor, as far as this is known without reading. */
-export function changedSides(
-  context: MergeContext,
-  { ancestor, sides }: { readonly ancestor: Version; readonly sides: readonly SideVersion[] },
-): readonly SideVersion[] {
-  return sides.filter(({ node, side }) => {
-    if (node === undefined || ancestor.node === undefined) return node !== ancestor.node;
-    const before = context.ancestor?.layerOf(ancestor.node);
-    const layer = context.sides[side]?.tree?.layerOf(node);
-    return before === undefined || layer !== before || node.inode.ref !== ancestor.node.inode.ref;
-  });
-}
-
-/** Computes something once for a merge and path, whoever asks first. */
-export function oncePerMerge<T>(
-  compute: (path: string, context: MergeContext) => Promise<T>,
-): (path: string, context: MergeContext) => Promise<T> {
-  const known = new WeakMap<MergeContext, Map<string, Promise<T>>>();
-  return (path, context) => {
-    const ofMerge = known.get(context) ?? new Map<string, Promise<T>>();
-    known.set(context, ofMerge);
-    const running = ofMerge.get(path) ?? compute(path, context);
-    ofMerge.set(path, running);
-    return running;
-  };
 }

@@ -1,5 +1,6 @@
 import { imagePath } from '../../core/paths.ts';
 import type { MergeContext, MergeDriver, Outcome } from '../driver.ts';
+import { changedSides } from './changed-sides.ts';
 import {
   conflict,
   isConflict,
@@ -9,7 +10,8 @@ import {
   type ConflictOutcome,
   type FileContents,
 } from './file-versions.ts';
-import { changedSides, choosePackages, oncePerMerge, surveyChoice, type PackageChoice } from './package-choice.ts';
+import { oncePerMerge } from './once-per-merge.ts';
+import { choosePackages, surveyChoice, type PackageChoice } from './package-choice.ts';
 import { readRpmDatabase, type RpmDatabase, type RpmPackage } from './rpm-database.ts';
 import { rewriteRpmDatabase } from './rpm-rewrite.ts';
 import { compareRpmVersions } from './rpm-version.ts';
