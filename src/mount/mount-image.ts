@@ -204,10 +204,11 @@ async function raise(
   await mountLayers({ state, layers, uses: record.layers, method, right, verifiedFiles, signal });
   const top = record.layers[0]!;
   if (record.upper) {
-    await makeUpper(record.upper, joinInside(state.layers, top.key));
     const { layout, tag } = request;
-    if (record.upper.scratch === undefined) {
-      await assertAtRest(record.upper.upper);
+    const isLasting = record.upper.scratch === undefined;
+    if (isLasting) await assertAtRest(record.upper.upper);
+    await makeUpper(record.upper, joinInside(state.layers, top.key));
+    if (isLasting) {
       await rememberBase(record.upper.upper, { layout: layout.directory, tag, digest: record.digest });
     }
   }

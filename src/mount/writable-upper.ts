@@ -1,10 +1,11 @@
-import { chmod, chown, lstat, mkdir, realpath } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, readdir, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { StkError, errnoOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { unfitForUpper } from '../host/privileges.ts';
 import { removeTree } from '../host/tools/copy.ts';
 import type { Writable } from './mount-record.ts';
+import { readBase } from './upper-base.ts';
 
 /** Where a writable mount keeps what is written: a directory of the user's, or one that goes with the mount. */
 export type UpperWish = { readonly directory: AbsPath } | { readonly scratchBelow: AbsPath };
@@ -34,17 +35,30 @@ export async function planUpper(wish: UpperWish, id: string): Promise<Writable> 
   return { upper, work: joinInside(parent, `.stk-work-${id}`) };
 }
 
-/** Makes the directories. A new upper directory gets the image's own root attributes, as far as the caller may set them. */
+/**
+ * Makes the directories. An upper directory that was never mounted and holds nothing gets the image's own root attributes,
+ * as far as the caller may set them: in the mount its own hide those of the image. An ordinary user can always write into it.
+ */
 export async function makeUpper(writable: Writable, imageRoot: AbsPath): Promise<void> {
   if (writable.scratch !== undefined) await mkdir(writable.scratch, { mode: 0o700 });
-  const isNew = await mkdir(writable.upper, { recursive: true });
+  await mkdir(writable.upper, { recursive: true });
   await mkdir(writable.work, { recursive: true });
-  if (isNew === undefined) return;
+  if (!(await isNew(writable))) return;
   const stat = await lstat(imageRoot);
-  await chown(writable.upper, stat.uid, stat.gid).catch((error: unknown) => {
-    if (errnoOf(error) !== 'EPERM' && errnoOf(error) !== 'EINVAL') throw error;
-  });
-  await chmod(writable.upper, stat.mode & 0o7777);
+  await chown(writable.upper, stat.uid, stat.gid).catch(ignoreRefusal);
+  // Without root's rights over it, an overlay in which the owner may not write could not hold a change anywhere.
+  const least = process.getuid?.() === 0 ? 0 : 0o700;
+  await chmod(writable.upper, (stat.mode & 0o7777) | least).catch(ignoreRefusal);
+}
+
+async function isNew({ upper, scratch }: Writable): Promise<boolean> {
+  if (scratch !== undefined) return true;
+  return (await readdir(upper)).length === 0 && (await readBase(upper)) === undefined;
+}
+
+/** Whoever may not give files away, or own them under this id, has them as they are. */
+function ignoreRefusal(error: unknown): void {
+  if (errnoOf(error) !== 'EPERM' && errnoOf(error) !== 'EINVAL') throw error;
 }
 
 /** Removes what goes with the mount: all of a throw-away upper, of a user's own only the work directory. */
