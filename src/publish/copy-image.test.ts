@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { expect, it } from 'vitest';
 import { FakeRegistry } from '../../test/rig/fake-registry.ts';
+import { LOGIN, start, withLogin } from '../../test/rig/fake-registry-store.ts';
 import { AsyncScope } from '../core/async-scope.ts';
 import { digestOf } from '../core/digest.ts';
 import type { StkEvent } from '../core/events.ts';
@@ -189,6 +190,14 @@ it('takes blobs from a neighbouring repository, and tells of progress in bytes',
   const result = await copyImage(source, 'v1', second, 'v1', { mountFrom: () => first.name });
   expect(result).toMatchObject({ sentBytes: 0, presentBlobs: 2 });
   expect(fake.count(/^PATCH \/v2\/second/)).toBe(0);
+});
+
+it('needs one token for what it writes and for what it looks at afterwards', async () => {
+  await using rig = await start({ auth: { kind: 'bearer', ...LOGIN } }, withLogin);
+  const source = new MemoryStore();
+  await putImage(source, { tag: 'v1' });
+  await copyImage(source, 'v1', rig.store, 'v1');
+  expect(rig.fake.tokens.issued).toBe(1);
 });
 
 it('stops when its signal fires', async () => {

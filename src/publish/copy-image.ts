@@ -6,7 +6,7 @@ import { mapLimited } from '../core/limiter.ts';
 import type { BlobStore, ManifestBytes } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { attachedTo } from './attachments.ts';
-import { readImageGraph, type ImageGraph } from './image-graph.ts';
+import { readImageGraph, type ImageDocument, type ImageGraph } from './image-graph.ts';
 
 export interface CopyOptions {
   readonly emit?: Emit;
@@ -57,8 +57,9 @@ export async function copyImage(
   await putDocuments(destination, graph, call);
   if (options.referrers === true) {
     await destination.putManifest(graph.root, undefined, { ...call, named: tag !== undefined });
-    for (const attached of await attachedTo(source, graph, call)) {
-      await copy.all(attached.graph.blobs);
+    const attachments = await attachedTo(source, graph, call);
+    await copy.all(attachments.flatMap(attached => attached.graph.blobs));
+    for (const attached of attachments) {
       await putDocuments(destination, attached.graph, call);
       await destination.putManifest(attached.graph.root, attached.tag, call);
     }
@@ -67,14 +68,25 @@ export async function copyImage(
   return { root: graph.root, blobs: graph.blobs, ...copy.counts };
 }
 
-/** Everything but the root. */
+/**
+ * Everything but the root: manifests side by side, then the indexes that name them. One at a time where a manifest has a
+ * subject, because a client that keeps the list of referrers for the registry must not race with itself.
+ */
 async function putDocuments(
   destination: BlobStore,
   graph: ImageGraph,
   call: { readonly signal?: AbortSignal },
 ): Promise<void> {
-  for (const document of graph.documents) {
-    if (document !== graph.root) await destination.putManifest(document, undefined, { ...call, named: true });
+  const documents = graph.documents.filter(document => document !== graph.root);
+  const isFree = ({ parsed }: ImageDocument) => parsed.kind === 'manifest' && parsed.manifest.subject === undefined;
+  await mapLimited(
+    documents.filter(isFree),
+    PARALLEL,
+    (document, signal) => destination.putManifest(document, undefined, { signal, named: true }),
+    call.signal,
+  );
+  for (const document of documents.filter(document => !isFree(document))) {
+    await destination.putManifest(document, undefined, { ...call, named: true });
   }
 }
 
@@ -99,7 +111,8 @@ class BlobCopy {
 
   /** The largest first: what begins last should not be what takes longest. */
   async all(blobs: readonly Descriptor[]): Promise<void> {
-    const wanted = blobs.filter(blob => !this.#done.has(blob.digest)).toSorted((a, b) => b.size - a.size);
+    const fresh = new Map(blobs.filter(blob => !this.#done.has(blob.digest)).map(blob => [blob.digest, blob]));
+    const wanted = [...fresh.values()].toSorted((a, b) => b.size - a.size);
     const { parallel = PARALLEL, signal } = this.#options;
     await mapLimited(wanted, parallel, (blob, inner) => this.#one(blob, inner), signal);
   }

@@ -127,13 +127,18 @@ export class RegistrySession {
       return this.#credentials?.kind === 'password' ? basicAuthorization(this.#credentials) : undefined;
     }
     if (login.kind !== 'bearer') return undefined;
-    const own = `repository:${this.repository}:${access === 'push' ? 'pull,push' : 'pull'}`;
-    const scopes = new Set([
-      own,
-      ...this.#extraScopes,
-      ...(alsoPull === undefined ? [] : [`repository:${alsoPull}:pull`]),
-    ]);
-    return `Bearer ${await this.#tokens.token(login.realm, [...scopes], signal)}`;
+    const scopes = (actions: string) => [
+      ...new Set([
+        `repository:${this.repository}:${actions}`,
+        ...this.#extraScopes,
+        ...(alsoPull === undefined ? [] : [`repository:${alsoPull}:pull`]),
+      ]),
+    ];
+    const push = scopes('pull,push');
+    // Who may push may pull: one token serves both.
+    const known = access === 'pull' ? this.#tokens.known(login.realm, push) : undefined;
+    const wanted = access === 'push' ? push : scopes('pull');
+    return `Bearer ${known ?? (await this.#tokens.token(login.realm, wanted, signal))}`;
   }
 
   #learn(header: string | undefined, origin: URL): void {

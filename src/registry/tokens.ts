@@ -44,9 +44,9 @@ export class TokenSource {
 
   /** A token for all of these scopes. Throws `unauthorized` if the token server refuses. */
   async token(realm: TokenRealm, scopes: readonly string[], signal?: AbortSignal): Promise<string> {
+    const known = this.known(realm, scopes);
+    if (known !== undefined) return known;
     const key = keyOf(realm, scopes);
-    const known = this.#tokens.get(key);
-    if (known && this.#options.client.now() < known.refreshAtMs) return known.value;
     // Whoever asks second shares the first one's request, and with it the first one's signal: ask again if that fired.
     for (;;) {
       try {
@@ -57,6 +57,12 @@ export class TokenSource {
         if (signal?.aborted || !(error instanceof StkError) || error.code !== 'interrupted') throw error;
       }
     }
+  }
+
+  /** A token for exactly these scopes that is there already. */
+  known(realm: TokenRealm, scopes: readonly string[]): string | undefined {
+    const token = this.#tokens.get(keyOf(realm, scopes));
+    return token && this.#options.client.now() < token.refreshAtMs ? token.value : undefined;
   }
 
   /** Forgets a token that was refused. */

@@ -34,10 +34,12 @@ export async function runSign(session: Session, ref: string, flags: SignFlags): 
     const { store, reference, name } = await openWritable(session, ref, flags.tlsVerify, scope);
     if (reference === undefined) throw new StkError('usage', `${name} names no image`, { hint: 'write oci:DIR:TAG' });
     const call = { signal: session.signal };
-    const graph = await readImageGraph(store, reference, call);
+    const documents = flags.recursive
+      ? (await readImageGraph(store, reference, call)).documents
+      : [await store.readManifest(reference, call)];
     const identity =
       flags.identity ?? identityOf(/^(docker:\/\/|oci:)/.test(ref) ? parseReference(ref) : undefined, ref);
-    for (const { descriptor } of flags.recursive ? graph.documents : [graph.root]) {
+    for (const { descriptor } of documents) {
       await signImage(store, descriptor, { key, identity, ...call });
       session.stdout.write(`${descriptor.digest} signed as ${identity}\n`);
     }
