@@ -40,7 +40,7 @@ export interface ListedContainer {
   readonly name: string;
   /** `undefined` where it cannot be read: such a container can only be removed. */
   readonly record: ContainerRecord | undefined;
-  /** Somebody holds it: it runs, or is being read or removed. */
+  /** It runs, or is being removed. One that is only read, as for a commit, is not in use. */
   readonly inUse: boolean;
 }
 
@@ -49,8 +49,11 @@ export interface OpenOptions {
   readonly mode: LockMode;
   /** Whether this process is root of a user namespace. */
   readonly rootless: boolean;
+  readonly signal?: AbortSignal | undefined;
 }
 
+/** A listing holds a container's lock for a moment, to see whether it is in use. */
+const PATIENCE_MS = 500;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 const RECORD = 'container.json';
 const UNFINISHED = '.new';
@@ -101,7 +104,7 @@ export async function createContainer(home: AbsPath, record: Omit<ContainerRecor
 export async function openContainer(home: AbsPath, name: string, options: OpenOptions): Promise<Container> {
   assertContainerName(name);
   const directory = joinInside(home, name);
-  const lock = await lockContainer(directory, name, options.mode);
+  const lock = await lockContainer(directory, name, options.mode, options.signal);
   try {
     const record = await readContainerRecord(directory);
     if (!record) throw damaged(directory);
@@ -127,10 +130,12 @@ export async function hasContainer(home: AbsPath, name: string): Promise<boolean
 /** All containers, names ascending. It needs no namespace. */
 export async function listContainers(home: AbsPath): Promise<readonly ListedContainer[]> {
   const listed: ListedContainer[] = [];
-  const names = ((await readdir(home).catch(ignoreAbsence)) ?? []).filter(name => NAME.test(name));
+  const entries = (await readdir(home, { withFileTypes: true }).catch(ignoreAbsence)) ?? [];
+  const names = entries.filter(entry => entry.isDirectory() && NAME.test(entry.name)).map(entry => entry.name);
   for (const name of names.sort()) {
     const directory = joinInside(home, name);
-    const lock = await tryLockFile(directory, 'exclusive').catch(() => undefined);
+    // Shared, so that listings do not see each other.
+    const lock = await tryLockFile(directory, 'shared').catch(() => undefined);
     await lock?.[Symbol.asyncDispose]();
     listed.push({ name, record: await readContainerRecord(directory), inUse: lock === undefined });
   }
@@ -144,7 +149,7 @@ export async function listContainers(home: AbsPath): Promise<readonly ListedCont
 export async function removeContainer(home: AbsPath, name: string, signal?: AbortSignal): Promise<void> {
   assertContainerName(name);
   const directory = joinInside(home, name);
-  await using _lock = await lockContainer(directory, name, 'exclusive');
+  await using _lock = await lockContainer(directory, name, 'exclusive', signal);
   // Gone at once for everybody else; what a kill leaves of it, the next one removes.
   await using removed = await makeLockedDir(home, REMOVED, signal);
   await rename(directory, joinInside(removed.path, name));
@@ -180,12 +185,17 @@ function isRecord(value: unknown): value is ContainerRecord {
   );
 }
 
-async function lockContainer(directory: AbsPath, name: string, mode: LockMode): Promise<FileLock> {
+async function lockContainer(
+  directory: AbsPath,
+  name: string,
+  mode: LockMode,
+  signal: AbortSignal | undefined,
+): Promise<FileLock> {
   const absent = () =>
     new StkError('not-found', `there is no container named ${name}`, { hint: 'see `stk containers`' });
   const before = await lstat(directory).catch(ignoreAbsence);
   if (!before?.isDirectory()) throw absent();
-  const lock = await tryLockFile(directory, mode).catch((error: unknown) => {
+  const lock = await tryLockFile(directory, mode, { patienceMs: PATIENCE_MS, signal }).catch((error: unknown) => {
     throw errnoOf(error) === 'ENOENT' ? absent() : error;
   });
   if (!lock) throw inUse(name);
@@ -208,7 +218,7 @@ function held(record: ContainerRecord, directory: AbsPath, lock: FileLock): Cont
 
 function inUse(name: string): StkError {
   return new StkError('conflict', `container ${name} is in use`, {
-    hint: 'wait until it ends; `stk containers` shows what is in use',
+    hint: 'wait until what runs in it has ended, or what commits it',
   });
 }
 

@@ -94,6 +94,20 @@ describe('file locks', () => {
     await held[Symbol.asyncDispose]();
   });
 
+  it('are waited for as long as patience lasts, or until the signal fires', async () => {
+    const target = path.join(directory, 'patience') as AbsPath;
+    await writeFile(target, '');
+    const first = await lockFile(target, 'exclusive');
+    expect(await tryLockFile(target, 'exclusive', { patienceMs: 10 })).toBeUndefined();
+    const controller = new AbortController();
+    const patient = { patienceMs: 600_000, signal: controller.signal };
+    const aborted = tryLockFile(target, 'exclusive', { ...patient, onWait: () => controller.abort() });
+    await expect(aborted).rejects.toMatchObject({ code: 'interrupted' });
+    const onWait = () => void first[Symbol.asyncDispose]();
+    await using second = (await tryLockFile(target, 'exclusive', { patienceMs: 600_000, onWait }))!;
+    expect(second).toBeDefined();
+  });
+
   it('work on a directory', async () => {
     await using lock = await lockFile(directory as AbsPath, 'exclusive');
     expect(lock.path).toBe(directory);

@@ -28,25 +28,46 @@ export async function lockFile(path: AbsPath, mode: LockMode, options: LockOptio
     await file.close();
     throw error;
   }
-  let held = true;
-  return {
-    path,
-    async [Symbol.asyncDispose]() {
-      if (!held) return;
-      held = false;
-      await file.close();
-    },
-  };
+  return held(path, file);
 }
 
-/** The lock if it is free, otherwise `undefined` at once. */
-export async function tryLockFile(path: AbsPath, mode: LockMode): Promise<FileLock | undefined> {
+export interface TryLockOptions extends LockOptions {
+  /** How long to wait for one who may hold the lock for a moment only; not at all by default. */
+  readonly patienceMs?: number;
+}
+
+/** The lock if it is free, or becomes so in time; otherwise `undefined`. */
+export async function tryLockFile(
+  path: AbsPath,
+  mode: LockMode,
+  options: TryLockOptions = {},
+): Promise<FileLock | undefined> {
+  const { signal, patienceMs = 0 } = options;
   const file = await open(path, 'r');
-  if (await flock(file, mode, ['--nonblock'])) {
-    return { path, [Symbol.asyncDispose]: () => file.close() };
+  try {
+    if (await flock(file, mode, ['--nonblock'], signal)) return held(path, file);
+    if (patienceMs > 0) {
+      options.onWait?.();
+      if (await flock(file, mode, [`--timeout=${patienceMs / 1000}`], signal)) return held(path, file);
+    }
+  } catch (error) {
+    await file.close();
+    throw error;
   }
   await file.close();
   return undefined;
+}
+
+function held(path: AbsPath, file: FileHandle): FileLock {
+  let isHeld = true;
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      if (!isHeld) return;
+      isHeld = false;
+      await file.close();
+    },
+  };
 }
 
 async function acquire(file: FileHandle, mode: LockMode, options: LockOptions): Promise<void> {
@@ -55,7 +76,7 @@ async function acquire(file: FileHandle, mode: LockMode, options: LockOptions): 
   await flock(file, mode, [], options.signal);
 }
 
-/** Whether the lock was got: `flock --nonblock` answers 1 where it is held by another. */
+/** Whether the lock was got: `flock` answers 1 where another holds it, with `--nonblock` at once, with `--timeout` later. */
 async function flock(
   file: FileHandle,
   mode: LockMode,

@@ -129,7 +129,8 @@ async function openSource(
 ): Promise<Pick<CommitRequest, 'upper' | 'base'>> {
   if ('container' in source) {
     const home = containersHome(session.global.stkDir);
-    const container = scope.use(await openContainer(home, source.container, { mode: 'shared', rootless }));
+    const { signal } = session;
+    const container = scope.use(await openContainer(home, source.container, { mode: 'shared', rootless, signal }));
     const { layout, tag, digest } = container.record;
     return { upper: container.upper, base: { layout: await LayoutStore.open(layout), tag, digest } };
   }
