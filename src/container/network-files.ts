@@ -2,6 +2,7 @@ import { lstat, readFile, rm, rmdir, utimes, writeFile } from 'node:fs/promises'
 import path from 'node:path';
 import type { AsyncScope } from '../core/async-scope.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
+import { isWithin } from '../mount/mount-target.ts';
 import type { LowerView } from '../sandbox/lower-view.ts';
 import type { StepMount } from '../sandbox/run-step.ts';
 
@@ -9,8 +10,10 @@ export interface NetworkFilesRequest {
   readonly network: 'host' | 'none';
   readonly hostname: string;
   readonly readOnly: boolean;
-  /** These go first. */
+  /** These go first, by their targets as asked for … */
   readonly mounts: readonly { readonly target: string }[];
+  /** … and as they lie in the container. */
+  readonly placed: readonly StepMount[];
   /** The container's root. */
   readonly view: LowerView;
   /** Holds the files as long as the container runs. */
@@ -21,7 +24,7 @@ export interface NetworkFilesRequest {
 
 /**
  * Name resolution as on the host, from copies: the container may write to them. Where the image has no such file, one to
- * mount on is made, and taken away again at the end.
+ * mount on is made, and taken away again at the end. A directory of the host's in the place of /etc stays as it is.
  */
 export async function networkFiles(request: NetworkFilesRequest): Promise<StepMount[]> {
   const { view, directory } = request;
@@ -31,10 +34,15 @@ export async function networkFiles(request: NetworkFilesRequest): Promise<StepMo
     files.push({ name: 'resolv.conf', content: await readFile('/etc/resolv.conf', 'utf8').catch(() => '') });
   }
   const { path: parent, type } = await view.resolve('/etc');
+  // A volume is the container's own, and its directory lies in the container's.
+  const isOfHost = (mount: StepMount) => mount.type === 'bind' && !isWithin(mount.source, directory);
+  const covers = (mount: StepMount) => isOfHost(mount) && isWithin(`/${parent}`, mount.target);
+  if (request.placed.some(covers)) return [];
   const mounts: StepMount[] = [];
   for (const { name, content } of type === 'directory' ? files : []) {
     if (request.mounts.some(({ target }) => target === `/etc/${name}`)) continue;
     const place = path.posix.join(parent, name);
+    if (request.placed.some(({ target }) => target === `/${place}`)) continue;
     if (!(await isMountable(request, parent, place))) continue;
     const source = joinInside(directory, name);
     await writeFile(source, content);

@@ -1,12 +1,12 @@
-import { mkdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { AsyncScope } from '../core/async-scope.ts';
 import { StkError, errnoOf, isStkError } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { makeLockedDir, sweepUnlocked } from '../host/locked-dir.ts';
 import { startContainerProcess, type ContainerProcess } from '../host/tools/container-process.ts';
-import { copyTreeWithOwners, removeTree } from '../host/tools/copy.ts';
-import { findSetpriv } from '../host/tools/setpriv-files.ts';
+import { removeTree } from '../host/tools/copy.ts';
+import { findProgramFiles } from '../host/tools/program-files.ts';
 import { readLayeredImage } from '../mount/image-layers.ts';
 import { mountImage, type Mounted, type MountRequest } from '../mount/mount-image.ts';
 import { umountImage } from '../mount/umount-image.ts';
@@ -14,19 +14,13 @@ import type { UpperWish } from '../mount/writable-upper.ts';
 import { LowerView } from '../sandbox/lower-view.ts';
 import { sandboxOptions, type StepMount } from '../sandbox/run-step.ts';
 import { openBundleSource, type BundleSource } from './bundle-source.ts';
-import { findHome, findUser, type ProcessUser } from './bundle-user.ts';
+import { STARTERS, planStart, type Start } from './become-user.ts';
+import { findHome, findUser } from './bundle-user.ts';
 import { forgetEmptyEtc, networkFiles } from './network-files.ts';
+import { placeMounts, type HostMount } from './place-mounts.ts';
 import { containerCommand, containerEnvironment, stopSignal, type RunSettings } from './run-settings.ts';
 import { MOUNT_POINTS, volumePaths } from './runtime-spec-mounts.ts';
-import { workingDirectory } from './runtime-spec.ts';
-
-/** Something of the host's that a container sees. */
-export interface HostMount {
-  readonly source: AbsPath;
-  /** Absolute in the container, as asked for. */
-  readonly target: string;
-  readonly readOnly: boolean;
-}
+import { workingDirectory as imageDirectory } from './runtime-spec.ts';
 
 export interface RunRequest extends Omit<MountRequest, 'target' | 'upper' | 'skeleton' | 'home'> {
   /** Where mounts are remembered; the container's own directory where `undefined`, in a mount namespace that ends with us. */
@@ -49,8 +43,6 @@ export interface RunRequest extends Omit<MountRequest, 'target' | 'upper' | 'ske
 }
 
 const PREFIX = 'run';
-/** Where the host's setpriv is seen; /dev is the sandbox's own. */
-const TOOLS = '/dev/.stk';
 /** How long a container may take to end when it is asked to. */
 const GRACE_MS = 10_000;
 
@@ -71,9 +63,9 @@ export async function runContainer(request: RunRequest): Promise<number> {
   const user = findUser(settings.user ?? source.config.config?.User ?? '', accounts);
   const environment = containerEnvironment(source.config, settings, findHome(user.uid, accounts));
   const command = containerCommand(source.config, settings);
-  const cwd = settings.workingDirectory ?? workingDirectory(source.config);
+  const workingDirectory = settings.workingDirectory ?? imageDirectory(source.config);
   const volumes = volumePaths(source.config).filter(volume => !request.mounts.some(({ target }) => target === volume));
-  const wanted = await wantedPlaces(request, cwd, volumes);
+  const wanted = await wantedPlaces(request, workingDirectory, volumes);
   const target = joinInside(directory, 'root');
   await mkdir(target);
   const { upper: kept, ...mount } = request;
@@ -90,12 +82,10 @@ export async function runContainer(request: RunRequest): Promise<number> {
   scope.defer(() => umountImage({ home, target }).then(() => undefined));
   request.onMounted?.(mounted);
   await using view = await LowerView.open([target], joinInside(directory, 'view'));
-  const mounts = [
-    ...(await hostMounts(request, view)),
-    ...(await volumeMounts(volumes, view, directory)),
-    ...(await networkFiles({ ...request, hostname: settings.hostname, directory, view, scope })),
-  ];
-  const process = await start(request, { directory, target, user, command, cwd, mounts, environment });
+  const placed = await placeMounts({ ...request, volumes, view, directory });
+  const files = await networkFiles({ ...request, hostname: settings.hostname, placed, directory, view, scope });
+  const mounts = [...placed, ...files];
+  const process = await start(request, { directory, target, user, command, workingDirectory, mounts, environment });
   return await finish(process, stopSignal(source.config), request);
 }
 
@@ -158,78 +148,26 @@ async function missingPlaces(
   return [...missing];
 }
 
-async function hostMounts(request: RunRequest, view: LowerView): Promise<StepMount[]> {
-  const mounts: StepMount[] = request.tmpfs.map(target => ({ type: 'tmpfs', target }));
-  for (const { source, target, readOnly } of request.mounts) {
-    const isFile = !(await stat(source)).isDirectory();
-    const place = isFile ? await placeForFile(view, target) : `/${(await view.resolve(target)).path}`;
-    mounts.push({ type: 'bind', source, target: place, readOnly, file: isFile });
-  }
-  return mounts;
-}
-
-/** Makes an empty file to mount on where there is none. Links of the image are followed inside of it alone. */
-async function placeForFile(view: LowerView, target: string): Promise<string> {
-  const { path: place, type } = await view.resolve(target);
-  if (type === 'directory') {
-    throw new StkError('usage', `${target} is a directory in the image, and what is to be mounted there is none`);
-  }
-  if (type === undefined) {
-    await writeFile(joinInside(view.root, place), '', { flag: 'wx' }).catch((cause: unknown) => {
-      throw new StkError('unsupported', `the container has no ${target} to mount on`, {
-        cause,
-        hint: 'mount on a directory or a file that the image has, or leave --read-only out',
-      });
-    });
-  }
-  return `/${place}`;
-}
-
-/** A volume begins with what the image has there, and is no part of the container's own layer. */
-async function volumeMounts(volumes: readonly string[], view: LowerView, directory: AbsPath): Promise<StepMount[]> {
-  const mounts: StepMount[] = [];
-  for (const [index, volume] of volumes.entries()) {
-    const { path: place } = await view.resolve(volume);
-    const source = joinInside(directory, `volume-${index}`);
-    await copyTreeWithOwners(joinInside(view.root, place), source);
-    mounts.push({ type: 'bind', source, target: `/${place}`, readOnly: false });
-  }
-  return mounts;
-}
-
-interface Ready {
+interface Ready extends Start {
   readonly directory: AbsPath;
   readonly target: AbsPath;
-  readonly user: ProcessUser;
-  readonly command: readonly string[];
-  readonly cwd: string;
   readonly mounts: readonly StepMount[];
-  readonly environment: Readonly<Record<string, string>>;
 }
 
 async function start(request: RunRequest, ready: Ready): Promise<ContainerProcess> {
   const { settings } = request;
-  const { user } = ready;
-  const setpriv = await findSetpriv(request.signal);
+  const plan = planStart(ready, await findProgramFiles(STARTERS, request.signal));
   const options = await sandboxOptions(ready.target, {
-    workingDirectory: ready.cwd,
-    env: ready.environment,
+    ...plan.sandbox,
     mounts: ready.mounts,
     network: request.network,
     rootless: request.rootless,
     hostname: settings.hostname,
     ownSession: false,
   });
-  const at = options.indexOf('--ro-bind');
-  const tools = [...setpriv.files].flatMap(([name, file]) => ['--ro-bind', file, `${TOOLS}/${name}`]);
-  // With its own group among them, a process cannot shed what is forbidden to that group.
-  const groups = [`--groups=${[user.gid, ...user.additionalGids].join(',')}`];
-  const become = [`--reuid=${user.uid}`, `--regid=${user.gid}`, ...groups];
-  // What root may do it gets anew with every program; what others inherit, no program should turn into more.
-  const whole = ['--inh-caps=-all', '--ambient-caps=-all', ...(user.uid === 0 ? [] : ['--bounding-set=-all'])];
   return startContainerProcess({
-    options: [...options.slice(0, at), '--dir', TOOLS, ...tools, ...options.slice(at)],
-    command: [...setpriv.command(TOOLS), ...become, ...whole, '--', ...ready.command],
+    options: [...options, ...plan.options],
+    command: plan.command,
     scratch: ready.directory,
     stdin: request.stdin,
     tty: settings.tty,

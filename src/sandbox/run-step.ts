@@ -104,9 +104,17 @@ export type SandboxSettings = Pick<
 > & {
   /** Cut off from the caller's terminal: nothing inside can put keys into it. */
   readonly ownSession: boolean;
+  /**
+   * Where the tree is to be seen in an otherwise empty root, for a program that is to begin outside of it; absent for the
+   * tree as the root. `workingDirectory` is of that root, targets of mounts are of the tree.
+   */
+  readonly below?: string;
 };
 
-/** bubblewrap's options for a root whose mount points are all there; targets of mounts are free of symlinks. */
+/**
+ * bubblewrap's options for a root whose mount points are all there, /proc, /dev and /sys included, none of them a symlink;
+ * targets of mounts are free of symlinks.
+ */
 export async function sandboxOptions(root: AbsPath, settings: SandboxSettings): Promise<string[]> {
   return bwrapOptions({ root, mountPoints: new Map() }, settings, await presentFiles(MASKED));
 }
@@ -114,20 +122,23 @@ export async function sandboxOptions(root: AbsPath, settings: SandboxSettings): 
 type MountedRoot = Pick<StepRoot, 'root' | 'mountPoints'>;
 
 function bwrapOptions(root: MountedRoot, run: SandboxSettings, masked: readonly string[]): string[] {
-  const options = ['--bind', root.root, '/', '--proc', '/proc', '--dev', '/dev', '--ro-bind', '/sys', '/sys'];
-  for (const path of masked) options.push('--ro-bind', '/dev/null', path);
+  const { below = '' } = run;
+  const options = ['--bind', root.root, below === '' ? '/' : below];
+  options.push('--proc', `${below}/proc`, '--dev', `${below}/dev`, '--ro-bind', '/sys', `${below}/sys`);
+  for (const path of masked) options.push('--ro-bind', '/dev/null', `${below}${path}`);
   options.push('--unshare-pid', '--unshare-ipc', '--unshare-uts', '--hostname', run.hostname);
   // The bound sysfs is the host's: it would go on listing the host's interfaces.
   if (run.network === 'none')
-    options.push('--unshare-net', '--tmpfs', '/sys/class/net', '--remount-ro', '/sys/class/net');
+    options.push('--unshare-net', '--tmpfs', `${below}/sys/class/net`, '--remount-ro', `${below}/sys/class/net`);
   if (run.ownSession) options.push('--new-session');
   options.push('--cap-drop', 'ALL');
   for (const name of run.rootless ? ['ALL'] : CONTAINER_CAPABILITIES) {
     options.push('--cap-add', name === 'ALL' ? name : `CAP_${name}`);
   }
-  for (const mount of run.mounts) options.push(...mountOptions(root, mount));
+  const targetOf = (mount: StepMount) => `${below}${root.mountPoints.get(mount.target) ?? mount.target}`;
+  for (const mount of run.mounts) options.push(...mountOptions(mount, targetOf(mount)));
   for (const mount of run.mounts) {
-    if (mount.type === 'tmpfs' && mount.readOnly) options.push('--remount-ro', mount.target);
+    if (mount.type === 'tmpfs' && mount.readOnly) options.push('--remount-ro', targetOf(mount));
   }
   options.push('--clearenv');
   for (const [name, value] of Object.entries(run.env)) options.push('--setenv', name, value);
@@ -135,8 +146,7 @@ function bwrapOptions(root: MountedRoot, run: SandboxSettings, masked: readonly 
   return options;
 }
 
-function mountOptions(root: MountedRoot, mount: StepMount): string[] {
-  const target = root.mountPoints.get(mount.target) ?? mount.target;
+function mountOptions(mount: StepMount, target: string): string[] {
   if (mount.type === 'tmpfs') return ['--perms', '0755', '--tmpfs', target];
   return [mount.readOnly ? '--ro-bind' : '--bind', mount.source, target];
 }

@@ -10,7 +10,8 @@ import {
   openContainer,
   type Container,
 } from '../../container/container-record.ts';
-import { runContainer, type HostMount } from '../../container/run-container.ts';
+import type { HostMount } from '../../container/place-mounts.ts';
+import { runContainer } from '../../container/run-container.ts';
 import { readPrivileges } from '../../host/privileges.ts';
 import { readLayeredImage } from '../../mount/image-layers.ts';
 import { stateHome } from '../../mount/state-directory.ts';

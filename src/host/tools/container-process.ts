@@ -1,8 +1,11 @@
-import { spawn } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { open, readFile, type FileHandle } from 'node:fs/promises';
+import { AsyncScope } from '../../core/async-scope.ts';
 import { errnoOf, StkError } from '../../core/errors.ts';
 import { joinInside, type AbsPath } from '../../core/paths.ts';
+import { missingTool } from '../find-tool.ts';
 import { toolEnvironment } from '../tool-path.ts';
+import { openBwrapArguments } from './bwrap-arguments.ts';
 
 export interface ContainerProcessOptions {
   /** bubblewrap's own arguments. */
@@ -24,39 +27,69 @@ export interface ContainerProcess {
   signal(name: NodeJS.Signals | number): Promise<void>;
 }
 
-/** Starts a command in bubblewrap, in the foreground, with script(1) between where it gets a terminal of its own. */
+/**
+ * Starts a command in bubblewrap, in the foreground, with script(1) between where it gets a terminal of its own. `done`
+ * fails with `missing-capability` where a tool is not installed.
+ */
 export async function startContainerProcess(run: ContainerProcessOptions): Promise<ContainerProcess> {
-  const { scratch, tty } = run;
-  const [args, info] = [joinInside(scratch, 'bwrap-args'), joinInside(scratch, 'bwrap-info')];
-  const all = ['--die-with-parent', '--info-fd', '4', ...run.options];
-  await writeFile(args, all.map(argument => `${argument}\0`).join(''), { mode: 0o600 });
-  const words = ['bwrap', '--args', '3', '--', ...run.command].map(quoted).join(' ');
-  const shell = `exec ${words} 3<${quoted(args)} 4>${quoted(info)}`;
-  const [program, ...rest]: [string, ...string[]] = tty
-    ? ['setpriv', '--pdeathsig', 'KILL', 'script', '-qefc', shell, '/dev/null']
-    : ['sh', '-c', shell];
-  const child = spawn(program, rest, {
-    stdio: [run.stdin || tty ? 'inherit' : 'ignore', 'inherit', 'inherit'],
+  const { scratch } = run;
+  const info = joinInside(scratch, 'bwrap-info');
+  const scope = new AsyncScope();
+  try {
+    const args = scope.use(await openBwrapArguments(scratch, ['--die-with-parent', '--info-fd', '4', ...run.options]));
+    const infoFile = scope.use(await open(info, 'w', 0o600));
+    const child = startChild(run, ['bwrap', '--args', '3', '--', ...run.command], [args, infoFile]);
+    const ended = new Promise<number>((resolve, reject) => {
+      child.on('error', cause => reject(cannotStart(child.spawnfile, cause)));
+      child.on('exit', (code, signal) => resolve(code ?? (signal === 'SIGKILL' ? 137 : 143)));
+    });
+    const done = ended.finally(() => scope[Symbol.asyncDispose]());
+    // It may fail before its caller has come to waiting for it.
+    done.catch(() => {});
+    return { done, signal: name => signalCommand(child, info, name) };
+  } catch (error) {
+    await scope[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** The two files become descriptors 3 and 4. */
+function startChild(
+  { stdin, tty }: ContainerProcessOptions,
+  words: readonly string[],
+  [args, info]: readonly [FileHandle, FileHandle],
+): ChildProcess {
+  if (!tty) {
+    const [program = '', ...rest] = words;
+    return spawn(program, rest, {
+      stdio: [stdin ? 'inherit' : 'ignore', 'inherit', 'inherit', args.fd, info.fd],
+      env: toolEnvironment(),
+      // Keys such as Ctrl-C reach the container once: by us.
+      detached: true,
+    });
+  }
+  // script(1) hands down no descriptors, so that its shell opens them. Keys go to the container's own terminal.
+  const own = `/proc/${process.pid}/fd`;
+  const shell = `exec ${words.map(quoted).join(' ')} 3<${own}/${args.fd} 4>${own}/${info.fd}`;
+  return spawn('setpriv', ['--pdeathsig', 'KILL', 'script', '-qefc', shell, '/dev/null'], {
+    stdio: 'inherit',
     env: { ...toolEnvironment(), SHELL: '/bin/sh' },
-    // Keys such as Ctrl-C reach the container once: by us, or as bytes of its own terminal.
-    detached: !tty,
   });
-  const done = new Promise<number>((resolve, reject) => {
-    child.on('error', cause => reject(new StkError('missing-capability', `cannot start ${program}`, { cause })));
-    child.on('exit', (code, signal) => resolve(code ?? (signal === 'SIGKILL' ? 137 : 143)));
-  });
-  return {
-    done,
-    async signal(name) {
-      const pid = await commandPid(info);
-      try {
-        if (pid !== undefined) process.kill(pid, name);
-        else child.kill(name);
-      } catch (error) {
-        if (errnoOf(error) !== 'ESRCH') throw error;
-      }
-    },
-  };
+}
+
+async function signalCommand(child: ChildProcess, info: AbsPath, name: NodeJS.Signals | number): Promise<void> {
+  const pid = await commandPid(info);
+  try {
+    if (pid !== undefined) process.kill(pid, name);
+    else child.kill(name);
+  } catch (error) {
+    if (errnoOf(error) !== 'ESRCH') throw error;
+  }
+}
+
+function cannotStart(program: string, cause: Error): StkError {
+  if (errnoOf(cause) === 'ENOENT') return missingTool(program, cause);
+  return new StkError('missing-capability', `cannot start ${program}: ${cause.message}`, { cause });
 }
 
 /** The command is the one child of bubblewrap's init in the sandbox. */

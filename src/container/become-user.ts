@@ -1,0 +1,91 @@
+import { StkError } from '../core/errors.ts';
+import type { ProgramFiles } from '../host/tools/program-files.ts';
+import type { ProcessUser } from './bundle-user.ts';
+
+/** Programs of the host that a container is started with. */
+export const STARTERS: readonly string[] = ['setpriv', 'unshare', 'env'];
+
+/** Where the container sees those of the host's programs that begin in it; /dev is the sandbox's own. */
+const TOOLS = '/dev/.stk';
+/** The root that a container of another user than root is started from: nothing of the image is at work there. */
+const OUTSIDE = { tree: '/image', tools: '/tools' } as const;
+/** Needed between the start and the change of the user, which leaves none. */
+const TO_CHANGE = '+setuid,+sys_chroot,+dac_override';
+
+/** Variables by which a C library loads code and data into a program, or uses memory otherwise (ld.so(8), musl's ldso). */
+const LOADING = /^(?:(?:LD|GLIBC|MALLOC|MUSL)_.*|GCONV_PATH|LOCPATH|NLSPATH)$/;
+
+export interface Start {
+  readonly user: ProcessUser;
+  readonly command: readonly string[];
+  /** Absolute in the container. */
+  readonly workingDirectory: string;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/** How a sandbox is set up for a command, and what is run in it. */
+export interface StartPlan {
+  /** For `sandboxOptions`. */
+  readonly sandbox: {
+    readonly below?: string;
+    readonly workingDirectory: string;
+    readonly env: Readonly<Record<string, string>>;
+  };
+  /** Options of bubblewrap, behind all others: no other mount covers these. */
+  readonly options: readonly string[];
+  readonly command: readonly string[];
+}
+
+/**
+ * Plans the start of a command as a user of an image that is not trusted. As another user than root, it is begun outside
+ * of the image: inside, the loader's preload list, name services and account files would be the image's, and its code would
+ * run as root. The root directory is changed by chroot(2) then. Variables that the loader heeds are set last.
+ */
+export function planStart(start: Start, programs: ProgramFiles): StartPlan {
+  const { user, workingDirectory } = start;
+  const isLoading = ([name]: readonly [string, string]) => LOADING.test(name);
+  const variables = Object.entries(start.environment);
+  const late = variables.filter(isLoading).map(([name, value]) => `${name}=${value}`);
+  const env = Object.fromEntries(variables.filter(variable => !isLoading(variable)));
+  const command =
+    late.length === 0 ? start.command : [...lateStart(programs, start.command), ...late, ...start.command];
+  // With its own group among them, a process cannot shed what is forbidden to that group.
+  const groups = [`--regid=${user.gid}`, `--groups=${[user.gid, ...user.additionalGids].join(',')}`];
+  // What root may do it gets anew with every program; what others inherit, no program should turn into more.
+  const caps = ['--inh-caps=-all', '--ambient-caps=-all'];
+  if (user.uid === 0) {
+    return {
+      sandbox: { workingDirectory, env },
+      options: filesAt(programs, TOOLS, ['setpriv', ...(late.length > 0 ? ['env'] : [])]),
+      command: [...programs.start(TOOLS, 'setpriv'), ...groups, ...caps, '--', ...command],
+    };
+  }
+  const { tree, tools } = OUTSIDE;
+  return {
+    sandbox: { below: tree, workingDirectory: '/', env },
+    options: [
+      ...filesAt(programs, tools, ['setpriv', 'unshare']),
+      ...(late.length > 0 ? filesAt(programs, `${tree}${TOOLS}`, ['env']) : []),
+    ],
+    command: [
+      ...programs.start(tools, 'setpriv'),
+      ...[...groups, ...caps, `--bounding-set=-all,${TO_CHANGE}`, '--'],
+      ...programs.start(tools, 'unshare'),
+      ...[`--root=${tree}`, `--wd=${workingDirectory}`, `--setuid=${user.uid}`, '--'],
+      ...command,
+    ],
+  };
+}
+
+function lateStart(programs: ProgramFiles, [program = '']: readonly string[]): readonly string[] {
+  if (!program.includes('=')) return programs.start(TOOLS, 'env');
+  throw new StkError('unsupported', `a program with = in its name cannot be given variables such as LD_PRELOAD`, {
+    hint: `start it with a shell: sh -c 'exec "$0"' ${program.slice(0, 100)}`,
+  });
+}
+
+function filesAt(programs: ProgramFiles, directory: string, names: readonly string[]): readonly string[] {
+  const others = STARTERS.filter(name => !names.includes(name));
+  const files = [...programs.files].filter(([name]) => !others.includes(name));
+  return ['--dir', directory, ...files.flatMap(([name, file]) => ['--ro-bind', file, `${directory}/${name}`])];
+}

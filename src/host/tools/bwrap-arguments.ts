@@ -1,0 +1,19 @@
+import { open, unlink, type FileHandle } from 'node:fs/promises';
+import path from 'node:path';
+import type { AbsPath } from '../../core/paths.ts';
+import { temporaryName } from '../atomic-write.ts';
+
+/**
+ * Arguments for `bwrap --args`, in a file without a name, at its beginning: they travel through a descriptor, so that no
+ * value shows in a process list or stays on a disk. The handle is the caller's.
+ *
+ * @param scratch a directory of the caller's where the file has a name for a moment, mode 0600
+ */
+export async function openBwrapArguments(scratch: AbsPath, words: readonly string[]): Promise<FileHandle> {
+  const file = temporaryName(path.join(scratch, 'bwrap-args'));
+  await using written = await open(file, 'wx+', 0o600);
+  await unlink(file);
+  await written.writeFile(words.map(word => `${word}\0`).join(''));
+  // A child shares the file offset; bubblewrap reads from the start.
+  return await open(`/proc/self/fd/${written.fd}`, 'r');
+}
