@@ -43,13 +43,21 @@ export async function startContainerProcess(run: ContainerProcessOptions): Promi
       child.on('error', cause => reject(cannotStart(child.spawnfile, cause)));
       child.on('exit', (code, signal) => resolve(code ?? (signal === 'SIGKILL' ? 137 : 143)));
     });
-    const done = ended.finally(() => scope[Symbol.asyncDispose]());
+    const done = closing(ended, scope);
     // It may fail before its caller has come to waiting for it.
     done.catch(() => {});
     return { done, signal: name => signalCommand(child, info, name) };
   } catch (error) {
     await scope[Symbol.asyncDispose]();
     throw error;
+  }
+}
+
+async function closing<T>(ended: Promise<T>, files: AsyncScope): Promise<T> {
+  try {
+    return await ended;
+  } finally {
+    await files[Symbol.asyncDispose]();
   }
 }
 
