@@ -62,7 +62,8 @@ export async function writeMergeLayer(request: MergeLayerRequest): Promise<Layer
       continue;
     }
     const target = tarEntry.type === 'symlink' ? { target: tarEntry.linkPath } : {};
-    tree.putLeaf(await tree.place(entry.path), { kind: 'leaf', entry: number, path: entry.path, ...target });
+    const place = await tree.place(entry.path);
+    tree.putLeaf(place, { kind: 'leaf', entry: number, place, ...target });
     await writer.entry(tarEntry);
     if (tarEntry.type !== 'file') continue;
     await writeContent(writer, entry, source, signal);

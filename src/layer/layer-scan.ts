@@ -1,6 +1,6 @@
 import { StkError } from '../core/errors.ts';
 import { NO_MARK, layerPath, markOf } from './layer-path.ts';
-import { LayerDirectory, type LayerLeaf, type LayerTree, type Place } from './layer-tree.ts';
+import { LayerDirectory, pathOf, type LayerLeaf, type LayerTree } from './layer-tree.ts';
 import { layerXattrs } from './overlay-xattrs.ts';
 import type { TarEntry } from './tar-entry.ts';
 import { shownPath, tarError } from './tar-error.ts';
@@ -64,11 +64,11 @@ export class LayerScan {
     const leaf: LayerLeaf = {
       kind: 'leaf',
       entry: number,
-      path: pathOf(place),
+      place,
       ...(entry.type === 'symlink' ? { target: entry.linkPath } : {}),
     };
     const clash = this.tree.putLeaf(place, leaf);
-    return { write: normalized(entry, leaf.path), clash };
+    return { write: normalized(entry, pathOf(place)), clash };
   }
 
   /** Paths of what is left, by the number of the entry that holds it: more than one where there are hard links. */
@@ -110,7 +110,7 @@ export class LayerScan {
       throw tarError(`hard link ${link} points to ${aim}, which is ${what}`, { path: link, target: aim });
     }
     const clash = this.tree.putLeaf(place, target);
-    return { write: { ...entry, path: pathOf(place), linkPath: target.path, xattrs: NO_XATTRS }, clash };
+    return { write: { ...entry, path: pathOf(place), linkPath: pathOf(target.place), xattrs: NO_XATTRS }, clash };
   }
 
   #countContent(entry: TarEntry): void {
@@ -126,10 +126,6 @@ export class LayerScan {
 /** An entry as it goes into the layer, under its final path. */
 export function normalized(entry: TarEntry, path: string): TarEntry {
   return { ...entry, path, xattrs: layerXattrs(entry.xattrs) };
-}
-
-function pathOf({ directory, name }: Place): string {
-  return directory.parent ? `${directory.path}/${name}` : name;
 }
 
 function attributesOf({ mode, uid, gid, mtimeSeconds, xattrs }: TarEntry) {

@@ -2,11 +2,13 @@ import { StkError } from '../core/errors.ts';
 import type { DirectoryAttributes, LowerLookup } from './lower-tree.ts';
 import { shownPath, tarError } from './tar-error.ts';
 
-/** squashfs 4.0: a directory entry's name is at most 256 bytes. */
-const MAX_NAME_BYTES = 256;
+/** What the kernel looks up (NAME_MAX); squashfs could hold one byte more. */
+const MAX_NAME_BYTES = 255;
 /** Of a path in the layer; the kernel takes 4 KiB at once, deeper trees are walked step by step. */
 const MAX_PATH_BYTES = 32 * 1024;
 const MAX_NODES = 4_000_000;
+/** Names, symlink targets and directories' xattrs of a layer, which are held in memory. */
+const MAX_TREE_BYTES = 256 * 1024 * 1024;
 /** As many as the kernel follows (path_resolution(7)). */
 const MAX_SYMLINKS = 40;
 
@@ -49,8 +51,8 @@ export interface LayerLeaf {
   readonly kind: 'leaf';
   /** Number of the archive entry that holds its content and attributes. */
   readonly entry: number;
-  /** The name it was first given. */
-  readonly path: string;
+  /** Where it was first put. */
+  readonly place: Place;
   /** Where it points, for symlinks. */
   readonly target?: string;
 }
@@ -59,6 +61,11 @@ export interface LayerLeaf {
 export interface Place {
   readonly directory: LayerDirectory;
   readonly name: string;
+}
+
+/** A path from the root, made anew each time: many long ones would fill the memory. */
+export function pathOf({ directory, name }: Place): string {
+  return directory.parent ? `${directory.path}/${name}` : name;
 }
 
 /**
@@ -71,6 +78,7 @@ export class LayerTree {
   usedLower = false;
   readonly #lower: LowerLookup;
   #nodes = 0;
+  #bytes = 0;
 
   constructor(lower: LowerLookup) {
     this.#lower = lower;
@@ -103,6 +111,7 @@ export class LayerTree {
   putDirectory({ directory, name }: Place, attributes: DirectoryAttributes): boolean {
     const existing = directory.children.get(name);
     const node = existing?.kind === 'directory' ? existing : this.#add(directory, name);
+    for (const [key, value] of attributes.xattrs) this.#hold(key.length + value.length, directory);
     node.attributes = attributes;
     node.origin = 'entry';
     return existing?.kind === 'leaf';
@@ -111,13 +120,14 @@ export class LayerTree {
   /** Puts a leaf in place; returns whether something had to go. */
   putLeaf({ directory, name }: Place, leaf: LayerLeaf): boolean {
     const existing = directory.children.get(name);
-    if (!existing) this.#count(directory);
+    if (!existing) this.#count(directory, name);
+    this.#hold(leaf.target?.length ?? 0, directory);
     directory.children.set(name, leaf);
     return existing !== undefined;
   }
 
   whiteOut({ directory, name }: Place): void {
-    this.#count(directory);
+    this.#count(directory, name);
     (directory.whiteouts ??= new Set()).add(checkName(name, name));
   }
 
@@ -175,7 +185,9 @@ export class LayerTree {
       }
       if (child && child.target === undefined) {
         if (missing !== 'make') return undefined;
-        throw tarError(`${shownPath(entryPath)} lies below ${shownPath(child.path)}, which is not a directory`);
+        throw tarError(
+          `${shownPath(entryPath)} lies below ${shownPath(pathOf(child.place))}, which is not a directory`,
+        );
       }
       const below = child ? undefined : await this.#below(at, name);
       const target = child ? child.target : below?.type === 'symlink' ? below.target : undefined;
@@ -224,19 +236,27 @@ export class LayerTree {
   }
 
   #add(parent: LayerDirectory, name: string): LayerDirectory {
-    this.#count(parent);
+    this.#count(parent, name);
     const node = new LayerDirectory(parent, name);
     if (node.pathBytes > MAX_PATH_BYTES) throw tarError(`a path of more than ${MAX_PATH_BYTES} bytes`);
     parent.children.set(name, node);
     return node;
   }
 
-  #count(directory: LayerDirectory): void {
-    if (++this.#nodes <= MAX_NODES) return;
-    throw new StkError('unsupported', `a layer of more than ${MAX_NODES} files`, {
-      facts: { directory: shownPath(directory.path) },
-    });
+  #count(directory: LayerDirectory, name: string): void {
+    if (++this.#nodes > MAX_NODES) throw tooLarge(`a layer of more than ${MAX_NODES} files`, directory);
+    this.#hold(name.length, directory);
   }
+
+  #hold(sizeBytes: number, directory: LayerDirectory): void {
+    this.#bytes += sizeBytes;
+    if (this.#bytes <= MAX_TREE_BYTES) return;
+    throw tooLarge(`a layer with names and attributes of more than ${MAX_TREE_BYTES} bytes`, directory);
+  }
+}
+
+function tooLarge(message: string, directory: LayerDirectory): StkError {
+  return new StkError('unsupported', message, { facts: { directory: shownPath(directory.path) } });
 }
 
 function split(path: string): { parent: string; name: string } {

@@ -98,7 +98,8 @@ function setXattr(xattrs: Map<string, Buffer>, name: string, value: Buffer): voi
   if (name === '' || name.length > 255 || name.includes('\0') || value.length > MAX_XATTR_BYTES) {
     throw tarError('an extended attribute is out of bounds');
   }
-  xattrs.set(name, value);
+  // A copy, because it outlives the header that it is a part of.
+  xattrs.set(name, Buffer.from(value));
 }
 
 function number(value: Buffer, key: string): number {

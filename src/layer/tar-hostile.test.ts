@@ -1,5 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
@@ -16,14 +19,30 @@ import { requires } from '../../test/rig/gates.ts';
 import { StkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import type { TarCompression } from '../oci/media-types.ts';
+import { LayerScan } from './layer-scan.ts';
+import { LayerTree } from './layer-tree.ts';
+import { emptyLower } from './lower-tree.ts';
 import type { ConvertTarRequest } from './tar-to-squashfs.ts';
-import { tarHeader } from './tar-writer.ts';
+import { paxRecord } from './tar-pax.ts';
+import { TAR_END, tarHeader } from './tar-writer.ts';
 
 requires('root', 'tool:tar2sqfs', 'tool:unsquashfs', 'tool:getfattr', 'tool:zstd');
 
 const directory = temporaryDirectory();
 const output = `${directory}/layer` as AbsPath;
 afterAll(() => directory[Symbol.dispose]());
+
+/** Three megabytes. */
+const incompressible = tarOf({ path: 'f', content: randomBytes(3_000_000).toString('latin1') });
+
+/** An extended header of one kind, pax records in its body. */
+function paxHeader(typeFlag: 'x' | 'g', ...records: readonly Buffer[]): Buffer {
+  const content = Buffer.concat(records).toString('latin1');
+  const bytes = tarOf({ path: 'header', content });
+  bytes[156] = typeFlag.charCodeAt(0);
+  fixChecksums(bytes);
+  return bytes.subarray(0, bytes.length - TAR_END.length);
+}
 
 const convert = (bytes: Buffer, more: Partial<ConvertTarRequest> = {}) => convertTar(bytes, output, more);
 
@@ -53,8 +72,8 @@ describe('hostile archives', () => {
     ['a file below a file', [{ path: 'f' }, { path: 'f/g' }]],
     ['a file below a symlink to itself', [{ path: 's', type: 'symlink', linkPath: 's' }, { path: 's/g' }]],
     ['a file as the root', [{ path: '.' }]],
-    ['a name of 257 bytes', [{ path: 'n'.repeat(257) }]],
-    ['a directory name of 257 bytes', [{ path: `${'n'.repeat(257)}/f` }]],
+    ['a name of 256 bytes', [{ path: 'n'.repeat(256) }]],
+    ['a directory name of 256 bytes', [{ path: `${'n'.repeat(256)}/f` }]],
     ['a symlink of 64 KiB', [{ path: 's', type: 'symlink', linkPath: 'l'.repeat(65_536) }]],
     ['a symlink to nowhere', [{ path: 's', type: 'symlink', linkPath: '' }]],
     ['a path of 64 KiB', [{ path: `${'a/'.repeat(32_768)}f` }]],
@@ -78,6 +97,49 @@ describe('hostile archives', () => {
     expect(convert(bytes, { compression })).rejects.toMatchObject({ code: 'invalid-input' }),
   );
 
+  it('a sparse map that never ends', () => {
+    const map = tarOf({ path: 'f', content: '1'.repeat(16 * 1024 * 1024) });
+    const records = [paxRecord('GNU.sparse.major', '1'), paxRecord('GNU.sparse.minor', '0')];
+    return expect(
+      convert(Buffer.concat([paxHeader('x', ...records, paxRecord('GNU.sparse.realsize', '5')), map])),
+    ).rejects.toMatchObject({ code: 'invalid-input' });
+  });
+
+  it('a long path for each of many files takes no memory for each', async () => {
+    const deep = `${'d'.repeat(250)}/`.repeat(120).slice(0, -1);
+    const tree = new LayerTree(emptyLower);
+    const scan = new LayerScan(tree, { maxContentBytes: 0, marks: true });
+    await scan.add(tarEntry({ path: deep, type: 'directory' }));
+    await scan.add(tarEntry({ path: 's', type: 'symlink', linkPath: deep }));
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    collect();
+    const before = process.memoryUsage().heapUsed;
+    for (let index = 0; index < 5000; index++) await scan.add(tarEntry({ path: `s/${index}` }));
+    collect();
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(20 * 1024 * 1024);
+    expect(scan.survivors().size).toBe(5001);
+  });
+
+  it('names and targets that would fill the memory', async () => {
+    const tree = new LayerTree(emptyLower);
+    const scan = new LayerScan(tree, { maxContentBytes: 0, marks: true });
+    const linkPath = 'l'.repeat(65_000);
+    const fill = async () => {
+      for (let index = 0; index < 5000; index++)
+        await scan.add(tarEntry({ path: `${index}`, type: 'symlink', linkPath }));
+    };
+    await expect(fill()).rejects.toMatchObject({ code: 'unsupported' });
+  });
+
+  it('global headers without end', async () => {
+    const headers = Array.from({ length: 20 }, (_, index) =>
+      paxHeader('g', paxRecord(`comment${index}`, Buffer.alloc(500_000, 'x'))),
+    );
+    const bytes = Buffer.concat([...headers, tarOf({ path: 'f' })]);
+    await expect(convert(bytes)).rejects.toMatchObject({ code: 'invalid-input' });
+  });
+
   it('a failure of the source passes through', async () => {
     const source = async function* () {
       yield tarOf({ path: 'f', content: 'x'.repeat(5000) }).subarray(0, 2000);
@@ -91,20 +153,26 @@ describe('hostile archives', () => {
     await expect(convert(Buffer.alloc(0), { source: zstd, compression: 'zstd' })).rejects.toMatchObject({
       code: 'network',
     });
-    await expect(convert(Buffer.alloc(0), { source: zstd, compression: 'gzip' })).rejects.toBeInstanceOf(StkError);
+    const gzip = async function* () {
+      yield gzipSync(incompressible).subarray(0, 20_000);
+      throw new StkError('network', 'gone');
+    };
+    await expect(convert(Buffer.alloc(0), { source: gzip, compression: 'gzip' })).rejects.toMatchObject({
+      code: 'network',
+    });
   });
 
   it('a signal ends it', async () => {
-    const controller = new AbortController();
-    const bytes = tarOf({ path: 'f', content: 'x'.repeat(3_000_000) });
-    const source = async function* () {
-      yield bytes.subarray(0, 1_000_000);
-      controller.abort();
-      yield bytes.subarray(1_000_000);
-    };
     for (const compression of ['none', 'gzip'] as const) {
+      const controller = new AbortController();
+      const bytes = compression === 'gzip' ? gzipSync(incompressible) : incompressible;
+      const source = async function* () {
+        yield bytes.subarray(0, 1_000_000);
+        controller.abort();
+        yield bytes.subarray(1_000_000);
+      };
       const failing = convert(bytes, { source, compression, signal: controller.signal });
-      await expect(failing).rejects.toBeInstanceOf(StkError);
+      await expect(failing).rejects.toMatchObject({ code: 'interrupted' });
     }
   });
 

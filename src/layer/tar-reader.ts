@@ -4,7 +4,14 @@ import { entryFrom, HEADER_ONLY, type Extensions } from './tar-extensions.ts';
 import { TAR_BLOCK_BYTES, tarPadding, type SparseSegment, type TarEntry } from './tar-entry.ts';
 import { tarError } from './tar-error.ts';
 import { parsePaxRecords, type PaxRecords } from './tar-pax.ts';
-import { MAX_SPARSE_SEGMENTS, checkSparseMap, decimal, oldSparsePairs, pairs } from './tar-sparse.ts';
+import {
+  MAX_NUMBER_DIGITS,
+  MAX_SPARSE_SEGMENTS,
+  checkSparseMap,
+  decimal,
+  oldSparsePairs,
+  pairs,
+} from './tar-sparse.ts';
 
 /** Largest pax header or GNU long name, in bytes. */
 const MAX_EXTENSION_BYTES = 1024 * 1024;
@@ -44,7 +51,7 @@ export class TarReader implements AsyncDisposable {
           extensions = { ...extensions, pax: parsePaxRecords(await this.#extension(sizeBytes)) };
           break;
         case 'g':
-          this.#globals = [...this.#globals, ...parsePaxRecords(await this.#extension(sizeBytes))].slice(-1000);
+          this.#globals = withGlobals(this.#globals, parsePaxRecords(await this.#extension(sizeBytes)));
           break;
         case 'L':
           extensions = { ...extensions, longPath: longName(await this.#extension(sizeBytes)) };
@@ -178,9 +185,22 @@ export class TarReader implements AsyncDisposable {
           wanted = 1 + 2 * numbers[0]!;
         }
       }
+      const isPadding = numbers.length === wanted;
+      if (!isPadding && rest.length > MAX_NUMBER_DIGITS) throw tarError('a sparse file has a malformed number');
     }
     return pairs(numbers.slice(1));
   }
+}
+
+/** Later records replace earlier ones of their key. Together they are no larger than one header. */
+function withGlobals(globals: PaxRecords, more: PaxRecords): PaxRecords {
+  const merged = new Map([...globals, ...more]);
+  let sizeBytes = 0;
+  for (const [key, value] of merged) sizeBytes += key.length + value.length;
+  if (sizeBytes > MAX_EXTENSION_BYTES)
+    throw tarError(`global extended headers of more than ${MAX_EXTENSION_BYTES} bytes`);
+  // Copies, because a value is a part of its header.
+  return [...merged].map(([key, value]) => [key, Buffer.from(value)] as const);
 }
 
 function longName(body: Buffer): string {

@@ -3,6 +3,8 @@ import { fieldNumber } from './tar-header.ts';
 import { tarError } from './tar-error.ts';
 import type { PaxRecords } from './tar-pax.ts';
 
+/** Of a number in a sparse map: what a safe integer has. */
+export const MAX_NUMBER_DIGITS = 16;
 /** More stretches than this in one file are taken for an attack. */
 export const MAX_SPARSE_SEGMENTS = 1 << 20;
 
@@ -74,7 +76,7 @@ export function pairs(numbers: readonly number[]): SparseSegment[] {
 }
 
 export function decimal(text: string): number {
-  return natural(/^\d{1,16}$/.test(text) ? Number(text) : Number.NaN);
+  return natural(text.length <= MAX_NUMBER_DIGITS && /^\d+$/.test(text) ? Number(text) : Number.NaN);
 }
 
 function natural(value: number): number {
