@@ -1,8 +1,13 @@
-import { lstat, mkdir, readFile, readdir, readlink, rm, rmdir } from 'node:fs/promises';
+import { lstat, mkdir, readFile, readdir, readlink, rm, rmdir, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { StkError, errnoOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { lockFile, tryLockFile, type FileLock } from '../host/file-lock.ts';
+
+/** In a state directory, a link that names the PID namespace it was made in. */
+const MADE_IN = 'pid-namespace';
+/** The number of the first PID namespace (Linux, include/uapi/linux/nsfs.h: PID_NS_INIT_INO); every process is in sight there. */
+const FIRST_PID_NAMESPACE = `pid:[${0xeffffffc}]`;
 
 /**
  * Where lasting mounts are remembered, for one mount namespace: mounts made in another one are not seen here, so their
@@ -68,6 +73,9 @@ export async function openMountState(home: AbsPath): Promise<MountState> {
   for (const child of [state.records, state.layers, state.images, state.served, state.servers]) {
     await mkdir(child, { recursive: true, mode: 0o700 });
   }
+  await symlink(await pidNamespace(), below(MADE_IN)).catch((error: unknown) => {
+    if (errnoOf(error) !== 'EEXIST') throw error;
+  });
   return state;
 }
 
@@ -106,19 +114,27 @@ async function mountNamespace(process: string): Promise<string> {
   return `mnt-${/\d+/.exec(link)?.[0] ?? 'unknown'}`;
 }
 
+function pidNamespace(): Promise<string> {
+  return readlink('/proc/self/ns/pid');
+}
+
 /**
  * Removes the state of mount namespaces that are gone: with the namespace its mounts went, and the FUSE processes with
- * these, so that only empty directories and records are left. Returns how many were removed.
+ * these, so that only empty directories and records are left. What was made in another PID namespace is left alone,
+ * because the processes that use it may be out of sight. Returns how many were removed.
  */
 export async function removeDeadNamespaces(home: AbsPath): Promise<number> {
   const living = new Set<string>();
   for (const name of await readdir('/proc')) {
     if (/^\d+$/.test(name)) living.add(await mountNamespace(name).catch(() => ''));
   }
+  const own = await pidNamespace();
   let removed = 0;
   for (const name of await readdir(home)) {
     if (!/^mnt-\d+$/.test(name) || living.has(name)) continue;
     const directory = joinInside(home, name);
+    const madeIn = own === FIRST_PID_NAMESPACE ? own : await readlink(joinInside(directory, MADE_IN)).catch(() => '');
+    if (madeIn !== own) continue;
     await using lock = await tryLockFile(directory, 'exclusive').catch(() => undefined);
     if (!lock) continue;
     await removeEmptyTree(directory);
