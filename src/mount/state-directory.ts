@@ -6,8 +6,8 @@ import { lockFile, tryLockFile, type FileLock } from '../host/file-lock.ts';
 
 /** In a state directory, a link that names the PID namespace it was made in. */
 const MADE_IN = 'pid-namespace';
-/** The number of the first PID namespace (Linux, include/uapi/linux/nsfs.h: PID_NS_INIT_INO); every process is in sight there. */
-const FIRST_PID_NAMESPACE = `pid:[${0xeffffffc}]`;
+/** Of the first PID namespace, where every process is in sight (Linux, include/linux/proc_ns.h: PROC_PID_INIT_INO). */
+const FIRST_PID_NAMESPACE = 'pid:[4026531836]';
 
 /**
  * Where lasting mounts are remembered, for one mount namespace: mounts made in another one are not seen here, so their
