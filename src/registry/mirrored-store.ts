@@ -1,5 +1,6 @@
-import { Digester, isDigest, type Digest } from '../core/digest.ts';
+import { isDigest, type Digest } from '../core/digest.ts';
 import { StkError, isStkError, messageOf } from '../core/errors.ts';
+import { openDigester, type StreamDigester } from '../host/thread-digester.ts';
 import type {
   BlobStore,
   CallOptions,
@@ -54,19 +55,37 @@ export class MirroredStore implements RangedStore {
 
   /** After a failure goes on with the next source from the byte that was reached. */
   async *readBlob(descriptor: Descriptor, options: ReadOptions = {}): AsyncIterable<Uint8Array> {
-    const digester = new Digester();
+    const sources = this.#ordered(descriptor.digest);
+    // Each source verifies what it sent; nobody else verifies what was put together from several.
+    const digester = sources.length > 1 ? openDigester(descriptor.size) : undefined;
+    try {
+      yield* this.#readInTurn(descriptor, sources, digester, options);
+    } finally {
+      digester?.abandon();
+    }
+  }
+
+  async *#readInTurn(
+    descriptor: Descriptor,
+    sources: readonly Mirror[],
+    digester: StreamDigester | undefined,
+    options: ReadOptions,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
     const failures: unknown[] = [];
-    for (const source of this.#ordered(descriptor.digest)) {
-      let skipBytes = digester.sizeBytes;
+    let doneBytes = 0;
+    for (const source of sources) {
+      let skipBytes = doneBytes;
       try {
         const call = options.signal ? { signal: options.signal } : {};
         for await (const chunk of source.store.readBlob(descriptor, call)) {
           const fresh = chunk.subarray(Math.min(skipBytes, chunk.byteLength));
           skipBytes -= chunk.byteLength - fresh.byteLength;
           if (fresh.byteLength === 0) continue;
-          digester.update(fresh);
+          const wait = digester?.update(fresh);
+          if (wait) await wait;
+          doneBytes += fresh.byteLength;
           yield fresh;
-          options.onProgress?.(digester.sizeBytes);
+          options.onProgress?.(doneBytes);
         }
         this.#prefer(source);
         break;
@@ -74,13 +93,12 @@ export class MirroredStore implements RangedStore {
         if (!isPassable(error, options.signal)) throw error;
         failures.push(error);
         this.#onFallback(`${source.store.name}: ${messageOf(error)}`);
-        if (failures.length < this.#ordered(descriptor.digest).length) continue;
+        if (failures.length < sources.length) continue;
         // Wrong bytes say more than missing ones.
         throw failures.find(failure => isStkError(failure, 'integrity')) ?? error;
       }
     }
-    // Each source verifies what it sent; nobody else verifies what was put together from several.
-    if (failures.length > 0 && digester.finish() !== descriptor.digest) {
+    if (failures.length > 0 && (await digester?.finish()) !== descriptor.digest) {
       throw new StkError('integrity', `${this.name}: bytes received do not match blob ${descriptor.digest}`, {
         facts: { digest: descriptor.digest },
       });
