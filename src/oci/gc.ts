@@ -9,6 +9,7 @@ import type { LayoutStore } from './layout.ts';
 import { readIndex } from './layout-index.ts';
 import { isIndexType, isManifestType } from './media-types.ts';
 import { parseManifest } from './parse-manifest.ts';
+import { isUnusable } from './unusable-document.ts';
 
 export interface Garbage {
   readonly digest: Digest;
@@ -25,7 +26,8 @@ export interface GcOptions {
 
 /**
  * Removes blobs that neither the index nor `keep` reaches, and temporary directories that nobody holds. It waits until
- * no build adds blobs to the layout. A damaged manifest keeps itself and reaches nothing further.
+ * no build adds blobs to the layout. A damaged manifest keeps itself and reaches nothing further; one that the system does
+ * not let us read ends it before anything is removed.
  */
 export async function collectGarbage(layout: LayoutStore, options: GcOptions): Promise<readonly Garbage[]> {
   const { signal, onWait } = options;
@@ -51,23 +53,38 @@ export async function collectGarbage(layout: LayoutStore, options: GcOptions): P
 
 async function reachableBlobs(layout: LayoutStore, options: GcOptions): Promise<ReadonlySet<Digest>> {
   const reached = new Set<Digest>();
-  const pending: Digest[] = [...options.keep];
-  const roots: readonly Descriptor[] = (await readIndex(layout.directory)).manifests;
-  pending.push(...roots.map(root => root.digest));
-  for (let digest = pending.pop(); digest !== undefined; digest = pending.pop()) {
+  const read = new Set<Digest>();
+  const pending: (Descriptor | { readonly digest: Digest })[] = [...options.keep].map(digest => ({ digest }));
+  pending.push(...(await readIndex(layout.directory)).manifests);
+  for (let entry = pending.pop(); entry !== undefined; entry = pending.pop()) {
     throwIfAborted(options.signal);
-    if (reached.has(digest)) continue;
-    reached.add(digest);
-    const descriptor = await layout.resolve(digest).catch(() => undefined);
-    if (!descriptor || !(isManifestType(descriptor.mediaType) || isIndexType(descriptor.mediaType))) continue;
-    const read = await layout.readManifest(digest).catch(() => undefined);
-    if (!read) continue;
-    const parsed = parseManifest(read.bytes, digest);
-    const named =
-      parsed.kind === 'index' ? parsed.manifest.manifests : [parsed.manifest.config, ...parsed.manifest.layers];
-    pending.push(...named.map(entry => entry.digest));
+    reached.add(entry.digest);
+    if (read.has(entry.digest) || ('mediaType' in entry && !isDocument(entry))) continue;
+    read.add(entry.digest);
+    pending.push(...(await namedBy(layout, entry)));
   }
   return reached;
+}
+
+/** What a manifest or index names; nothing for what is neither, and for what is damaged. */
+async function namedBy(
+  layout: LayoutStore,
+  entry: Descriptor | { readonly digest: Digest },
+): Promise<readonly Descriptor[]> {
+  try {
+    const descriptor = 'mediaType' in entry ? entry : await layout.describeManifest(entry.digest);
+    if (!descriptor || !isDocument(descriptor)) return [];
+    const parsed = parseManifest(await layout.manifestBytes(descriptor), descriptor.digest);
+    return parsed.kind === 'index' ? parsed.manifest.manifests : [parsed.manifest.config, ...parsed.manifest.layers];
+  } catch (error) {
+    // One that cannot be read now may name everything: nothing must be removed then.
+    if (isUnusable(error)) return [];
+    throw error;
+  }
+}
+
+function isDocument({ mediaType }: Descriptor): boolean {
+  return isManifestType(mediaType) || isIndexType(mediaType);
 }
 
 async function removeTemporary(layout: LayoutStore): Promise<void> {
@@ -76,7 +93,10 @@ async function removeTemporary(layout: LayoutStore): Promise<void> {
     const directory = joinInside(layout.directory, name);
     const lock = await tryLockFile(directory, 'exclusive').catch(() => undefined);
     if (!lock) continue;
-    await removeTree(directory);
-    await lock[Symbol.asyncDispose]();
+    try {
+      await removeTree(directory);
+    } finally {
+      await lock[Symbol.asyncDispose]();
+    }
   }
 }

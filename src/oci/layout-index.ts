@@ -1,12 +1,14 @@
-import { readFile } from 'node:fs/promises';
-import { StkError, errnoOf } from '../core/errors.ts';
+import { errnoOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { writeFileAtomic } from '../host/atomic-write.ts';
 import { lockFile } from '../host/file-lock.ts';
+import { readSmallFile } from '../host/read-small-file.ts';
 import { MAX_MANIFEST_BYTES } from './blob-store.ts';
 import type { Descriptor, Index } from './descriptor.ts';
 import { MediaType } from './media-types.ts';
 import { parseIndex } from './parse-manifest.ts';
+
+const MAX_INDEX_BYTES = 8 * MAX_MANIFEST_BYTES;
 
 /** Annotation that holds a descriptor's tag (image-spec, annotations.md, "Pre-Defined Annotation Keys"). */
 export const REF_NAME = 'org.opencontainers.image.ref.name';
@@ -14,14 +16,11 @@ export const REF_NAME = 'org.opencontainers.image.ref.name';
 /** The layout's index.json; an empty index where the file does not exist yet. */
 export async function readIndex(directory: AbsPath): Promise<Index> {
   const file = joinInside(directory, 'index.json');
-  const bytes = await readFile(file).catch((error: unknown) => {
+  const bytes = await readSmallFile(file, MAX_INDEX_BYTES).catch((error: unknown) => {
     if (errnoOf(error) === 'ENOENT') return undefined;
     throw error;
   });
   if (bytes === undefined) return { schemaVersion: 2, mediaType: MediaType.index, manifests: [] };
-  if (bytes.byteLength > MAX_MANIFEST_BYTES * 8) {
-    throw new StkError('invalid-input', `${file} is too large: ${bytes.byteLength} bytes`);
-  }
   return parseIndex(bytes, file);
 }
 

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -52,6 +52,44 @@ async function putImage(tag: string, content: string): Promise<readonly Descript
 }
 
 describe('LayoutStore', () => {
+  it.each(['index.json', 'oci-layout'])('does not wait for a pipe in place of %s', async name => {
+    const file = path.join(layout.directory, name);
+    await rm(file);
+    await run('mkfifo', [file]);
+    const opening = LayoutStore.open(layout.directory).then(store => store.tags());
+    await expect(opening).rejects.toMatchObject({ code: expect.stringMatching(/^(invalid-input|not-found)$/) });
+  });
+
+  it('reads no index of more than 32 MiB', async () => {
+    await truncate(path.join(layout.directory, 'index.json'), 33 * 1024 * 1024);
+    await expect(layout.tags()).rejects.toMatchObject({ code: 'invalid-input' });
+  });
+
+  it('finds referrers beside a damaged manifest, and believes none that is', async () => {
+    const [subject] = await putImage('app', 'layer');
+    const refer = async (text: string) => {
+      const manifest = jsonDocument(
+        {
+          schemaVersion: 2,
+          mediaType: MediaType.manifest,
+          artifactType: 'application/test',
+          config: blob(text, 'application/vnd.oci.empty.v1+json'),
+          layers: [],
+          subject,
+        },
+        MediaType.manifest,
+      );
+      await layout.putManifest(manifest);
+      return manifest.descriptor;
+    };
+    const [good, bad] = [await refer('{}'), await refer('[]')];
+    const file = layout.blobPath(bad.digest);
+    const text = await readFile(file, 'utf8');
+    await rm(file);
+    await writeFile(file, text.replace('application/test', 'application/evil'));
+    expect((await layout.referrers(subject!.digest)).map(({ digest }) => digest)).toEqual([good.digest]);
+  });
+
   it('is a layout that umoci lists and skopeo inspects', async () => {
     await putImage('app', 'layer');
     expect((await run('umoci', ['ls', '--layout', layout.directory])).stdout.trim()).toBe('app');
@@ -135,6 +173,34 @@ describe('LayoutStore', () => {
 });
 
 describe('collectGarbage', () => {
+  it('goes on around a tagged manifest whose fields are wrong', async () => {
+    const bytes = Buffer.from('{"schemaVersion":2,"config":1}');
+    const descriptor = { mediaType: MediaType.manifest, digest: digestOf(bytes), size: bytes.byteLength };
+    await layout.putManifest({ descriptor, bytes }, 'broken');
+    const kept = await putImage('app', 'layer');
+    const garbage = blob('garbage');
+    await layout.putBlob(garbage, () => once(garbage.bytes));
+    const removed = await collectGarbage(layout, { keep: [], dryRun: false });
+    expect(removed.map(({ digest }) => digest)).toEqual([garbage.digest]);
+    for (const each of [descriptor, ...kept]) expect(await layout.hasBlob(each)).toBe(true);
+  });
+
+  it('removes nothing where a manifest cannot be read', async () => {
+    const [manifest, config, layer] = await putImage('app', 'layer');
+    const file = layout.blobPath(manifest!.digest);
+    await rm(file);
+    await mkdir(file);
+    await expect(collectGarbage(layout, { keep: [], dryRun: false })).rejects.toThrow();
+    for (const each of [config!, layer!]) expect(await layout.hasBlob(each)).toBe(true);
+  });
+
+  it('keeps what a manifest among the blobs to keep names', async () => {
+    const image = await putImage('app', 'layer');
+    await layout.untag('app');
+    expect(await collectGarbage(layout, { keep: [image[0]!.digest], dryRun: false })).toEqual([]);
+    for (const each of image) expect(await layout.hasBlob(each)).toBe(true);
+  });
+
   it('removes what nothing reaches, and only that', async () => {
     const kept = await putImage('app', 'kept');
     const lost = await putImage('old', 'lost');

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, open, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Digester, digestHex, digestOf, isDigest, type Digest } from '../core/digest.ts';
 import { StkError, errnoOf, throwIfAborted } from '../core/errors.ts';
@@ -7,15 +7,17 @@ import { joinInside, type AbsPath } from '../core/paths.ts';
 import { publishFile, storageError, writeFileAtomic } from '../host/atomic-write.ts';
 import { lockFile, type FileLock } from '../host/file-lock.ts';
 import { makeLockedDir } from '../host/locked-dir.ts';
+import { readSmallFile } from '../host/read-small-file.ts';
 import { openDigester } from '../host/thread-digester.ts';
 import { writeChunks } from '../host/write-chunks.ts';
 import { MAX_MANIFEST_BYTES } from './blob-store.ts';
 import type { BlobStore, CallOptions, ManifestBytes, PutManifestOptions } from './blob-store.ts';
 import type { PutOptions, ReadOptions } from './blob-store.ts';
-import type { Descriptor } from './descriptor.ts';
+import type { Descriptor, Manifest } from './descriptor.ts';
 import { readIndex, tagOf, updateIndex, withTag, withoutTag } from './layout-index.ts';
 import { isIndexType, isManifestType } from './media-types.ts';
 import { parseManifest } from './parse-manifest.ts';
+import { isUnusable } from './unusable-document.ts';
 
 const LAYOUT_FILE = '{"imageLayoutVersion":"1.0.0"}';
 const TEMP_PREFIX = '.stk-tmp';
@@ -36,14 +38,14 @@ export class LayoutStore implements BlobStore {
   /** Opens a layout for reading. Throws `not-found` where there is none, `invalid-input` for a foreign version. */
   static async open(directory: AbsPath): Promise<LayoutStore> {
     const file = joinInside(directory, 'oci-layout');
-    const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    const text = await readSmallFile(file, MAX_MANIFEST_BYTES).catch((cause: unknown) => {
       throw new StkError('not-found', `no OCI layout at ${directory}`, {
         cause,
         hint: 'name the directory that holds oci-layout and index.json',
         facts: { path: directory },
       });
     });
-    if (!/"imageLayoutVersion"\s*:\s*"1\.\d+\.\d+"/.test(text)) {
+    if (!/"imageLayoutVersion"\s*:\s*"1\.\d+\.\d+"/.test(text.toString('utf8'))) {
       throw new StkError('invalid-input', `${file} names no layout version that stk knows`);
     }
     return new LayoutStore(directory);
@@ -161,29 +163,38 @@ export class LayoutStore implements BlobStore {
     if (!isDigest(reference)) return manifests.find(entry => tagOf(entry) === reference);
     const named = manifests.find(entry => entry.digest === reference);
     if (named) return named;
-    return this.#describe(reference);
+    return this.describeManifest(reference);
   }
 
-  /** Descriptor of a manifest that only another one names. */
-  async #describe(digest: Digest): Promise<Descriptor | undefined> {
+  /**
+   * Descriptor of a manifest that the index need not name; `undefined` where nothing lies, or more than a manifest can be.
+   * Throws `invalid-input` for anything else.
+   */
+  async describeManifest(digest: Digest): Promise<Descriptor | undefined> {
     const size = await sizeOf(this.blobPath(digest));
     if (size === undefined || size > MAX_MANIFEST_BYTES) return undefined;
-    const { mediaType } = parseManifest(await readFile(this.blobPath(digest)), digest);
+    const { mediaType } = parseManifest(await readSmallFile(this.blobPath(digest), MAX_MANIFEST_BYTES), digest);
     return { mediaType, digest, size };
   }
 
   async readManifest(reference: string, options: CallOptions = {}): Promise<ManifestBytes> {
     const descriptor = await this.resolve(reference);
     if (!descriptor) throw await this.#noSuch(reference);
-    if (!isIndexType(descriptor.mediaType) && !isManifestType(descriptor.mediaType)) {
-      throw new StkError('unsupported', `${this.name}: ${reference} is no image but ${descriptor.mediaType}`);
+    return { descriptor, bytes: await this.manifestBytes(descriptor, options) };
+  }
+
+  /** The bytes of a manifest or index, verified. Throws as `readManifest` does. */
+  async manifestBytes(descriptor: Descriptor, options: CallOptions = {}): Promise<Buffer> {
+    const { digest, mediaType, size } = descriptor;
+    if (!isIndexType(mediaType) && !isManifestType(mediaType)) {
+      throw new StkError('unsupported', `${this.name}: ${digest} is no image but ${mediaType}`);
     }
-    if (descriptor.size > MAX_MANIFEST_BYTES) {
-      throw new StkError('invalid-input', `${this.name}: manifest of ${reference} is ${descriptor.size} bytes long`);
+    if (size > MAX_MANIFEST_BYTES) {
+      throw new StkError('invalid-input', `${this.name}: manifest ${digest} is ${size} bytes long`);
     }
     const chunks: Uint8Array[] = [];
     for await (const chunk of this.readBlob(descriptor, options)) chunks.push(chunk);
-    return { descriptor, bytes: Buffer.concat(chunks) };
+    return Buffer.concat(chunks);
   }
 
   async #noSuch(reference: string): Promise<StkError> {
@@ -224,13 +235,25 @@ export class LayoutStore implements BlobStore {
   async referrers(digest: Digest, artifactType?: string): Promise<readonly Descriptor[]> {
     const found: Descriptor[] = [];
     for (const entry of (await readIndex(this.directory)).manifests) {
-      if (!isManifestType(entry.mediaType) || !(await this.hasBlob(entry))) continue;
-      const { manifest } = parseManifest(await readFile(this.blobPath(entry.digest)), entry.digest);
-      const type = manifest.artifactType ?? ('config' in manifest ? manifest.config.mediaType : undefined);
+      if (!isManifestType(entry.mediaType)) continue;
+      const manifest = await this.#intactManifest(entry);
+      if (!manifest) continue;
+      const type = manifest.artifactType ?? manifest.config.mediaType;
       if (manifest.subject?.digest !== digest || (artifactType !== undefined && type !== artifactType)) continue;
       found.push({ ...entry, ...(type === undefined ? {} : { artifactType: type }) });
     }
     return found;
+  }
+
+  /** `undefined` for one that is damaged or gone. */
+  async #intactManifest(entry: Descriptor): Promise<Manifest | undefined> {
+    try {
+      const { manifest } = parseManifest(await this.manifestBytes(entry), entry.digest);
+      return 'layers' in manifest ? manifest : undefined;
+    } catch (error) {
+      if (isUnusable(error)) return undefined;
+      throw error;
+    }
   }
 }
 
