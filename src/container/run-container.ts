@@ -40,6 +40,8 @@ export interface RunRequest extends Omit<MountRequest, 'target' | 'upper' | 'ske
   /** Fires where the command is to end at once, whatever it does with the signals that it got. */
   readonly insist?: AbortSignal | undefined;
   readonly onMounted?: (mounted: Mounted) => void;
+  /** Called for what a killed run left that cannot be cleared away now. */
+  readonly onLeftover?: (directory: AbsPath, error: unknown) => void;
 }
 
 const PREFIX = 'run';
@@ -89,21 +91,27 @@ export async function runContainer(request: RunRequest): Promise<number> {
   return await finish(process, stopSignal(source.config), request);
 }
 
-/** A directory of this run's own. What killed runs left is cleared away first. */
-async function openDirectory({ directory: parent, home, signal }: RunRequest, scope: AsyncScope): Promise<AbsPath> {
-  await sweepUnlocked(parent, [PREFIX], directory => clearRun(directory, home));
+/** A directory of this run's own. What killed runs left is cleared away first; what cannot be is no reason not to run. */
+async function openDirectory(request: RunRequest, scope: AsyncScope): Promise<AbsPath> {
+  const { directory: parent, signal } = request;
+  await sweepUnlocked(parent, [PREFIX], directory =>
+    clearRun(directory, request).catch((error: unknown) => {
+      if (signal?.aborted) throw error;
+      request.onLeftover?.(directory, error);
+    }),
+  );
   const { path: directory } = scope.use(await makeLockedDir(parent, PREFIX, signal));
   scope.defer(() => removeTree(directory));
   return directory;
 }
 
-async function clearRun(directory: AbsPath, home: AbsPath | undefined): Promise<void> {
+async function clearRun(directory: AbsPath, { home, signal }: Pick<RunRequest, 'home' | 'signal'>): Promise<void> {
   if (home !== undefined) {
-    await umountImage({ home, target: joinInside(directory, 'root') }).catch((error: unknown) => {
+    await umountImage({ home, target: joinInside(directory, 'root'), signal }).catch((error: unknown) => {
       if (!isStkError(error, 'not-found')) throw error;
     });
   }
-  await removeTree(directory);
+  await removeTree(directory, signal);
 }
 
 interface Wanted {

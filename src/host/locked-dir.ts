@@ -1,8 +1,12 @@
 import { lstat, mkdir, mkdtemp, readdir, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { errnoOf, throwIfAborted } from '../core/errors.ts';
+import { mapLimited } from '../core/limiter.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { tryLockFile, type FileLock } from './file-lock.ts';
+
+/** Directories that are tried at once: each takes a process for a moment. */
+const PARALLEL_LOCKS = 4;
 
 /**
  * Makes a directory `PREFIX-XXXXXX` that only this user can enter, and holds its lock, so that `sweepUnlocked` leaves it
@@ -34,15 +38,16 @@ export async function sweepUnlocked(
   prefixes: readonly string[],
   clear: (directory: AbsPath) => Promise<void>,
 ): Promise<void> {
-  for (const name of await readdir(parent).catch(ignoreAbsence)) {
-    if (!prefixes.some(prefix => name.startsWith(`${prefix}-`))) continue;
+  const names = await readdir(parent).catch(ignoreAbsence);
+  const own = names.filter(name => prefixes.some(prefix => name.startsWith(`${prefix}-`)));
+  await mapLimited(own, PARALLEL_LOCKS, async name => {
     const directory = joinInside(parent, name);
     const stat = await lstat(directory).catch(() => undefined);
     // Beside an upper directory, others may have made what has such a name.
-    if (!stat?.isDirectory() || stat.uid !== process.getuid?.()) continue;
+    if (!stat?.isDirectory() || stat.uid !== process.getuid?.()) return;
     await using lock = await tryLockFile(directory, 'exclusive').catch(() => undefined);
     if (lock && (await stands(directory))) await clear(directory);
-  }
+  });
 }
 
 async function stands(directory: AbsPath): Promise<boolean> {

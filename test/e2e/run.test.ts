@@ -1,4 +1,4 @@
-import { chmod, readdir, writeFile } from 'node:fs/promises';
+import { chmod, open, readdir, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { requires } from '../rig/gates.ts';
 import { onShell, type Settings } from '../rig/shell-image.ts';
@@ -116,6 +116,11 @@ describe('stk run', () => {
     await running.said(/ready/);
     running.kill('SIGKILL');
     await running.done;
+    const [left] = await readdir(rig.path('.stk/run'));
+    await using inside = await open(rig.path('.stk/run', left!, 'root'), 'r');
+    const beside = await rig.stk(['run', 'app', 'true']);
+    expect(beside).toMatchObject({ exitCode: 0, stderr: expect.stringMatching(/warning: .* in use/) });
+    await inside.close();
     await rig.ok(['run', 'app', 'true']);
     expect(await readdir(rig.path('.stk/run'))).toEqual([]);
     expect(await rig.ok(['mounts'])).not.toContain(rig.directory);

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { StkError } from '../../core/errors.ts';
+import { StkError, messageOf } from '../../core/errors.ts';
 import { absPath, imagePath, joinInside, type AbsPath } from '../../core/paths.ts';
 import type { AsyncScope } from '../../core/async-scope.ts';
 import {
@@ -106,6 +106,10 @@ export async function runRun(
     stdin: flags.interactive === true,
     insist: insist.signal,
     onMounted: mounted => sayWarnings(session, mounted),
+    onLeftover: (directory, error) => {
+      const warning = `what a killed run left in ${directory} cannot be cleared away now: ${messageOf(error)}`;
+      sayWarnings(session, { warnings: [warning] });
+    },
   });
 }
 
