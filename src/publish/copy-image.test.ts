@@ -187,7 +187,7 @@ it('takes blobs from a neighbouring repository, and tells of progress in bytes',
   expect(progress.at(-1)).toBe(big.size);
   expect(progress.toSorted((a, b) => a - b)).toEqual(progress);
   const second = openFake(scope, fake, 'second');
-  const result = await copyImage(source, 'v1', second, 'v1', { mountFrom: () => first.name });
+  const result = await copyImage(first, 'v1', second, 'v1');
   expect(result).toMatchObject({ sentBytes: 0, presentBlobs: 2 });
   expect(fake.count(/^PATCH \/v2\/second/)).toBe(0);
 });

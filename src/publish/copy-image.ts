@@ -16,16 +16,12 @@ export interface CopyOptions {
   readonly referrers?: boolean;
   /** Blobs copied side by side; default 4. */
   readonly parallel?: number;
-  /** A store that is known to have a blob already, where the destination may take it from; see `PutOptions.mountFrom`. */
-  readonly mountFrom?: (digest: Digest) => string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface CopyResult {
   /** What the tag points to now. */
   readonly root: ManifestBytes;
-  /** Every blob of the image: all of them are in the destination. */
-  readonly blobs: readonly Descriptor[];
   /** Bytes of blobs whose content was sent. */
   readonly sentBytes: number;
   /** Blobs that were sent, and blobs that the destination had or took from a neighbour. */
@@ -65,7 +61,7 @@ export async function copyImage(
     }
   }
   await destination.putManifest(graph.root, tag, call);
-  return { root: graph.root, blobs: graph.blobs, ...copy.counts };
+  return { root: graph.root, ...copy.counts };
 }
 
 /**
@@ -138,7 +134,7 @@ class BlobCopy {
 
   /** Whether bytes had to be sent. What a registry accepted and then lost is sent once more. */
   async #put(blob: Descriptor, onProgress: (doneBytes: number) => void, signal: AbortSignal): Promise<boolean> {
-    const mountFrom = this.#options.mountFrom?.(blob.digest) ?? this.#source.name;
+    const mountFrom = this.#source.name;
     let sent = false;
     const read = () => {
       sent = true;

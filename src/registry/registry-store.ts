@@ -12,6 +12,7 @@ import type { Descriptor, Index } from '../oci/descriptor.ts';
 import { MediaType } from '../oci/media-types.ts';
 import { parseManifest } from '../oci/parse-manifest.ts';
 import { isTag, parseRegistryReference, type RepositoryName } from '../oci/reference.ts';
+import type { BlobPlaces } from './blob-places.ts';
 import { BlobRanges } from './blob-ranges.ts';
 import { downloadBlob } from './download.ts';
 import { listReferrers, listRepositories, listTags, referrersTag } from './listing.ts';
@@ -23,6 +24,8 @@ import { uploadBlob } from './upload.ts';
 export interface RegistryStoreOptions extends SessionOptions {
   /** Largest body of one upload request; default: no limit. */
   readonly chunkBytes?: number;
+  /** Where blobs of this registry are, shared by its repositories; not owned. */
+  readonly places?: BlobPlaces | undefined;
 }
 
 /** One repository of a registry (distribution-spec 1.1). Cheap to make; does not talk before it is asked to. */
@@ -32,12 +35,14 @@ export class RegistryStore implements BlobStore {
   readonly #session: RegistrySession;
   readonly #ranges: BlobRanges;
   readonly #chunkBytes: number | undefined;
+  readonly #places: BlobPlaces | undefined;
 
   constructor(options: RegistryStoreOptions) {
     this.name = `docker://${options.host}/${options.repository}`;
     this.#session = new RegistrySession(options);
     this.#ranges = new BlobRanges(this.#session);
     this.#chunkBytes = options.chunkBytes;
+    this.#places = options.places;
   }
 
   /** Asks whether the registry is there and takes the credentials. Throws `unauthorized`, `network` or `registry`. */
@@ -57,11 +62,14 @@ export class RegistryStore implements BlobStore {
     await response.discard();
     // Some leave the length out, or say 0: nothing follows from that.
     const { contentLength = 0 } = response;
-    return contentLength === 0 || contentLength === descriptor.size;
+    const isThere = contentLength === 0 || contentLength === descriptor.size;
+    if (isThere) this.#places?.add(descriptor, this.#session.repository);
+    return isThere;
   }
 
-  readBlob(descriptor: Descriptor, options: ReadOptions = {}): AsyncIterable<Uint8Array> {
-    return downloadBlob(this.#session, descriptor, options);
+  async *readBlob(descriptor: Descriptor, options: ReadOptions = {}): AsyncIterable<Uint8Array> {
+    yield* downloadBlob(this.#session, descriptor, options);
+    this.#places?.add(descriptor, this.#session.repository);
   }
 
   /**
@@ -84,12 +92,17 @@ export class RegistryStore implements BlobStore {
   ): Promise<void> {
     const has = () => this.#has(descriptor, 'push', options);
     if (await has()) return;
-    const { mountFrom, ...rest } = options;
-    await uploadBlob(this.#session, descriptor, source, has, {
-      ...rest,
-      mountFrom: this.#neighbour(mountFrom),
-      chunkBytes: this.#chunkBytes,
-    });
+    const { repository } = this.#session;
+    const { mountFrom: named, ...rest } = options;
+    const mountFrom = this.#neighbour(named) ?? (await this.#places?.find(descriptor.digest, repository));
+    let isSent = false;
+    const watched = () => {
+      isSent = true;
+      return source();
+    };
+    await uploadBlob(this.#session, descriptor, watched, has, { ...rest, mountFrom, chunkBytes: this.#chunkBytes });
+    if (isSent && mountFrom !== undefined) this.#places?.forget(descriptor.digest, mountFrom);
+    this.#places?.add(descriptor, repository);
   }
 
   /** Blobs can be mounted from repositories of the same registry only; anything else is just not used. */

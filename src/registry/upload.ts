@@ -91,7 +91,8 @@ class Upload implements AsyncDisposable {
     try {
       response = await this.#send('POST', `blobs/uploads/${query}`, { alsoPull: mountFrom, retry: true });
     } catch (error) {
-      if (mountFrom === undefined || !isStkError(error, 'unauthorized')) throw error;
+      // A token server may refuse a scope in its own way.
+      if (mountFrom === undefined || !isStkError(error, 'unauthorized', 'registry')) throw error;
       return this.begin();
     }
     if (response.status === 201 && mountFrom !== undefined) {

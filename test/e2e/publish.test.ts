@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { execa } from 'execa';
 import { describe, expect, it } from 'vitest';
 import { FakeRegistry } from '../rig/fake-registry.ts';
@@ -37,6 +38,21 @@ describe('publishing what a recipe builds', () => {
     expect(first.stderr).toMatch(/tool │ published: .* in 1 blobs sent, 1 already there/);
     const second = await rig.stk(args);
     expect(second.stderr).toMatch(/app │ published: 0 B in 0 blobs sent, 3 already there/);
+  });
+
+  it('takes layers from where an earlier command has sent them, for as long as they are there', async () => {
+    await using rig = await StkRig.open();
+    await using registry = await rig.registry();
+    await buildSample(rig);
+    const publish = (image: string, repository: string) =>
+      rig.stk(['publish', image, `docker://${registry.host}/team/${repository}:1`, '--progress', 'plain']);
+    expect((await publish('app', 'one')).stderr).toMatch(/published: .* in 3 blobs sent, 0 already there/);
+    const second = await publish('tool', 'two');
+    expect(second.stderr).toMatch(/published: \d+ B in 1 blobs sent, 1 already there/);
+    await rm(`${registry.directory}/data/docker/registry/v2/repositories/team`, { recursive: true });
+    const third = await publish('tool', 'three');
+    expect(third).toMatchObject({ exitCode: 0 });
+    expect(third.stderr).toMatch(/published: .* in 2 blobs sent, 0 already there/);
   });
 
   it('refuses images that are build_only, unknown, or no longer what the recipe says', async () => {

@@ -1,3 +1,4 @@
+import { joinInside } from '../../core/paths.ts';
 import type { TlsSettings } from '../../host/http-agents.ts';
 import { HttpClient } from '../../host/http.ts';
 import { askDockerCredentialHelper } from '../../host/tools/docker-credential.ts';
@@ -7,6 +8,7 @@ import {
   type RegistryHost,
   type RegistryReference,
 } from '../../oci/reference.ts';
+import { BlobPlaces } from '../../registry/blob-places.ts';
 import { certificateDirectories, loadCertificates } from '../../registry/certificates.ts';
 import { findCredentials, type CredentialEnvironment } from '../../registry/credentials.ts';
 import { MirroredStore, type Mirror } from '../../registry/mirrored-store.ts';
@@ -14,9 +16,11 @@ import { matchRule, pullEndpoints, readRegistryRules } from '../../registry/regi
 import type { Endpoint, RegistryRule } from '../../registry/registries-conf.ts';
 import { RegistryStore } from '../../registry/registry-store.ts';
 import type { Session } from '../session.ts';
+import { userCacheDirectory } from './user-cache.ts';
 
 let client: HttpClient | undefined;
 let rules: Promise<readonly RegistryRule[]> | undefined;
+const places = new Map<RegistryHost, Promise<BlobPlaces>>();
 const certificates = new Map<RegistryHost, Promise<TlsSettings | undefined>>();
 
 /** The one HTTP client of this process, with the proxies of the environment. */
@@ -108,7 +112,22 @@ async function openRepository(session: Session, place: Place, insecure: boolean)
     signal: session.signal,
   });
   const tls = await registryCertificates(session, host);
-  return new RegistryStore({ client: httpClient(session), host, repository, credentials, tls, insecure });
+  const seen = await blobPlaces(session, host);
+  return new RegistryStore({ client: httpClient(session), host, repository, credentials, tls, insecure, places: seen });
+}
+
+/** One object for each host, kept at the end of the command. */
+function blobPlaces(session: Session, host: RegistryHost): Promise<BlobPlaces> {
+  let found = places.get(host);
+  if (!found) {
+    found = userCacheDirectory(session.environment).then(directory => {
+      const opened = new BlobPlaces(host, directory && joinInside(directory, 'blob-places'));
+      session.scope.defer(() => opened.save());
+      return opened;
+    });
+    places.set(host, found);
+  }
+  return found;
 }
 
 /** One object for each host: connections are pooled by it. */

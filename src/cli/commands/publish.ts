@@ -5,7 +5,6 @@ import { StkError } from '../../core/errors.ts';
 import { say, type Emit } from '../../core/events.ts';
 import { tagFor, type LayerType } from '../../build/layer-types.ts';
 import type { BlobStore } from '../../oci/blob-store.ts';
-import { LayoutStore } from '../../oci/layout.ts';
 import { formatReference, type LayoutReference, type RegistryReference } from '../../oci/reference.ts';
 import { copyImage, type CopyResult } from '../../publish/copy-image.ts';
 import { parseDestination, parseTarget, targetOf } from '../../publish/destination.ts';
@@ -72,9 +71,8 @@ export async function runPublish(session: Session, args: readonly string[], flag
     }
     const signer = flags.signKey === undefined ? undefined : await openSigner(session, flags.signKey);
     await using ui = openSessionUi(session);
-    const sent = new Map<Digest, string>();
     for (const publication of plan.publications) {
-      await publish(session, plan.source, publication, { flags, scope, sent, emit: ui.emit, signer });
+      await publish(session, plan.source, publication, { flags, scope, emit: ui.emit, signer });
     }
   } finally {
     await scope[Symbol.asyncDispose]();
@@ -191,8 +189,6 @@ function parseTargetTag(target: RegistryReference, tag: string): RegistryReferen
 interface PublishContext {
   readonly flags: PublishFlags;
   readonly scope: AsyncScope;
-  /** Blobs that a repository is known to have, for others of the same registry to take from. */
-  readonly sent: Map<Digest, string>;
   readonly emit: Emit;
   readonly signer: Signer | undefined;
 }
@@ -203,7 +199,7 @@ async function publish(
   publication: Publication,
   context: PublishContext,
 ): Promise<void> {
-  const { flags, scope, sent, emit, signer } = context;
+  const { flags, scope, emit, signer } = context;
   const { name, ref, reference, targets } = publication;
   const [target, ...others] = targets;
   if (!target) return;
@@ -216,12 +212,10 @@ async function publish(
     emit,
     group: name,
     referrers: flags.referrers === true,
-    mountFrom: digest => sent.get(digest),
     signal,
   });
   if (signer) await signer.sign(store, result.root.descriptor, target, emit);
   for (const { tag } of signer ? targets : others) await store.putManifest(result.root, tag, { signal });
-  if (!(store instanceof LayoutStore)) for (const blob of result.blobs) sent.set(blob.digest, store.name);
   say(emit, 'info', `published: ${summary(result)}`, name);
   for (const each of targets) {
     session.stdout.write(`${formatReference(each)} ${result.root.descriptor.digest}\n`);
