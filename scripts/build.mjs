@@ -35,7 +35,7 @@ try {
       'process.env.DEV': '"false"',
     },
     // ink loads it only for its own debugging.
-    alias: { 'react-devtools-core': './scripts/no-devtools.mjs' },
+    alias: { 'react-devtools-core': './scripts/no-devtools.mjs', undici: './scripts/undici-client.mjs' },
     banner: {
       js: "#!/usr/bin/env node\nimport { createRequire as stkRequire } from 'node:module'; const require = stkRequire(import.meta.url);",
     },
