@@ -94,7 +94,9 @@ export async function startTool(
   const drop = () => {
     if (options.stdout === 'pipe' && child.stdout) dropUnread(child.stdout);
   };
-  options.signal?.addEventListener('abort', drop);
+  // It may have fired while the module was loaded.
+  if (options.signal?.aborted) drop();
+  else options.signal?.addEventListener('abort', drop, { once: true });
   const finish = async (): Promise<ToolResult> => {
     const result = await child;
     options.signal?.removeEventListener('abort', drop);

@@ -12,10 +12,10 @@ const TEXT = [
 
 it('reads targets, types and sources, whatever optional fields stand between', () => {
   expect(parseMountTable(TEXT)).toEqual([
-    { target: '/', type: 'ext4', source: '/dev/root' },
-    { target: '/mnt/a b', type: 'tmpfs', source: 'tmp\\fs' },
-    { target: '/mnt/a b', type: 'fuse.squashfuse_ll', source: 'squashfuse_ll' },
-    { target: '/mnt/a b/-', type: 'overlay', source: 'stk-1' },
+    { target: '/', device: '0:20', type: 'ext4', source: '/dev/root' },
+    { target: '/mnt/a b', device: '0:31', type: 'tmpfs', source: 'tmp\\fs' },
+    { target: '/mnt/a b', device: '0:32', type: 'fuse.squashfuse_ll', source: 'squashfuse_ll' },
+    { target: '/mnt/a b/-', device: '0:33', type: 'overlay', source: 'stk-1' },
   ]);
 });
 

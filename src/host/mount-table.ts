@@ -3,6 +3,8 @@ import { readFile } from 'node:fs/promises';
 /** One line of /proc/self/mountinfo (proc_pid_mountinfo(5)): a mount as this mount namespace sees it. */
 export interface MountEntry {
   readonly target: string;
+  /** `MAJOR:MINOR` of the filesystem; for FUSE the minor names the connection in /sys/fs/fuse/connections. */
+  readonly device: string;
   /** `squashfs`, `overlay`, `fuse.squashfuse_ll`, … */
   readonly type: string;
   readonly source: string;
@@ -17,17 +19,23 @@ export function parseMountTable(text: string): readonly MountEntry[] {
   const entries: MountEntry[] = [];
   for (const line of text.split('\n')) {
     const fields = line.split(' ');
-    const target = fields[4];
+    const [, , device, , target] = fields;
     // Optional fields have no fixed number; a lone hyphen ends them.
     const hyphen = fields.indexOf('-', 6);
-    if (target === undefined || hyphen < 0) continue;
+    if (device === undefined || target === undefined || hyphen < 0) continue;
     entries.push({
       target: unescape(target),
+      device,
       type: unescape(fields[hyphen + 1] ?? ''),
       source: unescape(fields[hyphen + 2] ?? ''),
     });
   }
   return entries;
+}
+
+/** The uppermost mount exactly at a canonical path, by the kernel's table alone: dead or alive, nothing there is touched. */
+export async function findMount(target: string): Promise<MountEntry | undefined> {
+  return mountAt(await readMountTable(), target);
 }
 
 /** The uppermost mount exactly at a canonical path. */

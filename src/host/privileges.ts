@@ -1,5 +1,6 @@
 import { readFile, statfs, access, constants } from 'node:fs/promises';
 import type { AbsPath } from '../core/paths.ts';
+import { readSubordinateIds, type IdRange } from './subordinate-ids.ts';
 
 /** Who this process is to the kernel. */
 export interface Privileges {
@@ -27,27 +28,18 @@ export async function readPrivileges(): Promise<Privileges> {
     .split('\n')
     .find(line => line.split(':')[2] === String(uid))
     ?.split(':')[0];
+  const subordinate = await readSubordinateIds({ uid, userName });
   return {
     uid,
     userName,
     initialUserNamespace: /^\s*0\s+0\s+4294967295\s*$/.test(uidMap.trimEnd()),
     canMount: (effective & (1n << CAP_SYS_ADMIN)) !== 0n,
-    subordinateIds: Math.min(
-      await rangeSize('/etc/subuid', uid, userName),
-      await rangeSize('/etc/subgid', uid, userName),
-    ),
+    subordinateIds: Math.min(countIds(subordinate.uids), countIds(subordinate.gids)),
   };
 }
 
-async function rangeSize(file: string, uid: number, userName: string | undefined): Promise<number> {
-  const text = await readFile(file, 'utf8').catch(() => '');
-  let size = 0;
-  for (const line of text.split('\n')) {
-    const [owner, , count] = line.split(':');
-    if (owner !== undefined && owner !== '' && (owner === userName || owner === String(uid)))
-      size += Number(count) || 0;
-  }
-  return size;
+function countIds(ranges: readonly IdRange[]): number {
+  return ranges.reduce((sum, { count }) => sum + count, 0);
 }
 
 /** `f_type` of statfs(2) for filesystems that cannot hold an overlay's upper directory. */

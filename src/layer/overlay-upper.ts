@@ -4,7 +4,8 @@ import { imagePath, joinInside, type AbsPath } from '../core/paths.ts';
 import { removeTree } from '../host/tools/copy.ts';
 import { readTreeXattrs, removeXattr, setXattr } from '../host/tools/xattrs.ts';
 import type { LowerTree } from './lower-tree.ts';
-import { OPAQUE_VALUE, OPAQUE_XATTR } from './overlay-xattrs.ts';
+import { OPAQUE_VALUE } from './overlay-xattrs.ts';
+import { OPAQUE_XATTR } from '../squashfs/overlay.ts';
 import { shownPath } from './tar-error.ts';
 
 const TRUSTED_OPAQUE_XATTR = 'trusted.overlay.opaque';

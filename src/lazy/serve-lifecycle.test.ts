@@ -4,7 +4,7 @@ import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vitest';
 import { FileServerRig, failingBlocks, gone, killForGood, type StartedFileServer } from '../../test/rig/file-server.ts';
 import { requires } from '../../test/rig/gates.ts';
-import { findMountPoint } from '../host/fuse/mount-point.ts';
+import { findMount } from '../host/mount-table.ts';
 import type { BlobToServe } from './serve-spec.ts';
 
 const DATA = 2000 * 4096;
@@ -127,7 +127,7 @@ describe('a server and those who come and go', () => {
     const server = await rig.start([blob], { drainMs: 60_000 });
     const file = await open(`${server.target}/blob`, 'r');
     process.kill(server.pid, 'SIGTERM');
-    while (await findMountPoint(server.target)) await new Promise(resolve => setImmediate(resolve));
+    while (await findMount(server.target)) await new Promise(resolve => setImmediate(resolve));
     expect(await file.read(Buffer.alloc(4096), 0, 4096, 4096 * 999)).toMatchObject({ bytesRead: 4096 });
     await file.close();
     await gone(server.pid);
@@ -141,7 +141,7 @@ describe('a server and those who come and go', () => {
     await gone(server.pid);
     await expect(file.read(Buffer.alloc(4096), 0, 4096, 0)).rejects.toMatchObject({ code: 'ENOTCONN' });
     await expect(file.close()).rejects.toMatchObject({ code: 'ENOTCONN' });
-    expect(await findMountPoint(server.target)).toBeUndefined();
+    expect(await findMount(server.target)).toBeUndefined();
   });
 });
 
@@ -224,7 +224,7 @@ describe('a server that is killed', () => {
     await execa('umount', ['--lazy', server.target]);
     process.kill(server.keeper, 'SIGCONT');
     await gone(server.keeper);
-    expect(await findMountPoint(server.target)).toBeUndefined();
+    expect(await findMount(server.target)).toBeUndefined();
   });
 
   it('ends by SIGTERM to its keeper', async () => {
@@ -232,6 +232,6 @@ describe('a server that is killed', () => {
     process.kill(server.keeper, 'SIGTERM');
     await gone(server.keeper);
     await gone(server.pid);
-    expect(await findMountPoint(server.target)).toBeUndefined();
+    expect(await findMount(server.target)).toBeUndefined();
   });
 });

@@ -4,7 +4,7 @@ import { execa } from 'execa';
 import { beforeAll, afterAll, describe, expect, it } from 'vitest';
 import { FileServerRig, failingBlocks, gone, sha256File } from '../../test/rig/file-server.ts';
 import { requires } from '../../test/rig/gates.ts';
-import { findMountPoint } from '../host/fuse/mount-point.ts';
+import { findMount } from '../host/mount-table.ts';
 import type { BlobToServe } from './serve-spec.ts';
 
 const BLOCK = 4096;
@@ -111,7 +111,7 @@ describe('a server of files, as root', () => {
   ])('does not start where %s is wrong', async (_what, offset, code) => {
     const spec = rig.spec([await rig.flipped(blob, offset)]);
     await expect(rig.restart(spec)).rejects.toMatchObject({ code });
-    expect(await findMountPoint(spec.target)).toBeUndefined();
+    expect(await findMount(spec.target)).toBeUndefined();
   });
 
   it('does not start for a blob without a tree whose digest is wrong, or one of another length', async () => {

@@ -6,7 +6,8 @@ import type { BlobReader } from '../core/blob-reader.ts';
 import { errnoOf, isStkError, messageOf, throwIfAborted } from '../core/errors.ts';
 import { writeFileAtomic } from '../host/atomic-write.ts';
 import { openFileReader } from '../host/file-reader.ts';
-import { abortConnection, detachFuse, findMountPoint, raiseReadahead } from '../host/fuse/mount-point.ts';
+import { abortConnection, detachFuse, raiseReadahead } from '../host/fuse/mount-point.ts';
+import { findMount } from '../host/mount-table.ts';
 import type { FuseSession } from '../host/fuse/negotiate.ts';
 import { MAX_READAHEAD_BYTES, serveFiles } from './file-server.ts';
 import { FileTable, type ServedFile } from './file-table.ts';
@@ -85,7 +86,7 @@ async function leftSession(spec: ServeSpec): Promise<FuseSession | undefined> {
 
 /** From here on another server can take over, if the kernel lets it. */
 async function announce(spec: ServeSpec, state: ServerState, options: ServeOptions, log: ServerLog): Promise<void> {
-  const mount = await findMountPoint(spec.target);
+  const mount = await findMount(spec.target);
   if (mount) await raiseReadahead(mount, MAX_READAHEAD_BYTES);
   await writeFileAtomic(spec.stateFile, JSON.stringify(state), { mode: 0o600 }).catch((error: unknown) => {
     log.write({ event: 'fault', message: messageOf(error) });
@@ -106,7 +107,7 @@ async function endOnSignal(spec: ServeSpec, served: Promise<void>, signal: Abort
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
   // The table forgets the mount once it is detached.
-  const mount = await findMountPoint(spec.target);
+  const mount = await findMount(spec.target);
   await detachFuse(spec.target, spec.unmountWith).catch(() => {});
   const ended = served.then((): ServeEnd => 'unmounted');
   const drained = await Promise.race([ended, sleep(spec.drainMs, undefined, { ref: false })]);

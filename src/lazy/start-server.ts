@@ -5,7 +5,8 @@ import { StkError, errnoOf, isStkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { keepingCommand } from '../host/fuse/keep-server.ts';
 import { mountDevice, type FuseMountOptions } from '../host/fuse/mount-device.ts';
-import { detachFuse, findMountPoint } from '../host/fuse/mount-point.ts';
+import { detachFuse } from '../host/fuse/mount-point.ts';
+import { findMount } from '../host/mount-table.ts';
 import { receivingCommand } from '../host/fuse/receive-device.ts';
 import { DEVICE_DESCRIPTOR, READY_DESCRIPTOR, spawnServer } from '../host/fuse/spawn-server.ts';
 import { readPrivileges } from '../host/privileges.ts';
@@ -92,15 +93,15 @@ function pidOf(line: string): number {
 
 /** A mount whose server lives is left alone: asking for one of its names would go through the server. */
 async function clearTarget(target: AbsPath, how: 'umount' | 'fusermount3', signal?: AbortSignal): Promise<void> {
-  const mount = await findMountPoint(target);
+  const mount = await findMount(target);
   if (mount === undefined) {
     await mkdir(target, { recursive: true });
     return;
   }
-  if (mount.fsType !== `fuse.${FUSE_SUBTYPE}` || (await answers(target))) {
-    throw new StkError('conflict', `something is mounted on ${target} already (${mount.fsType})`, {
+  if (mount.type !== `fuse.${FUSE_SUBTYPE}` || (await answers(target))) {
+    throw new StkError('conflict', `something is mounted on ${target} already (${mount.type})`, {
       hint: 'unmount it first, or choose another directory',
-      facts: { path: target, fsType: mount.fsType },
+      facts: { path: target, fsType: mount.type },
     });
   }
   await detachFuse(target, how, signal);

@@ -6,7 +6,7 @@ import { build } from 'esbuild';
 import { execa } from 'execa';
 import type { Digest } from '../../src/core/digest.ts';
 import type { AbsPath } from '../../src/core/paths.ts';
-import { parseMountInfo } from '../../src/host/fuse/mount-point.ts';
+import { readMountTable } from '../../src/host/mount-table.ts';
 import { startServer, type FilesToMount } from '../../src/lazy/start-server.ts';
 import type { BlobToServe } from '../../src/lazy/serve-spec.ts';
 import { commandAs, ordinaryUser, self, type Actor } from './users.ts';
@@ -16,7 +16,7 @@ const SERVER = `import { runServer } from './src/lazy/run-server.ts';
 const controller = new AbortController();
 process.on('SIGTERM', () => controller.abort());
 await runServer(process.stdin, controller.signal);`;
-const STARTER = `import { parseMountInfo } from '../../src/host/fuse/mount-point.ts';
+const STARTER = `import { readMountTable } from '../../src/host/mount-table.ts';
 import { startServer } from './src/lazy/start-server.ts';
 const [spec, ...command] = process.argv.slice(2);
 const { pid } = await startServer(JSON.parse(spec), { command: [process.execPath, ...command] });
@@ -134,7 +134,7 @@ export class FileServerRig implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const mounts = parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8'));
+    const mounts = await readMountTable();
     const left = mounts.map(mount => mount.target).filter(target => target.startsWith(`${this.directory}/`));
     for (const target of left.toReversed()) await execa('umount', ['--lazy', target], { reject: false });
     await rm(this.directory, { recursive: true, force: true });

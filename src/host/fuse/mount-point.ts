@@ -1,47 +1,15 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import type { AbsPath } from '../../core/paths.ts';
 import { runTool } from '../exec.ts';
-
-/** One line of /proc/self/mountinfo (proc_pid_mountinfo(5)). */
-export interface MountPoint {
-  readonly target: string;
-  /** `MAJOR:MINOR` of the filesystem; for FUSE the minor names the connection in /sys/fs/fuse/connections. */
-  readonly device: string;
-  /** Such as `fuse.stk`. */
-  readonly fsType: string;
-  readonly source: string;
-}
-
-/** The topmost mount at a path, from the kernel's table alone: the filesystem there is not touched, dead or alive. */
-export async function findMountPoint(target: AbsPath): Promise<MountPoint | undefined> {
-  return parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8')).findLast(mount => mount.target === target);
-}
-
-export function parseMountInfo(text: string): MountPoint[] {
-  return text.split('\n').flatMap(line => {
-    const [front = '', back = ''] = line.split(' - ');
-    const [, , device, , target] = front.split(' ');
-    const [fsType, source] = back.split(' ');
-    if (device === undefined || target === undefined || fsType === undefined || source === undefined) return [];
-    return [{ target: unescape(target), device, fsType, source: unescape(source) }];
-  });
-}
-
-/** The kernel writes space, tab, newline and backslash as three octal digits. */
-function unescape(text: string): string {
-  if (!text.includes('\\')) return text;
-  const bytes = Buffer.from(text).toString('latin1');
-  const plain = bytes.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
-  return Buffer.from(plain, 'latin1').toString();
-}
+import { findMount, type MountEntry } from '../mount-table.ts';
 
 /** Lets the kernel read further ahead than its 128 KiB. Only real root may; anybody else's mount stays as it is. */
-export async function raiseReadahead(mount: MountPoint, sizeBytes: number): Promise<boolean> {
+export async function raiseReadahead(mount: MountEntry, sizeBytes: number): Promise<boolean> {
   return tryWrite(`/sys/class/bdi/${mount.device}/read_ahead_kb`, String(Math.floor(sizeBytes / 1024)));
 }
 
 /** Ends a FUSE connection: everything that waits for it fails. `false` where fusectl is not mounted or not ours. */
-export async function abortConnection(mount: MountPoint): Promise<boolean> {
+export async function abortConnection(mount: MountEntry): Promise<boolean> {
   return tryWrite(`/sys/fs/fuse/connections/${mount.device.split(':')[1]}/abort`, '1');
 }
 
@@ -61,6 +29,6 @@ export async function detachFuse(target: AbsPath, how: 'umount' | 'fusermount3',
   try {
     await runTool(tool, [...args, target], { signal });
   } catch (error) {
-    if (await findMountPoint(target)) throw error;
+    if (await findMount(target)) throw error;
   }
 }

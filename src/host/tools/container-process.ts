@@ -6,6 +6,7 @@ import { joinInside, type AbsPath } from '../../core/paths.ts';
 import { missingTool } from '../find-tool.ts';
 import { toolEnvironment } from '../tool-path.ts';
 import { openBwrapArguments } from './bwrap-arguments.ts';
+import { exitStatus } from './exit-status.ts';
 
 export interface ContainerProcessOptions {
   /** bubblewrap's own arguments. */
@@ -41,7 +42,7 @@ export async function startContainerProcess(run: ContainerProcessOptions): Promi
     const child = startChild(run, ['bwrap', '--args', '3', '--', ...run.command], [args, infoFile]);
     const ended = new Promise<number>((resolve, reject) => {
       child.on('error', cause => reject(cannotStart(child.spawnfile, cause)));
-      child.on('exit', (code, signal) => resolve(code ?? (signal === 'SIGKILL' ? 137 : 143)));
+      child.on('exit', (code, signal) => resolve(exitStatus(code, signal)));
     });
     const done = closing(ended, scope);
     // It may fail before its caller has come to waiting for it.

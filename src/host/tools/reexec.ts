@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { StkError } from '../../core/errors.ts';
 import { toolEnvironment } from '../tool-path.ts';
+import { exitStatus } from './exit-status.ts';
 
 export interface Reexec {
   /** Arguments of unshare(1) that name the namespaces. */
@@ -33,7 +34,7 @@ export async function reexec(options: Reexec): Promise<number> {
   try {
     return await new Promise<number>((resolve, reject) => {
       child.on('error', cause => reject(new StkError('missing-capability', 'cannot start setpriv', { cause })));
-      child.on('exit', (code, signal) => resolve(code ?? (signal === 'SIGKILL' ? 137 : 143)));
+      child.on('exit', (code, signal) => resolve(exitStatus(code, signal)));
     });
   } finally {
     options.signal.removeEventListener('abort', tell);
