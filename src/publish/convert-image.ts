@@ -1,3 +1,4 @@
+import type { Digest } from '../core/digest.ts';
 import type { Emit } from '../core/events.ts';
 import { say } from '../core/events.ts';
 import { StkError } from '../core/errors.ts';
@@ -9,7 +10,7 @@ import type { LayoutStore } from '../oci/layout.ts';
 import { MediaType, layerFormat } from '../oci/media-types.ts';
 import { parseImageConfig } from '../oci/parse-manifest.ts';
 import { formatPlatform, readSmallBlob, resolveImage } from '../registry/platform.ts';
-import type { LayerConverter } from '../sources/convert-layers.ts';
+import type { ImageLayers, LayerConverter } from '../sources/convert-layers.ts';
 import { LAYER_ROLE, VERITY_ROOT } from '../oci/layer-annotations.ts';
 import type { StackLayer } from '../sources/ports.ts';
 import type { RecordCache } from '../sources/record-cache.ts';
@@ -23,6 +24,8 @@ export interface ConvertPorts {
   /** Over the same layout and records. */
   readonly converter: LayerConverter;
   readonly emit: Emit;
+  /** Called with each layer of the result once it is in the layout, while others are still made; must not throw. */
+  readonly onLayer?: (layer: Descriptor) => void;
 }
 
 export interface ConvertRequest {
@@ -136,26 +139,31 @@ async function convertOne(
 async function convertLayers(
   store: BlobStore,
   layers: readonly Descriptor[],
-  diffIds: Parameters<LayerConverter['bring']>[3],
+  diffIds: ImageLayers['diffIds'],
   request: ConvertRequest,
-  { converter, layout, records, emit }: ConvertPorts,
+  { converter, layout, records, emit, onLayer }: ConvertPorts,
 ): Promise<readonly ComposedLayer[]> {
   const { name, to, signal } = request;
   if (to === 'squashfs') {
-    const brought = await converter.bring(store, name, layers, diffIds, signal);
+    const tell = onLayer && { onLayer: (layer: StackLayer) => onLayer(layer.squashfs) };
+    const brought = await converter.bring(store, { name, layers, diffIds, ...tell }, signal);
     return brought.map(({ squashfs }) => ({ descriptor: squashfs, diffId: squashfs.digest }));
   }
+  const asTar = async (layer: Descriptor, diffId: Digest, inner: AbortSignal): Promise<ComposedLayer> => {
+    if (layerFormat(layer.mediaType).kind === 'tar') {
+      await layout.putBlob(layer, () => store.readBlob(layer, { signal: inner }), { signal: inner, verified: true });
+      return { descriptor: layer, diffId };
+    }
+    const [source] = await converter.bring(store, { name, layers: [layer], diffIds: [diffId] }, inner);
+    return tarLayer(name, source as StackLayer, { layout, records, emit }, inner);
+  };
   return mapLimited(
     layers,
     2,
     async (layer, inner, index) => {
-      const isTar = layerFormat(layer.mediaType).kind === 'tar';
-      if (isTar) {
-        await layout.putBlob(layer, () => store.readBlob(layer, { signal: inner }), { signal: inner, verified: true });
-        return { descriptor: layer, diffId: diffIds[index]! };
-      }
-      const [source] = await converter.bring(store, name, [layer], [diffIds[index]!], inner);
-      return tarLayer(name, source as StackLayer, { layout, records, emit }, inner);
+      const made = await asTar(layer, diffIds[index]!, inner);
+      onLayer?.(made.descriptor);
+      return made;
     },
     signal,
   );

@@ -81,7 +81,7 @@ export async function identifyBase(
         config: image.config,
         layers: async inner => {
           const converter = await ports.converter();
-          return converter.bring(store, name, layers, image.config.rootfs.diff_ids, inner ?? signal);
+          return converter.bring(store, { name, layers, diffIds: image.config.rootfs.diff_ids }, inner ?? signal);
         },
       };
     }

@@ -11,7 +11,7 @@ import { MediaType } from '../oci/media-types.ts';
 import { MemoryStore } from '../oci/memory-store.ts';
 import { quickOptions, tarOf, temporaryDirectory } from '../../test/fixtures/layer-trees.ts';
 import { requires } from '../../test/rig/gates.ts';
-import { LayerConverter, type ConverterPorts } from './convert-layers.ts';
+import { LayerConverter, type ConverterPorts, type ImageLayers } from './convert-layers.ts';
 import { RecordCache } from './record-cache.ts';
 
 requires('tool:tar2sqfs');
@@ -57,7 +57,9 @@ async function layerIn(
   return descriptor;
 }
 
-const digests = (layers: readonly Descriptor[]) => layers.map(layer => layer.digest);
+const image = (name: string, layers: readonly Descriptor[]): ImageLayers => {
+  return { name, layers, diffIds: layers.map(layer => layer.digest) };
+};
 const untilAborted = (signal: AbortSignal | undefined) =>
   new Promise<void>((_, reject) => {
     signal?.addEventListener('abort', () => reject(new StkError('interrupted', 'another layer failed')));
@@ -77,7 +79,7 @@ it('converts a layer anew for each stack that it depends on, side by side too', 
     [narrow, app],
     [wide, app, narrow, app],
   ];
-  const bring = (by: LayerConverter, layers: readonly Descriptor[]) => by.bring(store, 'x', layers, digests(layers));
+  const bring = (by: LayerConverter, layers: readonly Descriptor[]) => by.bring(store, image('x', layers));
   const alone = await Promise.all(stacks.map(async layers => bring(await converter(), layers)));
   const shared = await converter();
   expect(await Promise.all(stacks.map(layers => bring(shared, layers)))).toEqual(alone);
@@ -91,7 +93,7 @@ it('says of a layer what its own image says, whoever else has it too', async () 
   const tar = await layerIn(store, over(0o755));
   const named = (layer: Descriptor, of: string) => ({ ...layer, annotations: { of } });
   const by = await converter();
-  const bring = (of: string) => by.bring(store, of, [named(blob, of), named(tar, of)], digests([blob, tar]));
+  const bring = (of: string) => by.bring(store, image(of, [named(blob, of), named(tar, of)]));
   for (const [index, [squashfs, converted]] of (await Promise.all([bring('one'), bring('two')])).entries()) {
     const of = ['one', 'two'][index]!;
     expect(squashfs).toEqual({ squashfs: named(blob, of) });
@@ -112,8 +114,8 @@ it.each([MediaType.layerSquashfs, MediaType.layerTar])(
     const asked = gate();
     broken.held.set(missing.digest, () => asked.opened);
     const by = await converter();
-    const failing = by.bring(broken, 'broken', [layer, missing], digests([layer, missing]));
-    const bringing = by.bring(sound, 'sound', [layer], digests([layer]));
+    const failing = by.bring(broken, image('broken', [layer, missing]));
+    const bringing = by.bring(sound, image('sound', [layer]));
     asked.open();
     await expect(failing).rejects.toMatchObject({ code: 'not-found' });
     expect(await bringing).toHaveLength(1);
@@ -129,7 +131,7 @@ it('says that bytes were wrong, not what the conversion made of them', async () 
   }
   const layer = { mediaType: MediaType.layerTarGzip, digest: digestOf('x'), size: 4096 };
   const by = await converter();
-  const bringing = by.bring(new WrongStore(), 'x', [layer], digests([layer]));
+  const bringing = by.bring(new WrongStore(), image('x', [layer]));
   await expect(bringing).rejects.toMatchObject({ code: 'integrity', message: 'wrong bytes' });
 });
 
@@ -146,5 +148,5 @@ it('lets the layers below go first where those above wait for them', async () =>
     if (event.type === 'task-started' && event.kind === 'convert' && ++started === 2) converting.open();
   };
   const layers = [base, ...above];
-  expect(await (await converter({ emit })).bring(store, 'x', layers, digests(layers))).toHaveLength(4);
+  expect(await (await converter({ emit })).bring(store, image('x', layers))).toHaveLength(4);
 });

@@ -29,6 +29,17 @@ export interface ConverterPorts {
   readonly emit: Emit;
 }
 
+/** What of an image there is to bring. */
+export interface ImageLayers {
+  /** For progress and messages. */
+  readonly name: string;
+  readonly layers: readonly Descriptor[];
+  /** Of its configuration, one for each layer. */
+  readonly diffIds: readonly Digest[];
+  /** Called with each layer once it is in the layout, in no order; must not throw. */
+  readonly onLayer?: (layer: StackLayer) => void;
+}
+
 /** A tar to be converted, wherever it lies. */
 interface TarSource {
   readonly digest: Digest;
@@ -68,13 +79,8 @@ export class LayerConverter {
   }
 
   /** All layers of an image, bottom up. Layers are fetched and converted side by side. */
-  async bring(
-    store: BlobStore,
-    name: string,
-    layers: readonly Descriptor[],
-    diffIds: readonly Digest[],
-    signal?: AbortSignal,
-  ): Promise<readonly StackLayer[]> {
+  async bring(store: BlobStore, image: ImageLayers, signal?: AbortSignal): Promise<readonly StackLayer[]> {
+    const { name, layers, diffIds, onLayer } = image;
     if (layers.length !== diffIds.length) {
       throw new StkError('invalid-input', `${name}: ${layers.length} layers, but ${diffIds.length} diff IDs`);
     }
@@ -88,6 +94,7 @@ export class LayerConverter {
       const stack = layers.slice(0, index + 1).map(({ digest }) => digest);
       const under = { stack, layers: () => Promise.all(below) };
       const one = this.#bringOne(store, name, layer, diffIds[index]!, under, inner);
+      if (onLayer) one.then(onLayer, () => {});
       one.catch(() => failure.abort(new StkError('interrupted', 'another layer failed')));
       brought.push(one);
     }

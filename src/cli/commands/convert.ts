@@ -2,11 +2,12 @@ import { stateDirectories } from '../../build/workspace.ts';
 import { AsyncScope } from '../../core/async-scope.ts';
 import { StkError } from '../../core/errors.ts';
 import { defaultPackOptions, parseCompression } from '../../layer/pack-options.ts';
+import type { ManifestBytes } from '../../oci/blob-store.ts';
 import type { Platform } from '../../oci/descriptor.ts';
 import { LayoutStore } from '../../oci/layout.ts';
 import { formatReference } from '../../oci/reference.ts';
 import { convertImage } from '../../publish/convert-image.ts';
-import { copyImage } from '../../publish/copy-image.ts';
+import { convertToStore } from '../../publish/convert-to-store.ts';
 import { parseTarget } from '../../publish/destination.ts';
 import { LayerConverter } from '../../sources/convert-layers.ts';
 import { RecordCache } from '../../sources/record-cache.ts';
@@ -61,17 +62,14 @@ export async function runConvert(session: Session, from: string, to: string, fla
       emit: ui.emit,
     });
     const request = { name, to: flags.layerType, platform: flags.all ? ('all' as const) : platform, signal };
-    const converted = await convertImage(source.store, checked ?? reference, request, {
-      layout,
-      records,
-      converter,
-      emit: ui.emit,
-    });
-    if (layout === destination) await layout.tag(converted.descriptor, target.tag ?? 'latest', signal);
-    else {
-      const options = { emit: ui.emit, group: name, signal };
-      await copyImage(layout, converted.descriptor.digest, destination, target.tag, options);
-    }
+    const ports = { layout, records, converter, emit: ui.emit };
+    const image = { store: source.store, reference: checked ?? reference };
+    const { tag } = target;
+    let converted: ManifestBytes;
+    if (layout === destination) {
+      converted = await convertImage(image.store, image.reference, request, ports);
+      await layout.tag(converted.descriptor, tag ?? 'latest', signal);
+    } else converted = await convertToStore(image, request, ports, { store: destination, tag });
     session.stdout.write(`${formatReference(target)} ${converted.descriptor.digest}\n`);
   } finally {
     await scope[Symbol.asyncDispose]();
