@@ -1,8 +1,9 @@
 import { open, rm, type FileHandle } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { Digester, type Digest } from '../core/digest.ts';
+import type { Digest } from '../core/digest.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { storageError } from '../host/atomic-write.ts';
+import { openDigester } from '../host/thread-digester.ts';
 import { startGzipCompressor, startZstdCompressor } from '../host/tools/compressors.ts';
 import type { TarCompression } from '../oci/media-types.ts';
 import { fileChunks } from './file-chunks.ts';
@@ -15,8 +16,8 @@ const BATCH_BYTES = 1024 * 1024;
 export interface ByteSink {
   /** The piece must not change afterwards. */
   write(piece: Uint8Array): Promise<void>;
-  /** Ends the stream, syncs the file and tells what is in it. */
-  finish(): Promise<{ readonly digest: Digest; readonly sizeBytes: number }>;
+  /** Ends the stream, syncs the file and tells what is in it. `written` is the digest of what was written. */
+  finish(written: Digest): Promise<{ readonly digest: Digest; readonly sizeBytes: number }>;
   /** Gives up: nothing is left of the file. */
   abandon(): Promise<void>;
 }
@@ -39,7 +40,7 @@ export async function openSink(output: AbsPath, compression: TarCompression, sig
 }
 
 function plainSink(file: FileHandle, output: AbsPath, abandon: () => Promise<void>): ByteSink {
-  const digester = new Digester();
+  let sizeBytes = 0;
   let pieces: Uint8Array[] = [];
   let pieceBytes = 0;
   const flush = async () => {
@@ -57,16 +58,16 @@ function plainSink(file: FileHandle, output: AbsPath, abandon: () => Promise<voi
   };
   return {
     async write(piece) {
-      digester.update(piece);
       pieces.push(piece);
       pieceBytes += piece.byteLength;
+      sizeBytes += piece.byteLength;
       if (pieceBytes >= BATCH_BYTES) await flush();
     },
-    async finish() {
+    async finish(written) {
       await flush();
       await file.sync();
       await file.close();
-      return { sizeBytes: digester.sizeBytes, digest: digester.finish() };
+      return { sizeBytes, digest: written };
     },
     abandon,
   };
@@ -96,13 +97,17 @@ async function toolSink(
     async finish() {
       await input.finish();
       const { size } = await file.stat();
-      const digester = new Digester();
-      for await (const chunk of fileChunks(file, size, signal)) digester.update(chunk);
-      await file.sync().catch((error: unknown) => {
-        throw storageError(error, output);
-      });
-      await file.close();
-      return { digest: digester.finish(), sizeBytes: size };
+      const digester = openDigester(size);
+      try {
+        for await (const chunk of fileChunks(file, size, signal)) await digester.update(chunk);
+        await file.sync().catch((error: unknown) => {
+          throw storageError(error, output);
+        });
+        await file.close();
+        return { digest: await digester.finish(), sizeBytes: size };
+      } finally {
+        digester.abandon();
+      }
     },
     async abandon() {
       await input.abandon();

@@ -1,6 +1,8 @@
-import { Digester, type DiffId, type Digest } from '../core/digest.ts';
+import { stat } from 'node:fs/promises';
+import type { DiffId, Digest } from '../core/digest.ts';
 import { StkError, isStkError, throwIfAborted } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
+import { openDigester } from '../host/thread-digester.ts';
 import { startSqfs2tar } from '../host/tools/sqfs2tar.ts';
 import type { TarCompression } from '../oci/media-types.ts';
 import { openSink, type ByteSink } from './byte-sink.ts';
@@ -36,19 +38,25 @@ export interface TarLayerBlob {
  */
 export async function convertSquashfsLayer(request: ConvertSquashfsRequest): Promise<TarLayerBlob> {
   const { input, output, compression, signal, onProgress } = request;
+  // Uncompressed, it is rather more.
+  const { size } = await stat(input);
   const sink = await openSink(output, compression, signal);
-  const digester = new Digester();
+  const digester = openDigester(size);
   const write = async (piece: Uint8Array) => {
-    digester.update(piece);
+    const wait = digester.update(piece);
+    if (wait) await wait;
     await sink.write(piece);
   };
   try {
     await writeEntries(input, write, () => onProgress?.(digester.sizeBytes), signal);
     await write(TAR_END);
-    return { diffId: digester.finish() as DiffId, ...(await sink.finish()) };
+    const diffId = (await digester.finish()) as DiffId;
+    return { diffId, ...(await sink.finish(diffId)) };
   } catch (error) {
     await sink.abandon();
     throw error;
+  } finally {
+    digester.abandon();
   }
 }
 
