@@ -2,9 +2,6 @@ import { StkError } from '../core/errors.ts';
 import type { ProgramFiles } from '../host/tools/program-files.ts';
 import type { ProcessUser } from './bundle-user.ts';
 
-/** Programs of the host that a container is started with. */
-export const STARTERS: readonly string[] = ['setpriv', 'unshare', 'env'];
-
 /** Where the container sees those of the host's programs that begin in it; /dev is the sandbox's own. */
 const TOOLS = '/dev/.stk';
 /** The root that a container of another user than root is started from: nothing of the image is at work there. */
@@ -36,19 +33,23 @@ export interface StartPlan {
   readonly command: readonly string[];
 }
 
+/** See `findProgramFiles`. */
+export type FindProgram = (name: 'setpriv' | 'unshare' | 'env') => Promise<ProgramFiles>;
+
 /**
  * Plans the start of a command as a user of an image that is not trusted. As another user than root, it is begun outside
  * of the image: inside, the loader's preload list, name services and account files would be the image's, and its code would
- * run as root. The root directory is changed by chroot(2) then. Variables that the loader heeds are set last.
+ * run as root. The root directory is changed by chroot(2) then. Variables that the loader heeds are set last. Throws
+ * `missing-capability`, and `unsupported` for such variables and a program that looks like one.
  */
-export function planStart(start: Start, programs: ProgramFiles): StartPlan {
+export async function planStart(start: Start, find: FindProgram): Promise<StartPlan> {
   const { user, workingDirectory } = start;
   const isLoading = ([name]: readonly [string, string]) => LOADING.test(name);
   const variables = Object.entries(start.environment);
-  const late = variables.filter(isLoading).map(([name, value]) => `${name}=${value}`);
+  const late = variables.filter(isLoading);
   const env = Object.fromEntries(variables.filter(variable => !isLoading(variable)));
-  const command =
-    late.length === 0 ? start.command : [...lateStart(programs, start.command), ...late, ...start.command];
+  const [setpriv, last] = [await find('setpriv'), late.length > 0 ? await find('env') : undefined];
+  const command = last ? [...last.start(TOOLS), ...assignments(late, start.command), ...start.command] : start.command;
   // With its own group among them, a process cannot shed what is forbidden to that group.
   const groups = [`--regid=${user.gid}`, `--groups=${[user.gid, ...user.additionalGids].join(',')}`];
   // What root may do it gets anew with every program; what others inherit, no program should turn into more.
@@ -56,36 +57,35 @@ export function planStart(start: Start, programs: ProgramFiles): StartPlan {
   if (user.uid === 0) {
     return {
       sandbox: { workingDirectory, env },
-      options: filesAt(programs, TOOLS, ['setpriv', ...(late.length > 0 ? ['env'] : [])]),
-      command: [...programs.start(TOOLS, 'setpriv'), ...groups, ...caps, '--', ...command],
+      options: filesAt(TOOLS, last ? [setpriv, last] : [setpriv]),
+      command: [...setpriv.start(TOOLS), ...groups, ...caps, '--', ...command],
     };
   }
   const { tree, tools } = OUTSIDE;
+  const unshare = await find('unshare');
   return {
     sandbox: { below: tree, workingDirectory: '/', env },
-    options: [
-      ...filesAt(programs, tools, ['setpriv', 'unshare']),
-      ...(late.length > 0 ? filesAt(programs, `${tree}${TOOLS}`, ['env']) : []),
-    ],
+    options: [...filesAt(tools, [setpriv, unshare]), ...(last ? filesAt(`${tree}${TOOLS}`, [last]) : [])],
     command: [
-      ...programs.start(tools, 'setpriv'),
-      ...[...groups, ...caps, `--bounding-set=-all,${TO_CHANGE}`, '--'],
-      ...programs.start(tools, 'unshare'),
-      ...[`--root=${tree}`, `--wd=${workingDirectory}`, `--setuid=${user.uid}`, '--'],
+      ...[...setpriv.start(tools), ...groups, ...caps, `--bounding-set=-all,${TO_CHANGE}`, '--'],
+      ...[...unshare.start(tools), `--root=${tree}`, `--wd=${workingDirectory}`, `--setuid=${user.uid}`, '--'],
       ...command,
     ],
   };
 }
 
-function lateStart(programs: ProgramFiles, [program = '']: readonly string[]): readonly string[] {
-  if (!program.includes('=')) return programs.start(TOOLS, 'env');
-  throw new StkError('unsupported', `a program with = in its name cannot be given variables such as LD_PRELOAD`, {
+/** env(1) takes whatever looks like an assignment for one. */
+function assignments(
+  variables: readonly (readonly [string, string])[],
+  [program = '']: readonly string[],
+): readonly string[] {
+  if (!program.includes('=')) return variables.map(([name, value]) => `${name}=${value}`);
+  throw new StkError('unsupported', `a program with = in its name cannot be given ${variables[0]?.[0]}`, {
     hint: `start it with a shell: sh -c 'exec "$0"' ${program.slice(0, 100)}`,
   });
 }
 
-function filesAt(programs: ProgramFiles, directory: string, names: readonly string[]): readonly string[] {
-  const others = STARTERS.filter(name => !names.includes(name));
-  const files = [...programs.files].filter(([name]) => !others.includes(name));
-  return ['--dir', directory, ...files.flatMap(([name, file]) => ['--ro-bind', file, `${directory}/${name}`])];
+function filesAt(directory: string, programs: readonly ProgramFiles[]): readonly string[] {
+  const files = new Map(programs.flatMap(program => [...program.files]));
+  return ['--dir', directory, ...[...files].flatMap(([name, file]) => ['--ro-bind', file, `${directory}/${name}`])];
 }

@@ -14,7 +14,7 @@ import type { UpperWish } from '../mount/writable-upper.ts';
 import { LowerView } from '../sandbox/lower-view.ts';
 import { sandboxOptions, type StepMount } from '../sandbox/run-step.ts';
 import { openBundleSource, type BundleSource } from './bundle-source.ts';
-import { STARTERS, planStart, type Start } from './become-user.ts';
+import { planStart, type StartPlan } from './become-user.ts';
 import { findHome, findUser } from './bundle-user.ts';
 import { forgetEmptyEtc, networkFiles } from './network-files.ts';
 import { placeMounts, type HostMount } from './place-mounts.ts';
@@ -56,10 +56,10 @@ const GRACE_MS = 10_000;
 export async function runContainer(request: RunRequest): Promise<number> {
   const { layout, signal } = request;
   await using scope = new AsyncScope();
-  const directory = await openDirectory(request, scope);
-  const home = request.home ?? joinInside(directory, 'state');
   const image = await readLayeredImage(layout, request.tag, request.platform, request.digest);
-  const source = scope.use(await openBundleSource(layout, image, signal));
+  const openSource = async () => scope.use(await openBundleSource(layout, image, signal));
+  const [directory, source] = await together(openDirectory(request, scope), openSource());
+  const home = request.home ?? joinInside(directory, 'state');
   const { settings } = request;
   const accounts = await source.accountFiles();
   const user = findUser(settings.user ?? source.config.config?.User ?? '', accounts);
@@ -73,22 +73,26 @@ export async function runContainer(request: RunRequest): Promise<number> {
   const { upper: kept, ...mount } = request;
   const upper: UpperWish = kept ? { directory: kept } : { scratchBelow: directory };
   if (kept) scope.defer(await forgetEmptyEtc(kept));
-  const mounted = await mountImage({
-    ...mount,
-    digest: image.digest,
-    home,
-    target,
-    skeleton: await missingPlaces(source, image.name, wanted),
-    ...(request.readOnly ? {} : { upper }),
-  });
-  scope.defer(() => umountImage({ home, target }).then(() => undefined));
-  request.onMounted?.(mounted);
+  const skeleton = await missingPlaces(source, image.name, wanted);
+  const mountRoot = async () => {
+    const asked = { ...mount, digest: image.digest, home, target, skeleton };
+    const mounted = await mountImage(request.readOnly ? asked : { ...asked, upper });
+    scope.defer(() => umountImage({ home, target }).then(() => undefined));
+    request.onMounted?.(mounted);
+  };
+  const planning = planStart({ user, command, workingDirectory, environment }, name => findProgramFiles(name, signal));
+  const [plan] = await together(planning, mountRoot());
   await using view = await LowerView.open([target], joinInside(directory, 'view'));
   const placed = await placeMounts({ ...request, volumes, view, directory });
   const files = await networkFiles({ ...request, hostname: settings.hostname, placed, directory, view, scope });
-  const mounts = [...placed, ...files];
-  const process = await start(request, { directory, target, user, command, workingDirectory, mounts, environment });
+  const process = await start(request, { directory, target, plan, mounts: [...placed, ...files] });
   return await finish(process, stopSignal(source.config), request);
+}
+
+/** What two pieces of work give. Both have ended before a failure goes on. */
+async function together<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A, B]> {
+  await Promise.allSettled([first, second]);
+  return [await first, await second];
 }
 
 /** A directory of this run's own. What killed runs left is cleared away first; what cannot be is no reason not to run. */
@@ -156,15 +160,16 @@ async function missingPlaces(
   return [...missing];
 }
 
-interface Ready extends Start {
+interface Ready {
   readonly directory: AbsPath;
   readonly target: AbsPath;
+  readonly plan: StartPlan;
   readonly mounts: readonly StepMount[];
 }
 
 async function start(request: RunRequest, ready: Ready): Promise<ContainerProcess> {
   const { settings } = request;
-  const plan = planStart(ready, await findProgramFiles(STARTERS, request.signal));
+  const { plan } = ready;
   const options = await sandboxOptions(ready.target, {
     ...plan.sandbox,
     mounts: ready.mounts,

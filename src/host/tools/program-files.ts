@@ -1,48 +1,42 @@
 import { realpath } from 'node:fs/promises';
 import path from 'node:path';
+import { elfInterpreter } from '../elf-interpreter.ts';
 import { runTool } from '../exec.ts';
 import { findTool, missingTool } from '../find-tool.ts';
 
-/** Programs of the host with what they need to run in any root. */
+/** A program of the host with what it needs to run in any root. */
 export interface ProgramFiles {
   /** Files of the host, by the name that each has to have beside the others. */
   readonly files: ReadonlyMap<string, string>;
-  /** The command that starts one of them, given the directory that holds the files. */
-  start(directory: string, program: string): readonly string[];
+  /** The command that starts it, given the directory that holds the files. */
+  start(directory: string): readonly string[];
 }
 
 const LOADER = 'loader';
 
 /**
- * Finds programs and their libraries: in an image they need not be, and if they are, they cannot be trusted. Throws
- * `missing-capability`.
- *
- * @param names programs of one libc, such as all of a distribution's
+ * Finds a program and its libraries: in an image it need not be, and if it is, it cannot be trusted. Files of several
+ * programs of one host can lie in one directory. Throws `missing-capability`.
  */
-export async function findProgramFiles(names: readonly string[], signal?: AbortSignal): Promise<ProgramFiles> {
-  const files = new Map<string, string>();
-  const programs: string[] = [];
-  for (const name of names) {
-    const program = await findTool(name);
-    if (program === undefined) throw missingTool(name);
-    programs.push(program);
-    files.set(name, await realpath(program));
-  }
-  // It answers 1 for a program that needs no libraries.
-  const { stdout } = await runTool('ldd', programs, { signal, okExitCodes: [0, 1] });
-  for (const line of stdout.toString('utf8').split('\n')) {
-    const [, name, target] = /^\s*(\S+)(?: => (\S+))? \(0x/.exec(line) ?? [];
-    const file = target ?? name;
-    if (name === undefined || file === undefined || !path.isAbsolute(file)) continue;
-    const own = target === undefined ? LOADER : path.basename(name);
-    if (!files.has(own)) files.set(own, await realpath(file));
+export async function findProgramFiles(name: string, signal?: AbortSignal): Promise<ProgramFiles> {
+  const program = await findTool(name);
+  if (program === undefined) throw missingTool(name);
+  const file = await realpath(program);
+  const loader = await elfInterpreter(file);
+  const files = new Map([[name, file]]);
+  if (loader !== undefined) {
+    files.set(LOADER, await realpath(loader));
+    const { stdout } = await runTool(loader, ['--list', file], { signal });
+    for (const line of stdout.toString('utf8').split('\n')) {
+      const [, library, target] = /^\s*(\S+) => (\/\S+) \(0x/.exec(line) ?? [];
+      if (library !== undefined && target !== undefined) files.set(path.basename(library), await realpath(target));
+    }
   }
   return {
     files,
-    start: (directory, program) => {
-      if (!names.includes(program)) throw new Error(`${program} is not among ${names.join(', ')}`);
-      const loader = files.has(LOADER) ? [`${directory}/${LOADER}`, '--library-path', directory] : [];
-      return [...loader, `${directory}/${program}`];
-    },
+    start: directory => [
+      ...(loader === undefined ? [] : [`${directory}/${LOADER}`, '--library-path', directory]),
+      `${directory}/${name}`,
+    ],
   };
 }
