@@ -31,10 +31,21 @@ describe('digest', () => {
   });
 });
 
+it('an error shows no password in its message, hint or facts', () => {
+  const reference = 'docker://user:secret@host/x';
+  const error = new StkError('usage', reference, { hint: `write ${reference}`, facts: { reference } });
+  expect(JSON.stringify([error.message, error.hint, error.facts])).not.toContain('secret');
+});
+
 describe('redact', () => {
   it.each([
     ['https://user:secret@host/x', 'https://***@host/x'],
     ['https://user:sec@ret@host/x@y', 'https://***@host/x@y'],
+    ['docker://user:sec/ret@host/x:1', 'docker://***@host/x:1'],
+    [
+      'docker://host:5000/x@sha256:ab and docker://h/x:1@sha256:ab',
+      'docker://host:5000/x@sha256:ab and docker://h/x:1@sha256:ab',
+    ],
     ['Authorization: Bearer abcdefghijkl', 'Authorization: Bearer ***'],
     ['GET /t?token=abc&x=1', 'GET /t?token=***&x=1'],
     ['bell\u0007', 'bell\\x07'],

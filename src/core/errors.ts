@@ -55,7 +55,7 @@ export class StkError extends Error {
     super(redact(message), options.cause === undefined ? {} : { cause: options.cause });
     this.name = 'StkError';
     this.code = code;
-    this.hint = options.hint;
+    this.hint = options.hint === undefined ? undefined : redact(options.hint);
     this.facts = redactFacts(options.facts ?? {});
   }
 }
@@ -76,11 +76,15 @@ export function isStkError(error: unknown, ...codes: readonly ErrorCode[]): erro
 
 /** Takes passwords out of URLs and bearer values out of text, and control characters that could drive a terminal. */
 export function redact(text: string): string {
-  return text
-    .replace(/(\b[a-z][a-z0-9+.-]*:\/\/)[^/\s]*@/gi, '$1***@')
-    .replace(/\b(bearer|basic)\s+[a-z0-9+/=._~-]{8,}/gi, '$1 ***')
-    .replace(/([?&](?:token|access_token|refresh_token|password|sig|signature|x-amz-[a-z-]+)=)[^&\s]+/gi, '$1***')
-    .replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, c => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return (
+    text
+      .replace(/(\b[a-z][a-z0-9+.-]*:\/\/)[^/\s]*@/gi, '$1***@')
+      // A password with a slash in it; a number before the slash is a port.
+      .replace(/(\b[a-z][a-z0-9+.-]*:\/\/)[^/\s:@]*:(?!\d{1,5}\/)[^\s]{1,200}@/gi, '$1***@')
+      .replace(/\b(bearer|basic)\s+[a-z0-9+/=._~-]{8,}/gi, '$1 ***')
+      .replace(/([?&](?:token|access_token|refresh_token|password|sig|signature|x-amz-[a-z-]+)=)[^&\s]+/gi, '$1***')
+      .replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, c => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`)
+  );
 }
 
 /** The `code` of a Node system error (`ENOENT`, `ENOSPC`, …), if it is one. */
