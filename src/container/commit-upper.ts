@@ -5,10 +5,15 @@ import { StkError, errnoOf, messageOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { makeLockedDir, sweepUnlocked } from '../host/locked-dir.ts';
 import { linkTree, removeTree } from '../host/tools/copy.ts';
-import { OPAQUE_VALUE, OPAQUE_XATTR } from '../layer/overlay-xattrs.ts';
+import { OPAQUE_VALUE } from '../layer/overlay-xattrs.ts';
+import { OPAQUE_XATTR } from '../squashfs/overlay.ts';
 import { readTreeXattrs, removeXattr, setXattr } from '../host/tools/xattrs.ts';
+import { detachFiles } from './detach-files.ts';
+import { keepingTimes, pathBelow } from './directory-times.ts';
 
 const PREFIX = '.stk-commit';
+/** What overlays note for themselves, as an extended regular expression. */
+const MARKS = '^((user|trusted)\\.overlay|user\\.(fuseoverlayfs|containers))\\.';
 const FUSE_OPAQUE = 'user.fuseoverlayfs.opaque';
 /** fuse-overlayfs keeps owners and modes here where it could not set them. */
 const FUSE_OVERRIDE = /^user\.(?:fuseoverlayfs\.override_stat|containers\.override_stat)$/;
@@ -16,9 +21,9 @@ const FUSE_OVERRIDE = /^user\.(?:fuseoverlayfs\.override_stat|containers\.overri
 const FUSE_OPAQUE_NAMES = ['.wh..wh..opq', '.wh..opq'] as const;
 
 /**
- * A tree of hard links to an upper directory, in the kernel's own form, which may be changed without changing the upper:
- * packing takes marks off directories. It lies beside the upper and goes when disposed. The upper must be at rest for as
- * long. Throws `unsupported` for an upper that does not hold its own owners, `missing-capability` where files belong to
+ * A tree of hard links to an upper directory, in the kernel's own form, which may be packed without changing the upper:
+ * packing takes overlays' own xattrs off, and files that have some are copied. It lies beside the upper and goes when
+ * disposed. The upper must be at rest for as long. Throws `unsupported` for an upper that does not hold its own owners, `missing-capability` where files belong to
  * others, `conflict` where something is mounted there.
  */
 export async function snapshotUpper(
@@ -32,10 +37,14 @@ export async function snapshotUpper(
     const directory = scope.use(await makeLockedDir(parent, PREFIX, signal)).path;
     scope.defer(() => removeTree(directory));
     const snapshot = joinInside(directory, 'upper');
-    await linkTree(upper, snapshot, signal).catch((cause: unknown) => {
+    try {
+      await linkTree(upper, snapshot, signal);
+      const marks = await readMarks(snapshot, signal);
+      await detachFiles(snapshot, marks.files, joinInside(directory, 'copies'), signal);
+      await translateFuseMarks(snapshot, marks, signal);
+    } catch (cause) {
       throw unreadable(upper, cause);
-    });
-    await translateFuseMarks(snapshot, signal);
+    }
     return { path: snapshot, [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose]() };
   } catch (error) {
     await scope[Symbol.asyncDispose]();
@@ -43,11 +52,22 @@ export async function snapshotUpper(
   }
 }
 
-/** Turns what fuse-overlayfs notes for itself into what the kernel's overlay reads. */
-async function translateFuseMarks(tree: AbsPath, signal: AbortSignal | undefined): Promise<void> {
-  const byName = new Map<string, string[]>();
+interface Marks {
+  /** What has an xattr that is no part of a layer. */
+  readonly files: readonly string[];
+  /** What has one of fuse-overlayfs's, by its name. */
+  readonly fuse: ReadonlyMap<string, readonly string[]>;
+  /** Directories that are opaque for fuse-overlayfs. */
+  readonly opaque: readonly string[];
+}
+
+/** Paths are relative to the tree, as byte strings (latin1). */
+async function readMarks(tree: AbsPath, signal: AbortSignal | undefined): Promise<Marks> {
+  const files: string[] = [];
+  const fuse = new Map<string, string[]>();
   const opaque: string[] = [];
-  for await (const { path: file, xattrs } of readTreeXattrs(tree, '^user\\.(fuseoverlayfs|containers)\\.', signal)) {
+  for await (const { path: file, xattrs } of readTreeXattrs(tree, MARKS, signal)) {
+    files.push(file);
     for (const [name, value] of xattrs) {
       if (FUSE_OVERRIDE.test(name)) {
         throw new StkError(
@@ -60,22 +80,28 @@ async function translateFuseMarks(tree: AbsPath, signal: AbortSignal | undefined
       }
       if (!name.startsWith('user.fuseoverlayfs.')) continue;
       if (name === FUSE_OPAQUE && value.equals(OPAQUE_VALUE)) opaque.push(file);
-      const paths = byName.get(name);
+      const paths = fuse.get(name);
       if (paths) paths.push(file);
-      else byName.set(name, [file]);
+      else fuse.set(name, [file]);
     }
   }
+  return { files, fuse, opaque };
+}
+
+/** Turns what fuse-overlayfs notes for itself into what the kernel's overlay reads. */
+async function translateFuseMarks(tree: AbsPath, { fuse, opaque }: Marks, signal: AbortSignal | undefined) {
   await setXattr(tree, OPAQUE_XATTR, OPAQUE_VALUE.toString(), opaque, signal);
-  for (const directory of opaque) {
-    for (const name of FUSE_OPAQUE_NAMES) await removeFile(tree, `${directory}/${name}`);
-  }
-  for (const [name, paths] of byName) await removeXattr(tree, name, paths, signal);
+  const names = opaque.flatMap(directory => FUSE_OPAQUE_NAMES.map(name => `${directory}/${name}`));
+  await keepingTimes(tree, names, async () => {
+    for (const name of names) await removeFile(tree, name);
+  });
+  for (const [name, paths] of fuse) await removeXattr(tree, name, paths, signal);
 }
 
 /** @param file relative to the tree, a byte string (latin1) */
 async function removeFile(tree: AbsPath, file: string): Promise<void> {
-  await unlink(Buffer.concat([Buffer.from(`${tree}/`), Buffer.from(file, 'latin1')])).catch((error: unknown) => {
-    if (errnoOf(error) !== 'ENOENT') throw error;
+  await unlink(pathBelow(tree, file)).catch((error: unknown) => {
+    if (errnoOf(error) !== 'ENOENT' && errnoOf(error) !== 'ENOTDIR') throw error;
   });
 }
 

@@ -4,6 +4,7 @@ import type { AbsPath } from '../core/paths.ts';
 import { findCharacterDevices } from '../host/tools/find.ts';
 import { readTreeXattrs } from '../host/tools/xattrs.ts';
 import type { LowerLookup } from '../layer/lower-tree.ts';
+import { keepingTimes, pathBelow } from './directory-times.ts';
 import { OPAQUE_VALUE } from '../layer/overlay-xattrs.ts';
 
 /**
@@ -14,11 +15,14 @@ export async function dropIdleWhiteouts(tree: AbsPath, lower: LowerLookup, signa
   const devices = await findCharacterDevices(tree, signal);
   if (devices.length === 0) return;
   const opaque = await opaqueDirectories(tree, signal);
+  const idle: string[] = [];
   for (const device of devices) {
-    const file = Buffer.concat([Buffer.from(`${tree}/`), Buffer.from(device, 'latin1')]);
-    if ((await lstat(file)).rdev !== 0) continue;
-    if (isBelow(device, opaque) || (await lower.lookup(device)) === undefined) await unlink(file);
+    if ((await lstat(pathBelow(tree, device))).rdev !== 0) continue;
+    if (isBelow(device, opaque) || (await lower.lookup(device)) === undefined) idle.push(device);
   }
+  await keepingTimes(tree, idle, async () => {
+    for (const device of idle) await unlink(pathBelow(tree, device));
+  });
 }
 
 async function opaqueDirectories(tree: AbsPath, signal: AbortSignal | undefined): Promise<ReadonlySet<string>> {

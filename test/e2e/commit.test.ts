@@ -51,7 +51,8 @@ describe('as root, a committed image', () => {
   it('leaves the upper directory as it was, for going on', async () => {
     await using rig = await openAppRig('root');
     await change(rig, 'root', CHANGES);
-    const marks = () => script(rig, 'root', 'cd up; find . | sort; find . -type d | sort | xargs getfattr -dm -');
+    const marks = () =>
+      script(rig, 'root', 'cd up; find . -printf "%P %m %s %T@\\n" | sort; getfattr -Rhdm - . | sort');
     const before = await marks();
     expect(before).toContain('user.overlay.opaque');
     await rig.ok(['commit', 'up', 'one']);

@@ -1,3 +1,4 @@
+import { mkdir } from 'node:fs/promises';
 import { messageOf } from '../../core/errors.ts';
 import type { AbsPath } from '../../core/paths.ts';
 import { runTool } from '../exec.ts';
@@ -32,6 +33,26 @@ export async function linkTree(source: AbsPath, target: AbsPath, signal?: AbortS
     await removeTree(target, signal);
     await runTool('cp', [...keep, '--reflink=auto', '-T', '--', source, target], { signal });
   }
+}
+
+/**
+ * Copies single files of a tree, owners and xattrs kept, under their paths into a directory that is made for them.
+ * Symlinks and special files are copied as such.
+ *
+ * @param files relative to `root`, as byte strings (latin1)
+ */
+export async function copyFiles(
+  root: AbsPath,
+  files: readonly string[],
+  target: AbsPath,
+  signal?: AbortSignal,
+): Promise<void> {
+  await mkdir(target, { mode: 0o700 });
+  const keep = ['--recursive', '--no-dereference', '--preserve=mode,ownership,timestamps,xattr', '--reflink=auto'];
+  // Through stdin, because arguments cannot hold bytes that are no UTF-8.
+  const input = Buffer.from(files.map(file => `./${file}\0`).join(''), 'latin1');
+  const args = ['--null', '--no-run-if-empty', 'cp', ...keep, '--parents', `--target-directory=${target}`, '--'];
+  await runTool('xargs', args, { cwd: root, input, signal });
 }
 
 /** Removes a tree whatever the modes of its directories; nothing to remove is no error. */
