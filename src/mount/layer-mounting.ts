@@ -73,16 +73,22 @@ export interface LayerMounting {
 
 /** Mounts those of an image's layers that are not mounted yet. What was mounted stays on failure: the caller releases. */
 export async function mountLayers(mounting: LayerMounting): Promise<void> {
-  const { state, layers, uses, right, verifiedFiles, signal } = mounting;
+  const { state, layers, uses, method, right, verifiedFiles, signal } = mounting;
   const mounted = new Set((await readMountTable()).map(entry => entry.target));
   const isMounted = (use: LayerUse) => pathsOf(state, use).every(path => mounted.has(path));
-  const standing = uses.filter(isMounted).flatMap(use => pathsOf(state, use));
-  const allAnswer = await serversAnswer(standing, signal);
+  // The kernel always answers, and uses were planned on file servers that do.
+  const answer = async (of: readonly LayerUse[]) =>
+    method.layers === 'kernel' ||
+    (await serversAnswer(
+      of.flatMap(use => pathsOf(state, use)),
+      signal,
+    ));
+  const allAnswer = await answer(uses.filter(isMounted));
   const distinct = new Map<string, LayerToServe>();
   for (const [index, use] of uses.entries()) distinct.set(use.key, { layer: layers[index]!, use });
   const wanted: LayerToServe[] = [];
   for (const one of distinct.values()) {
-    if (isMounted(one.use) && (allAnswer || (await serversAnswer(pathsOf(state, one.use), signal)))) continue;
+    if (isMounted(one.use) && (allAnswer || (await answer([one.use])))) continue;
     wanted.push(one);
   }
   await startLayerServers(state, verifiedFiles, wanted, signal);

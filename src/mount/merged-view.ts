@@ -1,7 +1,6 @@
-import { mkdir, symlink } from 'node:fs/promises';
-import { StkError } from '../core/errors.ts';
+import { mkdir, rm, symlink } from 'node:fs/promises';
+import { StkError, errnoOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
-import { removeTree } from '../host/tools/copy.ts';
 import { mountFuseOverlay } from '../host/tools/fuse-overlayfs.ts';
 import { MAX_LOWER_LAYERS, mountOverlay } from '../host/tools/mount.ts';
 import { linkLowers } from '../sandbox/lower-view.ts';
@@ -37,8 +36,7 @@ export async function mountMerged(
   signal?: AbortSignal,
 ): Promise<void> {
   const directory = joinInside(state.images, record.id);
-  await removeTree(directory);
-  await mkdir(directory, { mode: 0o700 });
+  await makeAnew(directory);
   const layers = record.layers.map(use => joinInside(state.layers, use.key));
   if (layers.length === 1 || skeleton.length > 0) {
     const lowest = joinInside(directory, 'lowest');
@@ -65,7 +63,15 @@ export async function mountMerged(
   }
 }
 
-/** Removes the short names of an image's overlay; they are links and an empty directory, nothing is mounted there. */
+/** Removes the short names of an image's overlay; they are links and empty directories, nothing is mounted there. */
 export async function removeMergedNames(state: MountState, id: string): Promise<void> {
-  await removeTree(joinInside(state.images, id) satisfies AbsPath);
+  await rm(joinInside(state.images, id), { recursive: true, force: true });
+}
+
+async function makeAnew(directory: AbsPath): Promise<void> {
+  await mkdir(directory, { mode: 0o700 }).catch(async (error: unknown) => {
+    if (errnoOf(error) !== 'EEXIST') throw error;
+    await rm(directory, { recursive: true });
+    await mkdir(directory, { mode: 0o700 });
+  });
 }

@@ -54,7 +54,11 @@ async function readFirstBlock(device: AbsPath): Promise<void> {
   await handle.read(Buffer.alloc(BLOCK_BYTES), 0, BLOCK_BYTES, 0);
 }
 
-/** Closes a device; one that is in use goes away with its last user. Its loop device goes with it. */
+/**
+ * Closes a device; one that is in use goes away with its last user. Its loop device goes with it. None of that name is no
+ * error.
+ */
 export async function closeVerityDevice(name: string): Promise<void> {
+  if (!(await canAccess(`/dev/mapper/${name}`, 'read'))) return;
   await runTool('veritysetup', ['close', '--deferred', name]);
 }
