@@ -1,7 +1,9 @@
-import { access, readdir } from 'node:fs/promises';
+import { access, readdir, realpath } from 'node:fs/promises';
 import { StkError } from '../../core/errors.ts';
+import { containersHome, listContainers } from '../../container/container-record.ts';
 import { joinInside, type AbsPath } from '../../core/paths.ts';
 import { tryLockFile } from '../../host/file-lock.ts';
+import { readMountTable } from '../../host/mount-table.ts';
 import { removeTree } from '../../host/tools/copy.ts';
 import { LayoutStore } from '../../oci/layout.ts';
 import { removeAbandoned, stateDirectories } from '../../build/workspace.ts';
@@ -24,9 +26,10 @@ export async function runClean(session: Session, flags: { readonly all?: boolean
   return 0;
 }
 
-/** Refuses a directory that is not stk's own, and one that a build is using. */
+/** Refuses a directory that is not stk's own, one that is in use, and one that holds what somebody wanted to keep. */
 async function assertStateDirectory(directory: AbsPath): Promise<void> {
-  const known = Object.values(stateDirectories(directory));
+  const [runs, mounts] = [joinInside(directory, 'run'), joinInside(directory, 'mounts')];
+  const known = [...Object.values(stateDirectories(directory)), containersHome(directory), runs, mounts];
   for (const name of await readdir(directory)) {
     if (known.includes(joinInside(directory, name)) || name === 'rootfs' || name.startsWith('.tmp-')) continue;
     throw new StkError('conflict', `${directory} holds ${name}, which stk did not make`, {
@@ -35,10 +38,28 @@ async function assertStateDirectory(directory: AbsPath): Promise<void> {
   }
   const { work } = stateDirectories(directory);
   await removeAbandoned(work);
-  for (const name of await readdir(work).catch(() => [])) {
-    const lock = await tryLockFile(joinInside(work, name), 'exclusive').catch(() => undefined);
+  await assertUnlocked(work, 'a build');
+  await assertUnlocked(runs, 'a container');
+  const containers = (await listContainers(containersHome(directory))).map(({ name }) => name);
+  if (containers.length > 0) {
+    throw new StkError('conflict', `there are containers that were kept: ${containers.slice(0, 10).join(', ')}`, {
+      hint: `remove them first: stk rm ${containers.slice(0, 10).join(' ')}`,
+    });
+  }
+  const real = await realpath(directory);
+  const mounted = (await readMountTable()).find(({ target }) => target.startsWith(`${real}/`));
+  if (mounted || (await readdir(mounts).catch(() => [])).length > 0) {
+    throw new StkError('conflict', `${directory} is in use by a mount${mounted ? ` on ${mounted.target}` : ''}`, {
+      hint: 'see `stk mounts`, and unmount with `stk umount`; `stk mounts --repair` clears away what a killed one left',
+    });
+  }
+}
+
+async function assertUnlocked(directory: AbsPath, what: string): Promise<void> {
+  for (const name of await readdir(directory).catch(() => [])) {
+    const lock = await tryLockFile(joinInside(directory, name), 'exclusive').catch(() => undefined);
     await lock?.[Symbol.asyncDispose]();
-    if (!lock) throw new StkError('conflict', 'a build is running', { hint: 'wait for it, or end it, and try again' });
+    if (!lock) throw new StkError('conflict', `${what} is running`, { hint: 'wait for it, or end it, and try again' });
   }
 }
 

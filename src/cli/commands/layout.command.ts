@@ -67,7 +67,10 @@ export function addLayoutCommands(program: Command, act: Act): void {
     .command('clean')
     .description('remove the caches and the work directory; with --all the layout, too')
     .option('--all', 'remove the OCI layout as well')
-    .addHelpText('after', '\nExamples:\n  stk clean\n  stk clean --all')
+    .addHelpText(
+      'after',
+      '\nNothing is removed while it is in use, or while containers are kept in it.\n\nExamples:\n  stk clean\n  stk clean --all',
+    )
     .action(
       act(async (session, flags: { readonly all?: boolean }) => {
         const { runClean } = await import('./clean.ts');
