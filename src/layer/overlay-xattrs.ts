@@ -1,5 +1,4 @@
-/** How an opaque directory is marked in a layer: overlayfs with `userxattr` (kernel, Documentation/filesystems/overlayfs). */
-export const OPAQUE_XATTR = 'user.overlay.opaque';
+/** What `OPAQUE_XATTR` holds. */
 export const OPAQUE_VALUE: Buffer = Buffer.from('y');
 
 /** Whether an xattr is overlayfs's own bookkeeping. */
