@@ -139,8 +139,10 @@ describe('a server and those who come and go', () => {
     const file = await open(`${server.target}/blob`, 'r');
     process.kill(server.pid, 'SIGTERM');
     await gone(server.pid);
-    await expect(file.read(Buffer.alloc(4096), 0, 4096, 0)).rejects.toMatchObject({ code: 'ENOTCONN' });
-    await expect(file.close()).rejects.toMatchObject({ code: 'ENOTCONN' });
+    // A request that the end of the connection overtakes is aborted, a later one finds none.
+    const cutOff = { code: expect.stringMatching(/^(ENOTCONN|ECONNABORTED)$/) };
+    await expect(file.read(Buffer.alloc(4096), 0, 4096, 0)).rejects.toMatchObject(cutOff);
+    await expect(file.close()).rejects.toMatchObject(cutOff);
     expect(await findMount(server.target)).toBeUndefined();
   });
 });
