@@ -9,20 +9,31 @@ const find: FindProgram = name =>
 const START: Start = {
   user: { uid: 1000, gid: 100, additionalGids: [2000] },
   command: ['run', '--it'],
-  workingDirectory: '/srv',
+  workingDirectory: '/',
   environment: { PATH: '/bin', LD_PRELOAD: '/x.so', LANG: 'C' },
 };
 const plan = (start: Partial<Start>) => planStart({ ...START, ...start }, find);
 
 describe('the start of a command', () => {
   it('is outside of the image for another user than root', async () => {
-    const { sandbox, options, command } = await plan({ environment: {} });
+    const { sandbox, options, command } = await plan({ environment: {}, workingDirectory: '/srv' });
     expect(sandbox).toEqual({ below: '/image', workingDirectory: '/', env: {} });
-    expect(options.join(' ')).not.toContain('/dev/.stk');
+    expect(options).not.toContain('/image/dev/.stk/setpriv');
     expect(command.slice(0, 4)).toEqual(['/tools/setpriv', '--regid=100', '--groups=100,2000', '--inh-caps=-all']);
     expect(command.slice(command.indexOf('/tools/unshare'))).toEqual([
-      ...['/tools/unshare', '--root=/image', '--wd=/srv', '--setuid=1000', '--', 'run', '--it'],
+      ...['/tools/unshare', '--root=/image', '--wd=/srv', '--setuid=1000', '--'],
+      ...['/dev/.stk/env', 'PWD=/srv', 'run', '--it'],
     ]);
+  });
+
+  it('enters the working directory behind bubblewrap for root, too', async () => {
+    const { sandbox, command } = await plan({
+      user: { uid: 0, gid: 0, additionalGids: [] },
+      environment: {},
+      workingDirectory: '/proc/self/fd/3',
+    });
+    expect(sandbox).toEqual({ workingDirectory: '/', env: {} });
+    expect(command.join(' ')).toContain('-- /dev/.stk/unshare --wd=/proc/self/fd/3 -- /dev/.stk/env PWD=');
   });
 
   it.each([0, 1000])('keeps from all but the command of user %i what a loader heeds', async uid => {

@@ -138,7 +138,16 @@ describe('an image that wants to be root, run as another user', () => {
   });
 });
 
-describe('mounts of a container', () => {
+describe('what an image names', () => {
+  it.each(['0', '7'])('leads to nothing of the host that the sandbox has open, for user %s', async user => {
+    await using rig = await StkRig.open({ as: 'root' });
+    // What the image itself has below /proc cannot be seen in a container.
+    const files = { 'proc/self/fd/3/x': '' };
+    await hostileImage(rig, { links: { way: '/proc/self/fd/3' }, files, config: { WorkingDir: '/way' } });
+    const found = await rig.stk(['run', '-u', user, 'app', '/bin/busybox', 'ls']);
+    expect(found).toMatchObject({ exitCode: 1, stdout: '' });
+  });
+
   it('go through no link that a kept container left behind', async () => {
     await using rig = await StkRig.open({ as: 'root' });
     await hostileImage(rig, {});
