@@ -22,7 +22,7 @@ import { containerCommand, containerEnvironment, stopSignal, type RunSettings } 
 import { MOUNT_POINTS, volumePaths } from './runtime-spec-mounts.ts';
 import { workingDirectory as imageDirectory } from './runtime-spec.ts';
 
-export interface RunRequest extends Omit<MountRequest, 'target' | 'upper' | 'skeleton' | 'home'> {
+export interface RunRequest extends Omit<MountRequest, 'image' | 'target' | 'upper' | 'skeleton' | 'home'> {
   /** Where mounts are remembered; the container's own directory where `undefined`, in a mount namespace that ends with us. */
   readonly home: AbsPath | undefined;
   /** Parent of the directories of running containers. */
@@ -75,7 +75,7 @@ export async function runContainer(request: RunRequest): Promise<number> {
   if (kept) scope.defer(await forgetEmptyEtc(kept));
   const skeleton = await missingPlaces(source, image.name, wanted);
   const mountRoot = async () => {
-    const asked = { ...mount, digest: image.digest, home, target, skeleton };
+    const asked = { ...mount, image, home, target, skeleton };
     const mounted = await mountImage(request.readOnly ? asked : { ...asked, upper });
     scope.defer(() => umountImage({ home, target }).then(() => undefined));
     request.onMounted?.(mounted);

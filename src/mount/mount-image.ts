@@ -21,6 +21,7 @@ import { lockState, openMountState, type MountState } from './state-directory.ts
 import { takeDown } from './umount-image.ts';
 import type { VerifiedFiles } from './verified-files.ts';
 import { assertAtRest, rememberBase } from './upper-base.ts';
+import { findUpperUser } from './upper-users.ts';
 import { makeUpper, planUpper, type UpperWish } from './writable-upper.ts';
 
 export interface MountRequest {
@@ -28,6 +29,8 @@ export interface MountRequest {
   readonly tag: string;
   /** The manifest or index to mount, wherever the tag points by now: for a caller that has checked it. */
   readonly digest?: Digest | undefined;
+  /** The image itself, for a caller that has read it. */
+  readonly image?: LayeredImage | undefined;
   readonly target: AbsPath;
   /** See `stateHome`. */
   readonly home: AbsPath;
@@ -64,7 +67,7 @@ const PARALLEL_FILES = 8;
  */
 export async function mountImage(request: MountRequest): Promise<Mounted> {
   const { layout, signal } = request;
-  const image = await readLayeredImage(layout, request.tag, request.platform, request.digest);
+  const image = request.image ?? (await readLayeredImage(layout, request.tag, request.platform, request.digest));
   const distinct = uniqueFromTop(imageLayers(layout, image));
   const { skeleton = [] } = request;
   assertStackable(distinct.length + (skeleton.length > 0 ? 1 : 0));
@@ -162,13 +165,7 @@ async function begin(
   const records = await readRecords(state);
   const dead = await findDeadServers(state, records, request.signal);
   const upper = request.upper && (await planUpper(request.upper, id));
-  const user = records.find(record => upper && record.upper?.upper === upper.upper);
-  if (user) {
-    throw new StkError('conflict', `${upper?.upper} is the upper directory of the mount on ${user.target}`, {
-      hint: `unmount that first: stk umount ${user.target}`,
-      facts: { path: user.target },
-    });
-  }
+  if (upper && upper.scratch === undefined) await assertUnused(request.home, upper.upper, records);
   const isThere = await checkTarget(target, [
     [path.dirname(state.directory) as AbsPath, 'the state directory'],
     [joinInside(request.layout.directory, 'blobs'), 'the layout'],
@@ -189,6 +186,18 @@ async function begin(
   };
   await writeRecord(state, record);
   return record;
+}
+
+/** Throws `conflict` where another mount writes into a directory, whatever the mount namespace. */
+async function assertUnused(home: AbsPath, upper: AbsPath, records: readonly MountRecord[]): Promise<void> {
+  const user = await findUpperUser(home, upper);
+  if (!user) return;
+  const { target } = user;
+  const isHere = records.some(record => record.target === target);
+  throw new StkError('conflict', `${upper} is in use as an upper directory by the mount on ${target}`, {
+    hint: `unmount that first${isHere ? '' : ', in the mount namespace where it was mounted'}: stk umount ${target}`,
+    facts: { path: target },
+  });
 }
 
 async function raise(
