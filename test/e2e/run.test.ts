@@ -117,6 +117,7 @@ describe('stk run', () => {
     running.kill('SIGKILL');
     await running.done;
     const [left] = await readdir(rig.path('.stk/run'));
+    expect((await readdir(rig.path('.stk/run', left!))).filter(name => name.includes('args'))).toEqual([]);
     await using inside = await open(rig.path('.stk/run', left!, 'root'), 'r');
     const beside = await rig.stk(['run', 'app', 'true']);
     expect(beside).toMatchObject({ exitCode: 0, stderr: expect.stringMatching(/warning: .* in use/) });
