@@ -111,7 +111,8 @@ async function clearTarget(target: AbsPath, how: 'umount' | 'fusermount3', signa
 async function answers(target: AbsPath): Promise<boolean> {
   const asked = statfs(target).then(
     () => true,
-    (error: unknown) => errnoOf(error) !== 'ENOTCONN',
+    // A question that the server's end overtakes is aborted, a later one finds no connection.
+    (error: unknown) => !['ENOTCONN', 'ECONNABORTED'].includes(errnoOf(error) ?? ''),
   );
   return Promise.race([asked, sleep(ANSWER_TIMEOUT_MS, true, { ref: false })]);
 }
