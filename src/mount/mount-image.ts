@@ -165,7 +165,7 @@ async function begin(
   const records = await readRecords(state);
   const dead = await findDeadServers(state, records, request.signal);
   const upper = request.upper && (await planUpper(request.upper, id));
-  if (upper && upper.scratch === undefined) await assertUnused(request.home, upper.upper, records);
+  if (upper && upper.scratch === undefined) await assertUnused(state, request.home, upper.upper);
   const isThere = await checkTarget(target, [
     [path.dirname(state.directory) as AbsPath, 'the state directory'],
     [joinInside(request.layout.directory, 'blobs'), 'the layout'],
@@ -188,14 +188,14 @@ async function begin(
   return record;
 }
 
-/** Throws `conflict` where another mount writes into a directory, whatever the mount namespace. */
-async function assertUnused(home: AbsPath, upper: AbsPath, records: readonly MountRecord[]): Promise<void> {
+/** Throws `conflict` where another mount writes into a directory, be it in another mount namespace that is seen. */
+async function assertUnused(state: MountState, home: AbsPath, upper: AbsPath): Promise<void> {
   const user = await findUpperUser(home, upper);
-  if (!user) return;
-  const { target } = user;
-  const isHere = records.some(record => record.target === target);
+  if (!user?.isSeen) return;
+  const { target } = user.record;
+  const where = user.state === state.directory ? '' : ', in the mount namespace where it was mounted';
   throw new StkError('conflict', `${upper} is in use as an upper directory by the mount on ${target}`, {
-    hint: `unmount that first${isHere ? '' : ', in the mount namespace where it was mounted'}: stk umount ${target}`,
+    hint: `unmount that first${where}: stk umount ${target}`,
     facts: { path: target },
   });
 }

@@ -4,10 +4,10 @@ import { StkError, errnoOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { lockFile, tryLockFile, type FileLock } from '../host/file-lock.ts';
 
-/** In a state directory, a link that names the PID namespace it was made in. */
-const MADE_IN = 'pid-namespace';
-/** Of the first PID namespace, where every process is in sight (Linux, include/linux/proc_ns.h: PROC_PID_INIT_INO). */
-const FIRST_PID_NAMESPACE = 'pid:[4026531836]';
+/** In a state directory, a link that names the namespaces it was made in. */
+const MADE_IN = 'made-in';
+/** The first namespaces, by their numbers (Linux, include/linux/proc_ns.h: PROC_USER_INIT_INO, PROC_PID_INIT_INO). */
+const FIRST_NAMESPACES: readonly string[] = ['user:[4026531837]', 'pid:[4026531836]'];
 
 /**
  * Where lasting mounts are remembered, for one mount namespace: mounts made in another one are not seen here, so their
@@ -73,7 +73,7 @@ export async function openMountState(home: AbsPath): Promise<MountState> {
   for (const child of [state.records, state.layers, state.images, state.served, state.servers]) {
     await mkdir(child, { recursive: true, mode: 0o700 });
   }
-  await symlink(await pidNamespace(), below(MADE_IN)).catch((error: unknown) => {
+  await symlink((await ownNamespaces()).join(' '), below(MADE_IN)).catch((error: unknown) => {
     if (errnoOf(error) !== 'EEXIST') throw error;
   });
   return state;
@@ -114,40 +114,49 @@ async function mountNamespace(process: string): Promise<string> {
   return `mnt-${/\d+/.exec(link)?.[0] ?? 'unknown'}`;
 }
 
-function pidNamespace(): Promise<string> {
-  return readlink('/proc/self/ns/pid');
+/** The user and the PID namespace, which decide of which processes it can be seen where they are. */
+async function ownNamespaces(): Promise<readonly string[]> {
+  return [await readlink('/proc/self/ns/user'), await readlink('/proc/self/ns/pid')];
+}
+
+/** Names of the state directories of mount namespaces that processes are seen in. */
+export async function seenNamespaces(): Promise<ReadonlySet<string>> {
+  const seen = new Set<string>();
+  for (const name of await readdir('/proc')) {
+    if (/^\d+$/.test(name)) seen.add(await mountNamespace(name).catch(() => ''));
+  }
+  return seen;
 }
 
 /**
  * Removes the state of mount namespaces that are gone: with the namespace its mounts went, and the FUSE processes with
- * these, so that only empty directories and records are left. What was made in another PID namespace is left alone,
- * because the processes that use it may be out of sight. Returns how many were removed.
+ * these, so that only empty directories and records are left. What was made in another user or PID namespace is left
+ * alone, because the processes that use it may be out of sight; in the first ones none of this user's is. Returns how many
+ * were removed.
  */
 export async function removeDeadNamespaces(home: AbsPath): Promise<number> {
-  const living = new Set<string>();
-  for (const name of await readdir('/proc')) {
-    if (/^\d+$/.test(name)) living.add(await mountNamespace(name).catch(() => ''));
-  }
-  const own = await pidNamespace();
+  const seen = await seenNamespaces();
+  const own = await ownNamespaces();
   let removed = 0;
   for (const name of await readdir(home)) {
-    if (!/^mnt-\d+$/.test(name) || living.has(name)) continue;
+    if (!/^mnt-\d+$/.test(name) || seen.has(name)) continue;
     const directory = joinInside(home, name);
-    const madeIn = own === FIRST_PID_NAMESPACE ? own : await readlink(joinInside(directory, MADE_IN)).catch(() => '');
-    if (madeIn !== own) continue;
+    const madeIn = (await readlink(joinInside(directory, MADE_IN)).catch(() => '')).split(' ');
+    if (own.some((namespace, index) => namespace !== FIRST_NAMESPACES[index] && namespace !== madeIn[index])) continue;
     await using lock = await tryLockFile(directory, 'exclusive').catch(() => undefined);
     if (!lock) continue;
-    await removeEmptyTree(directory);
+    await removeEmptyTree(directory, (await lstat(directory)).dev);
     removed++;
   }
   return removed;
 }
 
-/** Removes records, logs, links and directories, but never a file of anybody's: should a mount still be there, it stays whole. */
-async function removeEmptyTree(directory: AbsPath): Promise<void> {
+/** Removes records, logs, links and directories, but nothing on another filesystem: should a mount be there, it stays whole. */
+async function removeEmptyTree(directory: AbsPath, device: number): Promise<void> {
+  if ((await lstat(directory)).dev !== device) return;
   for (const entry of await readdir(directory, { withFileTypes: true })) {
     const child = joinInside(directory, entry.name);
-    if (entry.isDirectory()) await removeEmptyTree(child);
+    if (entry.isDirectory()) await removeEmptyTree(child, device);
     else if (entry.isSymbolicLink() || /\.(json|log)$/.test(entry.name)) await rm(child);
   }
   await rmdir(directory).catch(() => {});

@@ -111,9 +111,11 @@ async function holdAtRest(session: Session, upper: AbsPath): Promise<AsyncDispos
     const home = await stateHome(session.environment, await readPrivileges());
     const user = await findUpperUser(home, upper);
     if (!user) return lock;
-    throw new StkError('conflict', `${upper} is in use: it is the upper directory of the mount on ${user.target}`, {
-      hint: `stk umount ${user.target}; the directory keeps what was written, and remembers its image`,
-      facts: { path: upper, target: user.target },
+    const { target } = user.record;
+    const gone = user.isSeen ? '' : `. If its mount namespace is gone, remove ${user.state}`;
+    throw new StkError('conflict', `${upper} is in use: it is the upper directory of the mount on ${target}`, {
+      hint: `stk umount ${target}; the directory keeps what was written, and remembers its image${gone}`,
+      facts: { path: upper, target },
     });
   } catch (error) {
     await lock[Symbol.asyncDispose]();
