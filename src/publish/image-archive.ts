@@ -1,9 +1,10 @@
 import { AsyncScope } from '../core/async-scope.ts';
 import type { BlobReader } from '../core/blob-reader.ts';
-import { Digester, digestOf, isDigest, type Digest } from '../core/digest.ts';
+import { digestOf, isDigest, type Digest } from '../core/digest.ts';
 import { StkError, isStkError, throwIfAborted } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { openFileReader } from '../host/file-reader.ts';
+import { openDigester } from '../host/thread-digester.ts';
 import { MAX_MANIFEST_BYTES, type BlobStore, type CallOptions, type ManifestBytes } from '../oci/blob-store.ts';
 import type { ReadOptions } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -72,13 +73,18 @@ export class ImageArchive implements BlobStore, AsyncDisposable {
   async *readBlob(descriptor: Descriptor, options: ReadOptions = {}): AsyncIterable<Uint8Array> {
     const extent = this.#content.blobs.get(descriptor.digest);
     if (!extent) throw new StkError('not-found', `${this.name} has no blob ${descriptor.digest}`);
-    const digester = new Digester();
-    for await (const piece of this.#files.stream(extent, options.signal)) {
-      digester.update(piece);
-      yield piece;
-      options.onProgress?.(digester.sizeBytes);
+    const digester = openDigester(extent.sizeBytes);
+    try {
+      for await (const piece of this.#files.stream(extent, options.signal)) {
+        const wait = digester.update(piece);
+        if (wait) await wait;
+        yield piece;
+        options.onProgress?.(digester.sizeBytes);
+      }
+      if (digester.sizeBytes === descriptor.size && (await digester.finish()) === descriptor.digest) return;
+    } finally {
+      digester.abandon();
     }
-    if (digester.sizeBytes === descriptor.size && digester.finish() === descriptor.digest) return;
     throw new StkError('integrity', `${this.name}: bytes do not match blob ${descriptor.digest}`, {
       hint: 'the archive was damaged: save the image again',
       facts: { digest: descriptor.digest, sizeBytes: descriptor.size },
