@@ -61,7 +61,7 @@ function addDiff(program: Command, act: Act): void {
       'after',
       `
 Images are tags of the layout, oci:DIR:TAG or docker://…. Lines begin with A (added), D (removed) or M (changed). Times
-are not compared, and layers that both images have are not read.
+are not compared, and files of layers that both images have are not read.
 
 Examples:
   stk diff app:1.0 app:1.1
