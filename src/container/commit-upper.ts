@@ -4,10 +4,12 @@ import { AsyncScope } from '../core/async-scope.ts';
 import { StkError, errnoOf, messageOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { makeLockedDir, sweepUnlocked } from '../host/locked-dir.ts';
+import { readMountTable } from '../host/mount-table.ts';
 import { linkTree, removeTree } from '../host/tools/copy.ts';
 import { OPAQUE_VALUE } from '../layer/overlay-xattrs.ts';
 import { OPAQUE_XATTR } from '../squashfs/overlay.ts';
 import { readTreeXattrs, removeXattr, setXattr } from '../host/tools/xattrs.ts';
+import { isWithin } from '../mount/mount-target.ts';
 import { detachFiles } from './detach-files.ts';
 import { keepingTimes, pathBelow } from './directory-times.ts';
 
@@ -30,6 +32,8 @@ export async function snapshotUpper(
   upper: AbsPath,
   signal?: AbortSignal,
 ): Promise<AsyncDisposable & { readonly path: AbsPath }> {
+  const mounted = (await readMountTable()).find(({ target }) => isWithin(target, upper));
+  if (mounted) throw mountPoint(upper);
   const parent = path.dirname(upper);
   await sweepUnlocked(parent, [PREFIX], directory => removeTree(directory));
   const scope = new AsyncScope();
@@ -107,16 +111,20 @@ async function removeFile(tree: AbsPath, file: string): Promise<void> {
 
 function unreadable(upper: AbsPath, cause: unknown): unknown {
   if (/cross-device link|into itself/i.test(messageOf(cause))) {
-    return new StkError('conflict', `${upper} is a mount point, or has one in it`, {
-      cause,
-      hint: 'name the upper directory itself, and unmount what is mounted below it',
-      facts: { path: upper },
-    });
+    return mountPoint(upper, cause);
   }
   if (!/permission denied|not permitted|invalid argument/i.test(messageOf(cause))) return cause;
   return new StkError('missing-capability', `${upper} cannot be read as a whole: ${messageOf(cause)}`, {
     cause,
     hint: 'its files belong to others: run the command as whoever ran the container, or as root',
+    facts: { path: upper },
+  });
+}
+
+function mountPoint(upper: AbsPath, cause?: unknown): StkError {
+  return new StkError('conflict', `${upper} is a mount point, or has one in it`, {
+    cause,
+    hint: 'name the upper directory itself, and unmount what is mounted below it',
     facts: { path: upper },
   });
 }

@@ -81,11 +81,11 @@ describe('a directory that is made and locked', () => {
 describe('a sweep', () => {
   it('clears directories of its prefixes that nobody holds, and nothing else', async () => {
     await using held = await makeLockedDir(parent, 'x');
-    for (const name of ['x-left', 'y-left', 'z-left', 'xy']) await mkdir(path.join(parent, name));
-    await symlink('xy', path.join(parent, 'x-link'));
-    await writeFile(path.join(parent, 'x-file'), '');
+    for (const name of ['x-aB3456', 'y-123456', 'z-123456', 'x-upper', 'xy']) await mkdir(path.join(parent, name));
+    await symlink('xy', path.join(parent, 'x-linked'));
+    await writeFile(path.join(parent, 'x-aafile'), '');
     await sweepUnlocked(parent, ['x', 'y'], remove);
-    const rest = [path.basename(held.path), 'x-file', 'x-link', 'xy', 'z-left'];
+    const rest = [path.basename(held.path), 'x-aafile', 'x-linked', 'x-upper', 'xy', 'z-123456'];
     expect((await readdir(parent)).toSorted()).toEqual(rest.toSorted());
   });
 

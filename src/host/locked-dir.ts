@@ -30,7 +30,7 @@ export async function makeLockedDir(parent: string, prefix: string, signal?: Abo
 }
 
 /**
- * Clears what died holding: this user's directories `PREFIX-…` whose lock is free. It is held during `clear`, which
+ * Clears what died holding: this user's directories `PREFIX-XXXXXX` whose lock is free. It is held during `clear`, which
  * removes the directory. A parent that is missing holds none.
  */
 export async function sweepUnlocked(
@@ -39,7 +39,7 @@ export async function sweepUnlocked(
   clear: (directory: AbsPath) => Promise<void>,
 ): Promise<void> {
   const names = await readdir(parent).catch(ignoreAbsence);
-  const own = names.filter(name => prefixes.some(prefix => name.startsWith(`${prefix}-`)));
+  const own = names.filter(name => prefixes.some(prefix => isMadeName(name, prefix)));
   await mapLimited(own, PARALLEL_LOCKS, async name => {
     const directory = joinInside(parent, name);
     const stat = await lstat(directory).catch(() => undefined);
@@ -48,6 +48,11 @@ export async function sweepUnlocked(
     await using lock = await tryLockFile(directory, 'exclusive').catch(() => undefined);
     if (lock && (await stands(directory))) await clear(directory);
   });
+}
+
+/** As mkdtemp(3) makes them; anything else somebody has named. */
+function isMadeName(name: string, prefix: string): boolean {
+  return name.startsWith(`${prefix}-`) && /^[A-Za-z0-9]{6}$/.test(name.slice(prefix.length + 1));
 }
 
 async function stands(directory: AbsPath): Promise<boolean> {

@@ -23,6 +23,13 @@ describe('refused', () => {
       12,
       /is a mount point/,
     ],
+    [
+      'an empty filesystem that is mounted in it',
+      rig => script(rig, 'root', 'mkdir -p d/e; mount -t tmpfs none d/e'),
+      ['d', 'x', '--base', 'app'],
+      12,
+      /is a mount point/,
+    ],
     ['no such base', rig => mkdir(rig.path('d')), ['d', 'x', '--base', 'none'], 8, /no image none/],
     ['a tag with a space', rig => mkdir(rig.path('d')), ['d', 'a b'], 2, /no tag/],
     ['a tag of dots', rig => mkdir(rig.path('d')), ['d', '../x'], 2, /no tag/],
@@ -58,7 +65,7 @@ describe('refused', () => {
     const index = await readFile(rig.path('oci/index.json'), 'utf8');
     await prepare(rig);
     const refused = await rig.stk(['commit', ...args]);
-    await execa('umount', [rig.path('d')], { reject: false });
+    for (const place of ['d/e', 'd']) await execa('umount', [rig.path(place)], { reject: false });
     expect(refused.stderr).toMatch(text);
     expect(refused.exitCode).toBe(exitCode);
     expect(await readFile(rig.path('oci/index.json'), 'utf8')).toBe(index);
