@@ -1,4 +1,4 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, rmdir, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { AsyncScope } from '../core/async-scope.ts';
 import { StkError, errnoOf, isStkError } from '../core/errors.ts';
@@ -105,8 +105,21 @@ async function openDirectory(request: RunRequest, scope: AsyncScope): Promise<Ab
     }),
   );
   const { path: directory } = scope.use(await makeLockedDir(parent, PREFIX, signal));
-  scope.defer(() => removeTree(directory));
+  scope.defer(() => removeRun(directory));
   return directory;
+}
+
+/** As a rule only files and mount points are left: no process is needed for these. */
+async function removeRun(directory: AbsPath): Promise<void> {
+  try {
+    for (const entry of await readdir(directory, { withFileTypes: true })) {
+      const file = joinInside(directory, entry.name);
+      await (entry.isDirectory() ? rmdir(file) : unlink(file));
+    }
+    await rmdir(directory);
+  } catch {
+    await removeTree(directory);
+  }
 }
 
 async function clearRun(directory: AbsPath, { home, signal }: Pick<RunRequest, 'home' | 'signal'>): Promise<void> {

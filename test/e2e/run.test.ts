@@ -159,4 +159,16 @@ describe('volumes of the image', () => {
       expect(await rig.stk(['run', '-v', `.:${place}`, 'app', 'true'])).toMatchObject({ exitCode: 2 });
     }
   });
+
+  it('lie around what is asked for, and give way to it', async () => {
+    await using rig = await withApp('root', {
+      run: 'mkdir -p /srv/v/sub /srv/w /run /var /etc; ln -s /run /var/run',
+      volumes: ['/srv/v', '/srv/w'],
+    });
+    await rig.write('host/seen', '');
+    const script = 'ls /srv/v/sub; grep -o " /run tmpfs\\| /srv/w tmpfs" /proc/mounts; ls -A /etc';
+    const flags = ['--tmpfs', '/var/run', '-v', 'host:/srv/v/sub', '--tmpfs', '/srv/w', '-v', 'host:/etc'];
+    expect(await rig.ok(['run', ...flags, 'app', 'sh', '-c', script])).toBe('seen\n /run tmpfs\n /srv/w tmpfs\nseen\n');
+    expect(await readdir(rig.path('host'))).toEqual(['seen']);
+  });
 });
