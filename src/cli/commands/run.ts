@@ -136,7 +136,9 @@ async function keep(
   const home = containersHome(session.global.stkDir);
   const { digest } = await readLayeredImage(request.layout, request.tag, request.platform, request.digest);
   if (await hasContainer(home, name)) {
-    const container = scope.use(await openContainer(home, name, { mode: 'exclusive', rootless }));
+    const container = scope.use(
+      await openContainer(home, name, { mode: 'exclusive', rootless, signal: session.signal }),
+    );
     if (container.record.digest === digest) return container;
     throw new StkError('conflict', `container ${name} was made of another image than ${ref}`, {
       hint: `commit it with stk commit ${name} TAG, or remove it with stk rm ${name}`,
