@@ -1,6 +1,6 @@
 import type { MergeSide } from './merge-problem.ts';
 import type { MergeConflict } from './merge-result.ts';
-import type { Place, Unsettled } from './settle-path.ts';
+import type { Place, Unsettled } from './settlement.ts';
 import { differences, isDirectory, isSameInode, type TreeNode } from './tree-versions.ts';
 
 /** Of a file, to find out whether its content differs besides what is known to. */

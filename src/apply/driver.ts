@@ -99,6 +99,11 @@ export interface Survey {
    * Values are positions of sides.
    */
   readonly owners: ReadonlyMap<string, number>;
+  /**
+   * Files that their driver merges also where a single side changed them, or all alike, because other files of other sides
+   * have a say. Only content that it makes counts then.
+   */
+  readonly joint?: ReadonlySet<string>;
   /** Conflicts of the database itself, each reported once, with the path that it is filed under. */
   readonly conflicts: readonly {
     readonly path: string;

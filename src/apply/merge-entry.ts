@@ -1,5 +1,5 @@
 import type { MergeEntry } from './merge-result.ts';
-import type { Settlement, Desired } from './settle-path.ts';
+import type { Settlement, Desired } from './settlement.ts';
 import { differences, isSame, isSameInode, ownXattrs, versionOf, type TreeNode } from './tree-versions.ts';
 
 /** What the merge layer needs at a path to turn what the plain stack shows into what is desired; nothing if that is so. */

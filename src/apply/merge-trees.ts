@@ -12,7 +12,8 @@ import type { MergeProblem } from './merge-problem.ts';
 import type { MergeResult } from './merge-result.ts';
 import { coveredBy, namedChildren, namedRoots, type NamedPath } from './named-paths.ts';
 import { ownedPaths, type OwnedPaths } from './owned-paths.ts';
-import { settleLostDirectory, settlePath, type Place, type Settlement, type Settling } from './settle-path.ts';
+import { settleLostDirectory, settlePath, type Settling } from './settle-path.ts';
+import type { Place, Settlement } from './settlement.ts';
 import { takeTree } from './take-tree.ts';
 import { NOTHING, isDirectory, rootOf, type TreeNode } from './tree-versions.ts';
 
@@ -58,8 +59,8 @@ export async function mergeTrees(problem: MergeProblem, options: MergeOptions = 
   if (sides.length < 2) return outcome.result();
   const rules = compileRules(sides);
   const context = mergeContext(problem, rules, signal);
-  const { owners, owned } = await ownedPaths(drivers, context, outcome);
-  const merge = new TreeMerge(problem, { drivers, context, rules, owners }, outcome);
+  const { owners, owned, joint } = await ownedPaths(drivers, context, outcome);
+  const merge = new TreeMerge(problem, { drivers, context, rules, owners, joint }, outcome);
   const roots = new Map<number, TreeNode>();
   for (const [side, { tree }] of sides.entries()) roots.set(side, await rootOf(tree, signal));
   await merge.visit({

@@ -1,9 +1,17 @@
 import type { MergeContext, MergeDriver } from './driver.ts';
 import type { MergeOutcome } from './merge-outcome.ts';
-import type { Owner } from './settle-path.ts';
+import type { Owner } from './settlement.ts';
 
-/** Names that have to be looked at because a package database gives them, or something below, to one side. */
+/** Names that have to be looked at because a package database says something of them, or of something below. */
 export type OwnedPaths = ReadonlyMap<string, OwnedPaths>;
+
+/** What the surveys of all drivers say. */
+export interface SurveyedPaths {
+  readonly owners: ReadonlyMap<string, Owner>;
+  readonly owned: OwnedPaths;
+  /** Of all surveys. */
+  readonly joint: ReadonlySet<string>;
+}
 
 type Names = Map<string, Names>;
 
@@ -12,26 +20,35 @@ export async function ownedPaths(
   drivers: readonly MergeDriver[],
   context: MergeContext,
   outcome: MergeOutcome,
-): Promise<{ readonly owners: ReadonlyMap<string, Owner>; readonly owned: OwnedPaths }> {
+): Promise<SurveyedPaths> {
   const owners = new Map<string, Owner>();
   const owned: Names = new Map();
+  const joint = new Set<string>();
   for (const driver of drivers) {
     const survey = await driver.survey?.(context);
     if (!survey) continue;
+    for (const path of survey.joint ?? []) {
+      joint.add(path);
+      addNames(owned, path);
+    }
     for (const [path, side] of survey.owners) {
       if (owners.has(path)) continue;
       owners.set(path, { side, driver: driver.name });
-      let at = owned;
-      for (const name of path === '' ? [] : path.split('/')) {
-        let below = at.get(name);
-        if (below === undefined) at.set(name, (below = new Map()));
-        at = below;
-      }
+      addNames(owned, path);
     }
     for (const { path, sides, reason } of survey.conflicts) {
       const did = sides.map(side => ({ name: context.sides[side]!.name, did: 'changed what it says' }));
       outcome.addConflict({ ...reason, path, driver: driver.name, sides: did });
     }
   }
-  return { owners, owned };
+  return { owners, owned, joint };
+}
+
+function addNames(owned: Names, path: string): void {
+  let at = owned;
+  for (const name of path === '' ? [] : path.split('/')) {
+    let below = at.get(name);
+    if (below === undefined) at.set(name, (below = new Map()));
+    at = below;
+  }
 }

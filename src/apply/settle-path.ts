@@ -1,71 +1,18 @@
 import type { ConflictResolution } from '../recipe/model.ts';
 import type { RuleLookup } from './conflict-rules.ts';
-import type {
-  ConflictReason,
-  DriverName,
-  MergeContext,
-  MergeDriver,
-  Outcome,
-  PathVersions,
-  SideVersion,
-} from './driver.ts';
+import type { DriverName, MergeContext, MergeDriver, Outcome, PathVersions, SideVersion } from './driver.ts';
 import { generated } from './drivers/generated.ts';
 import { text } from './drivers/text.ts';
 import { mergeAttributes } from './merge-attributes.ts';
-import type { MergedAttributes } from './merge-result.ts';
+import type { Desired, Owner, Place, Settlement, Unsettled } from './settlement.ts';
 import { differences, isDirectory, isSame, versionOf, type TreeNode } from './tree-versions.ts';
-
-/** What the merged tree has at a path. */
-export type Desired =
-  /** A node of a tree as it is; position -1 is the ancestor. Nothing where the tree has nothing. */
-  | { readonly type: 'node'; readonly side: number; readonly at: TreeNode }
-  | {
-      readonly type: 'merged';
-      readonly side: number;
-      readonly at: TreeNode;
-      readonly bytes: Uint8Array | undefined;
-      readonly attributes: MergedAttributes;
-    }
-  | { readonly type: 'absent' }
-  | { readonly type: 'regenerate'; readonly command: readonly string[] };
-
-export interface Settlement {
-  readonly desired: Desired;
-  /** Positions of the sides that changed the path. */
-  readonly changed: readonly number[];
-  /** What settled it; `undefined` where there was nothing to settle. */
-  readonly driver: DriverName | undefined;
-  /** Nodes that are known to be the same as the desired one. */
-  readonly same?: readonly TreeNode[];
-  /** Everything below the path is as in the desired tree, or gone with it. */
-  readonly whole?: boolean;
-}
-
-export interface Unsettled {
-  readonly changed: readonly number[];
-  readonly driver: DriverName | undefined;
-  readonly conflict: ConflictReason;
-}
-
-/** One path in every tree. */
-export interface Place {
-  readonly path: string;
-  readonly ancestor: TreeNode;
-  /** Sides that may differ from the ancestor, ascending; the others are like it. */
-  readonly sides: ReadonlyMap<number, TreeNode>;
-}
-
-/** The side that a package database gives a path to. */
-export interface Owner {
-  readonly side: number;
-  readonly driver: DriverName;
-}
 
 export interface Settling {
   readonly drivers: readonly MergeDriver[];
   readonly context: MergeContext;
   readonly rules: RuleLookup;
   readonly owners: ReadonlyMap<string, Owner>;
+  readonly joint: ReadonlySet<string>;
 }
 
 /** Decides what the merged tree has at a path, regardless of what lies below. */
@@ -90,7 +37,23 @@ export async function settlePath(place: Place, settling: Settling): Promise<Sett
     if (!(await isSame(place.sides.get(first)!, node, signal))) return settleClash(place, changed, settling);
     same.push(node);
   }
-  return { desired: nodeOf(place, first), changed, driver: undefined, same };
+  const jointly = settling.joint.has(place.path) ? await settleJointly(place, changed, settling) : undefined;
+  return jointly ?? { desired: nodeOf(place, first), changed, driver: undefined, same };
+}
+
+/** A file that sides changed alike, and that its driver would have otherwise nevertheless. */
+async function settleJointly(
+  place: Place,
+  changed: readonly number[],
+  { drivers, context, rules }: Settling,
+): Promise<Settlement | Unsettled | undefined> {
+  const rule = rules(place.path, changed);
+  const claiming = drivers.find(driver => driver.claims(place.path));
+  const areFiles = changed.every(side => place.sides.get(side)!.node?.inode.type === 'file');
+  if (claiming === undefined || !areFiles || rule === 'first' || rule === 'last') return undefined;
+  const versions = versionsOf(place, changed, rule, context);
+  const outcome = await claiming.merge(versions, context);
+  return outcome.type === 'content' ? applyOutcome(place, changed, versions, claiming.name, outcome) : undefined;
 }
 
 /** Settles a directory that is gone in the result although something below it is not. */

@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { Layers, merge, sides, type LayerContent } from '../../../test/fixtures/merge-layers.ts';
 import { mergePath, outcomeText, type TreeFiles } from '../../../test/rig/merge-versions.ts';
 import { dpkg } from './dpkg.ts';
+
+const layers = new Layers();
 
 const MARKS = 'var/lib/apt/extended_states';
 const STATUS = 'var/lib/dpkg/status';
@@ -34,6 +37,21 @@ describe('marks of packages that came as dependencies', () => {
   it('cannot be told where a package database is damaged', async () => {
     const damaged = { ...nginx, [STATUS]: 'Package: ../x\n\n' };
     expect(await marks({ python, nginx: damaged })).toMatch(/^conflict: the package database of nginx is damaged/);
+  });
+
+  it('of one image are gone where another was asked for the package, and stay as they are otherwise', async () => {
+    const base = { ...status('apt'), ...automatic('b') };
+    const run = async (...own: readonly (readonly LayerContent[])[]) => {
+      const { tree, entries, conflicts } = await merge(await layers.applied([base], sides(...own)), [dpkg]);
+      expect(conflicts).toEqual([]);
+      return { marks: tree[MARKS], isMerged: entries.some(entry => entry.endsWith(MARKS)) };
+    };
+    const python = { ...status('apt', 'python', 'ssl', 'z'), ...automatic('ssl', 'z', 'b') };
+    const shown = (...names: readonly string[]) => `file 644 0:0 ${JSON.stringify(automatic(...names)[MARKS])}`;
+    const ssl = [status('apt', 'ssl')];
+    expect(await run(ssl, [python])).toEqual({ marks: shown('b', 'z'), isMerged: true });
+    expect(await run([python], ssl)).toEqual({ marks: shown('b', 'z'), isMerged: true });
+    expect(await run([python], [status('apt', 'x')])).toEqual({ marks: shown('ssl', 'z', 'b'), isMerged: false });
   });
 
   it('of packages that a side purged with its database stay', async () => {

@@ -28,6 +28,9 @@ import {
   textOutcome,
   type FileContents,
 } from './file-versions.ts';
+import { isDamaged, splitStanzas } from './stanzas.ts';
+
+const MARKS = 'var/lib/apt/extended_states';
 
 /**
  * What dpkg keeps of packages, with what belongs to them: apt's marks, debconf's and ucf's databases, alternatives.
@@ -47,6 +50,7 @@ async function survey(context: MergeContext): Promise<Survey> {
   return {
     owners: new Map([...links, ...(plan?.owners ?? [])]),
     conflicts: [...(plan?.conflicts ?? []), ...diverted],
+    ...(plan && { joint: new Set([MARKS]) }),
   };
 }
 
@@ -108,7 +112,7 @@ async function mergeText(versions: PathVersions, context: MergeContext, kind: Te
     case 'debconf':
       return mergeDebconf(lines);
     case 'automatic':
-      return mergeMarks(versions.path, contents, context);
+      return mergeMarks(versions, contents, context);
   }
 }
 
@@ -118,8 +122,13 @@ async function mergeStatusFile(versions: PathVersions, context: MergeContext): P
   return typeof plan.status === 'string' ? textOutcome(plan.status) : plan.status;
 }
 
+function isSameMarks(merged: Uint8Array, text: string): boolean {
+  const [one, other] = [splitStanzas(Buffer.from(merged).toString('latin1')), splitStanzas(text)];
+  return !isDamaged(one) && !isDamaged(other) && one.toSorted().join('\0') === other.toSorted().join('\0');
+}
+
 /** Sides that left the marks alone have a say, too: what they were asked to install is automatic nowhere. */
-async function mergeMarks(path: string, contents: FileContents, context: MergeContext): Promise<Outcome> {
+async function mergeMarks(versions: PathVersions, contents: FileContents, context: MergeContext): Promise<Outcome> {
   const databases = await packageDatabases(STATUS, context);
   if (isConflict(databases)) return databases;
   const before = contents.ancestor?.toString('latin1') ?? '';
@@ -129,7 +138,11 @@ async function mergeMarks(path: string, contents: FileContents, context: MergeCo
     if (packages === databases.ancestor && !texts.has(side)) return [];
     return [{ name, text: texts.get(side) ?? before, packages: packages ?? new Map() }];
   });
-  return mergeAutomatic({ path, ancestor: { name: 'the base', text: before, packages: databases.ancestor }, sides });
+  const ancestor = { name: 'the base', text: before, packages: databases.ancestor };
+  const merged = mergeAutomatic({ path: versions.path, ancestor, sides });
+  // What sides marked alike stays in their order, byte for byte.
+  const isAgreed = merged.type === 'content' && [...texts.values()].every(text => isSameMarks(merged.bytes, text));
+  return isAgreed ? takeLast(versions) : merged;
 }
 
 /** A link that no group of alternatives accounts for. */
