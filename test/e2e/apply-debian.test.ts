@@ -15,10 +15,12 @@ const PACKAGES = {
   git: 'git',
   curl: 'curl',
   locales: 'locales',
+  // The base has perl-base alone.
+  perl: 'libjson-perl',
 } as const;
 
 const COMBINATIONS: Readonly<Record<string, readonly (keyof typeof PACKAGES)[]>> = {
-  pair: ['ssl', 'python'],
+  languages: ['ssl', 'python', 'perl'],
   triple: ['certs', 'nginx', 'sudo'],
   tools: ['git', 'curl', 'locales'],
 };
