@@ -30,8 +30,10 @@ describe.each(['root', 'user'] as const)('a kept container of %s', actor => {
     );
     const namespaces = actor === 'user' ? 'unshare --user --map-auto --map-root-user --mount' : '';
     const seen = await script(rig, actor, `${namespaces} sh -e inside`);
-    const running = await rig.stk(['commit', 'work', 'app2']);
-    expect(running).toMatchObject({ exitCode: 12, stderr: expect.stringContaining('in use') as string });
+    for (const what of ['work', container.upper]) {
+      const running = await rig.stk(['commit', what, 'app2']);
+      expect(running).toMatchObject({ exitCode: 12, stderr: expect.stringContaining('in use') as string });
+    }
     await container[Symbol.asyncDispose]();
     expect((await rig.stk(['commit', 'work', 'app2', '--base', 'app'])).exitCode).toBe(2);
     // Collection leaves alone what a container stands on, even where no tag names it any more.

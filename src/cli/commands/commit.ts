@@ -1,4 +1,5 @@
 import { lstat, realpath } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { AsyncScope } from '../../core/async-scope.ts';
 import { StkError, errnoOf } from '../../core/errors.ts';
 import { absPath, type AbsPath } from '../../core/paths.ts';
@@ -75,7 +76,11 @@ async function findSource(session: Session, what: string): Promise<Source> {
   if (isName && (await hasContainer(home, what))) return { container: what };
   const path = absPath(what, session.workingDirectory);
   const stat = what === '' ? undefined : await lstat(path).catch(ignoreAbsence);
-  if (stat?.isDirectory()) return { upper: await upperDirectory(path) };
+  if (stat?.isDirectory()) {
+    const upper = await upperDirectory(path);
+    const container = await containerOf(home, upper);
+    return container === undefined ? { upper } : { container };
+  }
   if (!stat) {
     throw new StkError(
       'not-found',
@@ -90,6 +95,13 @@ async function findSource(session: Session, what: string): Promise<Source> {
     hint: 'name the directory itself that stk mount --upper was given',
     facts: { path },
   });
+}
+
+/** The container whose upper directory this is: its lock alone says whether it runs. */
+async function containerOf(home: AbsPath, upper: AbsPath): Promise<string | undefined> {
+  const real = await realpath(home).catch(ignoreAbsence);
+  const name = basename(dirname(upper));
+  return real !== undefined && upper === join(real, name, 'upper') ? name : undefined;
 }
 
 async function upperDirectory(path: AbsPath): Promise<AbsPath> {
