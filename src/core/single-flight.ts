@@ -1,4 +1,5 @@
-import { interrupted, throwIfAborted } from './errors.ts';
+import { throwIfAborted } from './errors.ts';
+import { unlessAborted } from './unless-aborted.ts';
 
 /** Shares one running promise per key; the result is forgotten once settled. */
 export class SingleFlight<K, V> {
@@ -32,19 +33,5 @@ export class SingleFlight<K, V> {
         if (signal?.aborted) throw error;
       }
     }
-  }
-}
-
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return work;
-  let leave = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    leave = () => reject(interrupted(signal));
-    signal.addEventListener('abort', leave, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', leave);
   }
 }

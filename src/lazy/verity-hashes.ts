@@ -1,6 +1,7 @@
 import type { BlobReader } from '../core/blob-reader.ts';
-import { StkError, interrupted, throwIfAborted } from '../core/errors.ts';
+import { StkError } from '../core/errors.ts';
 import { SingleFlight } from '../core/single-flight.ts';
+import { unlessAborted } from '../core/unless-aborted.ts';
 import {
   VERITY_BLOCK_BYTES,
   VERITY_HASH_BYTES,
@@ -124,22 +125,6 @@ export function dataBlocksOf(sizeBytes: number): number | undefined {
 function withTree(dataBlocks: number): number {
   const tree = verityLevels(dataBlocks, VERITY_BLOCK_BYTES).reduce((sum, level) => sum + level.blocks, 0);
   return dataBlocks + 1 + tree;
-}
-
-/** The promise's result, or `interrupted` as soon as the signal fires; the work behind it goes on. */
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work;
-  throwIfAborted(signal);
-  let leave = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    leave = () => reject(interrupted(signal));
-    signal.addEventListener('abort', leave, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', leave);
-  }
 }
 
 function noTree(reader: BlobReader, why: string): StkError {
