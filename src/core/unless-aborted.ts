@@ -3,6 +3,8 @@ import { interrupted, throwIfAborted } from './errors.ts';
 /** The work's result, or `interrupted` as soon as the signal fires; the work itself goes on. */
 export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work;
+  // It may fail after nobody waits for it any more.
+  work.catch(() => {});
   throwIfAborted(signal);
   let leave = () => {};
   const aborted = new Promise<never>((_, reject) => {
