@@ -24,6 +24,8 @@ export interface StkOptions {
   readonly cwd?: string;
   /** Empty by default. */
   readonly stdin?: string;
+  /** A file or directory that it inherits open, as descriptor 100. */
+  readonly inherits?: string;
   /** Run it in a terminal of this size; what it writes comes as one stream, lines ended by CR LF. */
   readonly terminal?: { readonly rows: number; readonly columns: number };
 }
@@ -103,8 +105,8 @@ export class StkRig implements AsyncDisposable {
   async start(args: readonly string[], options: StkOptions = {}): Promise<RunningStk> {
     const { node, cli } = inject('stk');
     const env = { ...this.#environment(), ...options.env };
-    const words = [node, cli, ...args] as [string, ...string[]];
-    const command = await commandAs(options.as ?? this.#actor, inTerminal(words, options.terminal), env);
+    const words = inTerminal(inheriting([node, cli, ...args], options.inherits), options.terminal);
+    const command = await commandAs(options.as ?? this.#actor, words, env);
     const child = execa(command.file, command.args, {
       ...command.identity,
       cwd: options.cwd ?? this.directory,
@@ -155,7 +157,10 @@ export class StkRig implements AsyncDisposable {
   }
 }
 
-/** Rootless builds leave files of subordinate ids, which their owner can remove in a user namespace only. */
+function inheriting(words: [string, ...string[]], file: string | undefined): [string, ...string[]] {
+  return file === undefined ? words : ['bash', '-c', 'exec 100<"$0"; exec "$@"', file, ...words];
+}
+
 /** script(1) makes the terminal. */
 function inTerminal(words: [string, ...string[]], terminal: StkOptions['terminal']): [string, ...string[]] {
   if (!terminal) return words;
@@ -164,6 +169,7 @@ function inTerminal(words: [string, ...string[]], terminal: StkOptions['terminal
   return ['script', '-qec', shell, '/dev/null'];
 }
 
+/** Rootless builds leave files of subordinate ids, which their owner can remove in a user namespace only. */
 async function removeTree(directory: string): Promise<void> {
   try {
     await rm(directory, { recursive: true, force: true });

@@ -4,6 +4,7 @@ import { AsyncScope } from '../../core/async-scope.ts';
 import { errnoOf, StkError } from '../../core/errors.ts';
 import { joinInside, type AbsPath } from '../../core/paths.ts';
 import { missingTool } from '../find-tool.ts';
+import { closeInheritedFiles } from '../inherited-files.ts';
 import { toolEnvironment } from '../tool-path.ts';
 import { openBwrapArguments } from './bwrap-arguments.ts';
 import { exitStatus } from './exit-status.ts';
@@ -39,6 +40,7 @@ export async function startContainerProcess(run: ContainerProcessOptions): Promi
   try {
     const args = scope.use(await openBwrapArguments(scratch, ['--die-with-parent', '--info-fd', '4', ...run.options]));
     const infoFile = scope.use(await open(info, 'w', 0o600));
+    closeInheritedFiles();
     const child = startChild(run, ['bwrap', '--args', '3', '--', ...run.command], [args, infoFile]);
     const ended = new Promise<number>((resolve, reject) => {
       child.on('error', cause => reject(cannotStart(child.spawnfile, cause)));
