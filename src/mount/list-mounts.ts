@@ -8,7 +8,7 @@ import { serverLogs } from './layer-servers.ts';
 import { removeMergedNames } from './merged-view.ts';
 import { readRecords, type MountRecord } from './mount-record.ts';
 import { mountStatus, type MountStatus } from './mount-status.ts';
-import { lockState, openMountState, removeDeadNamespaces, type MountState } from './state-directory.ts';
+import { lockState, openMountState, removeDeadNamespaces, seenNamespaces, type MountState } from './state-directory.ts';
 import { takeDown } from './umount-image.ts';
 import type { UnmountRight } from './unmount-path.ts';
 
@@ -115,7 +115,7 @@ export async function repairMounts(request: ListRequest): Promise<Repaired> {
   const ids = new Set(records.map(record => record.id));
   for (const name of await readdir(state.images)) if (!ids.has(name)) await removeMergedNames(state, name);
   releasedLayers += (await releaseLayers(state, records, await unmountRight())).length;
-  await removeDeadNamespaces(request.home);
+  await removeDeadNamespaces(request.home, await seenNamespaces());
   return { found, cleared, releasedLayers };
 }
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { AbsPath } from '../core/paths.ts';
-import { openMountState, removeDeadNamespaces } from './state-directory.ts';
+import { openMountState, removeDeadNamespaces, seenNamespaces } from './state-directory.ts';
 
 const FIRST = ['user:[4026531837]', 'pid:[4026531836]'] as const;
 const here = vi.hoisted(() => ({ user: '', pid: '' }));
@@ -47,7 +47,7 @@ describe('the state of a mount namespace', () => {
     // No process has a mount namespace of this number.
     await mkdir(path.join(home, 'mnt-1', 'records'), { recursive: true });
     if (madeIn !== undefined) await symlink(madeIn, path.join(home, 'mnt-1', 'made-in'));
-    expect(await removeDeadNamespaces(home)).toBe(isRemoved ? 1 : 0);
+    expect(await removeDeadNamespaces(home, await seenNamespaces())).toBe(isRemoved ? 1 : 0);
     expect((await readdir(home)).toSorted()).toEqual([...(isRemoved ? [] : ['mnt-1']), path.basename(directory)]);
   });
 });

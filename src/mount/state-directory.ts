@@ -133,9 +133,10 @@ export async function seenNamespaces(): Promise<ReadonlySet<string>> {
  * these, so that only empty directories and records are left. What was made in another user or PID namespace is left
  * alone, because the processes that use it may be out of sight; in the first ones none of this user's is. Returns how many
  * were removed.
+ *
+ * @param seen see `seenNamespaces`
  */
-export async function removeDeadNamespaces(home: AbsPath): Promise<number> {
-  const seen = await seenNamespaces();
+export async function removeDeadNamespaces(home: AbsPath, seen: ReadonlySet<string>): Promise<number> {
   const own = await ownNamespaces();
   let removed = 0;
   for (const name of await readdir(home)) {

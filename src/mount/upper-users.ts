@@ -29,8 +29,8 @@ export async function findUpperUser(home: AbsPath, upper: AbsPath): Promise<Uppe
     throw error;
   };
   if ((await readdir(home).catch(isAbsent)).length === 0) return undefined;
-  await removeDeadNamespaces(home);
   const seen = await seenNamespaces();
+  await removeDeadNamespaces(home, seen);
   let found: UpperUser | undefined;
   for (const name of await readdir(home)) {
     if (!/^mnt-\d+$/.test(name)) continue;
