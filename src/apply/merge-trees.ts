@@ -4,7 +4,7 @@ import { ChildCursor } from './child-cursor.ts';
 import { compileRules } from './conflict-rules.ts';
 import { conflictAt, lostDirectory } from './describe-clash.ts';
 import type { MergeDriver } from './driver.ts';
-import { DRIVERS } from './drivers/index.ts';
+import { DRIVERS } from './drivers.ts';
 import { mergeContext } from './merge-context.ts';
 import { entryFor } from './merge-entry.ts';
 import { MergeOutcome } from './merge-outcome.ts';

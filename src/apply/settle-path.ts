@@ -1,8 +1,8 @@
 import type { ConflictResolution } from '../recipe/model.ts';
 import type { RuleLookup } from './conflict-rules.ts';
 import type { DriverName, MergeContext, MergeDriver, Outcome, PathVersions, SideVersion } from './driver.ts';
-import { generated } from './drivers/generated.ts';
-import { text } from './drivers/text.ts';
+import { generated } from './generated/generated.ts';
+import { text } from './text/text.ts';
 import { mergeAttributes } from './merge-attributes.ts';
 import type { Desired, Owner, Place, Settlement, Unsettled } from './settlement.ts';
 import { differences, isDirectory, isSame, versionOf, type TreeNode } from './tree-versions.ts';

@@ -6,7 +6,7 @@ import { LAYER_ROLE, VERITY_ROOT } from '../oci/layer-annotations.ts';
 import type { LayoutStore } from '../oci/layout.ts';
 import { layerFormat } from '../oci/media-types.ts';
 import { parseManifest } from '../oci/parse-manifest.ts';
-import { matchPlatform } from '../registry/platform.ts';
+import { matchPlatform } from '../oci/platform.ts';
 
 /** Annotations that hold the root hash of a layer's verity tree: the one written today, then its predecessor. */
 const VERITY_ROOTS = [VERITY_ROOT, 'io.stackeroci.stacker.squashfs_verity_root_hash'] as const;

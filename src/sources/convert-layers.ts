@@ -18,7 +18,7 @@ import { lowerStack } from './lower-stack.ts';
 import { openArrivingTar, openTarBlob, openTarFile, type ArrivingTarRequest, type OpenTar } from './open-tar.ts';
 import type { StackLayer } from './ports.ts';
 import type { RecordCache } from './record-cache.ts';
-import { sniffCompression } from './sniff-compression.ts';
+import { sniffCompression } from '../layer/sniff-compression.ts';
 
 export interface ConverterPorts {
   readonly layout: LayoutStore;

@@ -3,7 +3,7 @@ import { isDigest } from '../core/digest.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
 import type { Platform } from '../oci/descriptor.ts';
 import { contentKey } from '../plan/content-key.ts';
-import { resolveImage, type ResolvedImage } from '../registry/platform.ts';
+import { resolveImage, type ResolvedImage } from '../oci/platform.ts';
 import type { RecordCache } from './record-cache.ts';
 
 /**

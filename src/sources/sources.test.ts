@@ -10,7 +10,7 @@ import { FileDigests } from './file-digests.ts';
 import { HttpFiles, type DownloadFile } from './http-file.ts';
 import { identifyImport, type ImportPorts } from './imports.ts';
 import { RecordCache } from './record-cache.ts';
-import { sniffCompression } from './sniff-compression.ts';
+import { sniffCompression } from '../layer/sniff-compression.ts';
 import { treeDigest } from './tree-digest.ts';
 
 let home: AbsPath;

@@ -1,0 +1,61 @@
+import { open } from 'node:fs/promises';
+import type { BlobReader } from '../core/blob-reader.ts';
+import { StkError, isStkError, throwIfAborted } from '../core/errors.ts';
+import { joinInside, type AbsPath } from '../core/paths.ts';
+import { storageError } from '../host/atomic-write.ts';
+import { openFileReader } from '../host/file-reader.ts';
+import { makeTempDir } from '../host/temp-dir.ts';
+import { decompressStream } from '../layer/decompress-stream.ts';
+import { sniffCompression } from '../layer/sniff-compression.ts';
+
+const PIECE_BYTES = 1024 * 1024;
+
+/**
+ * The bytes of an archive that may be compressed: as a file without a name where it is, since an archive is read out of
+ * order, so that nothing is left behind however this process ends. `undefined` for one that is not compressed. Throws
+ * `unsupported` for xz and bzip2, `invalid-input` for a broken stream, `storage` for a full disk.
+ * @param scratch a directory with room for all of it; made if it is not there
+ */
+export async function inflateArchive(
+  archive: BlobReader,
+  scratch: AbsPath,
+  signal?: AbortSignal,
+): Promise<BlobReader | undefined> {
+  const compression = await sniffCompression(() => pieces(archive, signal));
+  if (compression === 'none') return undefined;
+  try {
+    await using directory = await makeTempDir(scratch, 'archive');
+    const file = await open(joinInside(directory.path, 'inflated'), 'wx+', 0o600);
+    try {
+      await directory[Symbol.asyncDispose]();
+      for await (const piece of decompressStream(pieces(archive, signal), compression, signal)) {
+        await file.writeFile(piece);
+      }
+      const inflated = await openFileReader(`/proc/self/fd/${file.fd}`);
+      return {
+        name: archive.name,
+        sizeBytes: inflated.sizeBytes,
+        readAt: (offset, length, inner) => inflated.readAt(offset, length, inner),
+        [Symbol.asyncDispose]: () => inflated[Symbol.asyncDispose](),
+      };
+    } finally {
+      await file.close();
+    }
+  } catch (cause) {
+    if (!isStkError(cause, 'invalid-input')) throw storageError(cause, scratch);
+    throw new StkError('invalid-input', `${archive.name} is no intact ${compression} file`, {
+      cause,
+      hint: 'it was damaged or cut short: save the image again',
+      facts: { path: archive.name },
+    });
+  }
+}
+
+async function* pieces(archive: BlobReader, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array, void> {
+  for (let done = 0; done < archive.sizeBytes;) {
+    throwIfAborted(signal);
+    const piece = await archive.readAt(done, Math.min(PIECE_BYTES, archive.sizeBytes - done), signal);
+    done += piece.byteLength;
+    yield piece;
+  }
+}

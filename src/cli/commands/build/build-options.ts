@@ -1,0 +1,73 @@
+import os from 'node:os';
+import { StkError } from '../../../core/errors.ts';
+import { absPath } from '../../../core/paths.ts';
+import type { BuildOptions, SecretSource } from '../../../builder/options.ts';
+import { LAYER_TYPES } from '../../../builder/layer-types.ts';
+import { defaultPackOptions, parseCompression } from '../../../layer/pack-options.ts';
+import type { Platform } from '../../../oci/descriptor.ts';
+import type { Session } from '../../session.ts';
+import type { BuildFlags } from './build-flags.ts';
+
+/** Checks and converts the flags of a build. Throws `usage`. */
+export function buildOptions(session: Session, names: readonly string[], flags: BuildFlags): BuildOptions {
+  const packing = flags.compression === undefined ? defaultPackOptions : parseCompression(flags.compression);
+  for (const type of flags.layerType) {
+    if (!LAYER_TYPES.includes(type)) {
+      throw new StkError('usage', `unknown layer type: ${type}`, { hint: 'the types are squashfs and tar' });
+    }
+  }
+  return {
+    names,
+    useCache: flags.cache,
+    layerTypes: flags.layerType.length === 0 ? ['squashfs'] : flags.layerType,
+    packing: { ...packing, verity: flags.verity },
+    requireHash: flags.requireHash === true,
+    jobs: parseJobs(flags.jobs),
+    secrets: new Map(flags.secret.map(spec => parseSecret(spec, session))),
+    epochSeconds: parseEpoch(session.environment['SOURCE_DATE_EPOCH']),
+    environment: session.environment,
+    hostPlatform: hostPlatform(),
+    annotationsNamespace: flags.annotationsNamespace,
+    version: session.version,
+  };
+}
+
+/** This host in the terms of the image specification, which are Go's. */
+export function hostPlatform(): Platform {
+  const architectures: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386', ppc64: 'ppc64le' };
+  return { os: os.platform(), architecture: architectures[os.arch()] ?? os.arch() };
+}
+
+function parseJobs(text: string): number {
+  const jobs = Number(text);
+  if (Number.isInteger(jobs) && jobs >= 1 && jobs <= 256) return jobs;
+  throw new StkError('usage', `--jobs ${text} is no number of images`, { hint: 'a whole number from 1 on' });
+}
+
+/** https://reproducible-builds.org/specs/source-date-epoch/ */
+export function parseEpoch(text: string | undefined): number | undefined {
+  if (text === undefined || text === '') return undefined;
+  if (/^\d{1,10}$/.test(text) && Number(text) <= 0xffff_ffff) return Number(text);
+  throw new StkError('usage', `SOURCE_DATE_EPOCH=${text} is no time`, {
+    hint: 'seconds since 1970, at most 4294967295 (squashfs keeps 32 bits)',
+  });
+}
+
+/** `id=NAME,src=FILE` or `id=NAME,env=VARIABLE`; with `id` alone, the variable of that name. */
+function parseSecret(spec: string, session: Session): readonly [string, SecretSource] {
+  const fields = new Map(spec.split(',').map(part => part.split(/=(.*)/s, 2) as [string, string]));
+  const id = fields.get('id');
+  const hint = 'write --secret id=NAME,src=FILE or --secret id=NAME,env=VARIABLE';
+  for (const name of fields.keys()) {
+    if (!['id', 'src', 'source', 'env', 'type'].includes(name)) {
+      throw new StkError('usage', `--secret: unknown field ${name}`, { hint });
+    }
+  }
+  if (!id) throw new StkError('usage', '--secret: no id', { hint });
+  const file = fields.get('src') ?? fields.get('source');
+  if (file) return [id, { type: 'file', path: absPath(file, session.workingDirectory) }];
+  const variable = fields.get('env') ?? id;
+  const value = session.environment[variable];
+  if (value === undefined) throw new StkError('usage', `--secret ${id}: the variable ${variable} is not set`, { hint });
+  return [id, { type: 'value', value }];
+}

@@ -1,0 +1,98 @@
+import { Option, type Command } from 'commander';
+import type { Act } from '../../act.ts';
+import type { BuildFlags } from './build-flags.ts';
+import { signatureOptions } from '../signature/require-signature.ts';
+
+/** The commands that read recipes: build, recursive-build, lint. */
+export function addBuildCommands(program: Command, act: Act): void {
+  buildFlags(program.command('build [names...]'))
+    .description('build the images of a recipe into the OCI layout')
+    .option('-f, --stacker-file <file>', 'the recipe: a path or an http(s) URL', 'stacker.yaml')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  stk build                                    build every image of ./stacker.yaml
+  stk build app                                build app and what it needs
+  stk build -f web.yaml --substitute VERSION=2 build another recipe, with a value for \${{VERSION}}
+  stk build --layer-type squashfs --layer-type tar
+                                               tag app (squashfs) and app-tar (tar+gzip)
+  stk build --secret id=token,src=./token      give a secret that no layer will hold
+  SOURCE_DATE_EPOCH=0 stk build                byte-identical output for identical input`,
+    )
+    .action(
+      act(async (session, names: string[], flags: BuildFlags & { readonly stackerFile: string }) => {
+        const { runBuild } = await import('./build.ts');
+        return runBuild(session, [flags.stackerFile], names, flags);
+      }),
+    );
+  buildFlags(program.command('recursive-build'))
+    .description('build every recipe below a directory, in dependency order')
+    .option('-d, --search-dir <dir>', 'where to look', '.')
+    .option('-p, --stacker-file-pattern <regex>', 'names of recipes', '/stacker\\.yaml$')
+    .addHelpText('after', '\nExamples:\n  stk recursive-build -d images')
+    .action(
+      act(async (session, flags: BuildFlags & { readonly searchDir: string; readonly stackerFilePattern: string }) => {
+        const { findBuildFiles, runBuild } = await import('./build.ts');
+        return runBuild(session, await findBuildFiles(session, flags), [], flags);
+      }),
+    );
+  program
+    .command('lint [files...]')
+    .description('check recipes without building anything')
+    .option('--substitute <NAME=VALUE>', 'value for ${{NAME}}', collect, [])
+    .option('--substitute-file <file>', 'YAML map of such values', collect, [])
+    .option('--json', 'print problems as JSON')
+    .addHelpText('after', '\nExamples:\n  stk lint\n  stk lint images/*/stacker.yaml')
+    .action(
+      act(
+        async (
+          session,
+          files: string[],
+          flags: Pick<BuildFlags, 'substitute' | 'substituteFile'> & { readonly json?: boolean },
+        ) => {
+          const { runLint } = await import('./lint.ts');
+          return runLint(session, files.length === 0 ? ['stacker.yaml'] : files, flags);
+        },
+      ),
+    );
+}
+
+function buildFlags(command: Command): Command {
+  return signatureOptions(command, 'bases and applied images')
+    .option('--no-cache', 'do every step again')
+    .option('--substitute <NAME=VALUE>', 'value for ${{NAME}} (repeatable)', collect, [])
+    .option('--substitute-file <file>', 'YAML map of such values (repeatable)', collect, [])
+    .addOption(
+      new Option('--layer-type <type>', 'squashfs or tar (repeatable; the first is tagged NAME, others NAME-TYPE)')
+        .argParser(layerType)
+        .default([]),
+    )
+    .option('--compression <how>', 'zstd[:LEVEL], gzip, xz or lz4, with ,block=SIZE')
+    .option('--no-verity', 'append no dm-verity tree to layers')
+    .option('--require-hash', 'refuse http imports without a hash')
+    .option('--order-only', 'print the build order and stop')
+    .option('--on-run-failure <command>', 'run a command in the root of a failed step')
+    .option('--shell-fail', 'open a shell in the root of a failed step')
+    .option('-j, --jobs <n>', 'images to build side by side', '2')
+    .option('--secret <spec>', 'id=NAME,src=FILE or id=NAME,env=VARIABLE (repeatable)', collect, [])
+    .option('--metadata-file <file>', 'write tags, digests and layers of the result as JSON')
+    .option(
+      '--cache-from <store>',
+      'look finished steps up there, too: docker://HOST/REPOSITORY or oci:DIR',
+      collect,
+      [],
+    )
+    .option('--cache-to <store>', 'store finished steps there', collect, [])
+    .option('--sign-key <file>', 'sign the images with this private key')
+    .option('--annotations-namespace <prefix>', 'prefix of the recipe annotations', 'io.stackeroci');
+}
+
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}
+
+function layerType(value: string, before: unknown): string[] {
+  const types = Array.isArray(before) ? (before as string[]) : [];
+  return types.includes(value) ? types : [...types, value];
+}

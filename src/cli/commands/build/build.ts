@@ -1,0 +1,226 @@
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { AsyncScope } from '../../../core/async-scope.ts';
+import { StkError, isStkError } from '../../../core/errors.ts';
+import { say, type Emit, type StkEvent } from '../../../core/events.ts';
+import { absPath, type AbsPath } from '../../../core/paths.ts';
+import { buildAll, imageGraph, type BuildResult } from '../../../builder/build-all.ts';
+import type { Workshop } from '../../../builder/do-step.ts';
+import type { BuildOptions } from '../../../builder/options.ts';
+import { stateDirectories } from '../../../builder/workspace.ts';
+import { LayoutStore } from '../../../oci/layout.ts';
+import { topologicalOrder } from '../../../plan/run-graph.ts';
+import type { Recipe } from '../../../recipe/model.ts';
+import { FileDigests } from '../../../sources/file-digests.ts';
+import type { StepCaches } from '../../../sources/step-cache.ts';
+import type { Session } from '../../session.ts';
+import { openUi, type Ui } from '../../ui/open-ui.ts';
+import type { BuildFlags } from './build-flags.ts';
+import { buildOptions } from './build-options.ts';
+import { loadBuildRecipes } from './load-recipes.ts';
+import { makeDownload, makeOpenStore } from './network-ports.ts';
+import type { SignatureFlags } from '../signature/require-signature.ts';
+import { renderDiagnostic } from '../../render-error.ts';
+
+/** Thrown by the first look, outside of the namespaces, at the first thing that is not in the cache. */
+class WorkNeeded extends Error {}
+
+/** `stk build`: prints tags and digests of what was built; returns the exit status. */
+export async function runBuild(
+  session: Session,
+  files: readonly string[],
+  names: readonly string[],
+  flags: BuildFlags,
+): Promise<number> {
+  const loaded = await loadBuildRecipes(session, files, flags);
+  const options = buildOptions(session, names, flags);
+  if (flags.orderOnly) {
+    for (const name of topologicalOrder(imageGraph(loaded.recipes))) session.stdout.write(`${name}\n`);
+    return 0;
+  }
+  if (!session.inside) {
+    const shares = (flags.cacheTo ?? []).length > 0;
+    const quick = shares ? undefined : await tryFromCache(session, loaded.recipes, options, flags);
+    if (quick === undefined) return session.enter();
+    await signResults(session, quick, flags);
+    await report(session, quick, flags);
+    return 0;
+  }
+  await using ui = openSessionUi(session);
+  for (const warning of loaded.warnings) {
+    say(ui.emit, 'warning', renderDiagnostic(warning, loaded.sources, { color: false }));
+  }
+  const { openWorkshop } = await import('./workshop.ts');
+  const scope = new AsyncScope();
+  let workshop: Promise<Workshop> | undefined;
+  const layout = await LayoutStore.create(session.global.ociDir);
+  let results: readonly BuildResult[];
+  try {
+    scope.use(await layout.lockBlobs('shared', { signal: session.signal }));
+    const open = () => (workshop ??= openWorkshop({ session, flags, layout, scope, ui }));
+    const stepCaches = await stepCachesOf(session, flags, scope, ui.emit);
+    results = await build({
+      session,
+      recipes: loaded.recipes,
+      options,
+      layout,
+      workshop: open,
+      emit: ui.emit,
+      stepCaches,
+      flags,
+    });
+    await signResults(session, results, flags);
+  } finally {
+    await scope[Symbol.asyncDispose]();
+  }
+  await report(session, results, flags);
+  return 0;
+}
+
+/**
+ * An unchanged build needs no namespaces, no locks and writes nothing: this looks whether everything is in the cache.
+ * What it would have shown is held back, and thrown away with the attempt if there is work to do.
+ */
+async function tryFromCache(
+  session: Session,
+  recipes: readonly Recipe[],
+  options: BuildOptions,
+  flags: BuildFlags,
+): Promise<readonly BuildResult[] | undefined> {
+  if (!options.useCache) return undefined;
+  const events: StkEvent[] = [];
+  try {
+    const layout = await LayoutStore.open(session.global.ociDir);
+    const refuse = () => Promise.reject(new WorkNeeded());
+    const results = await build({
+      session,
+      recipes,
+      options,
+      layout,
+      workshop: refuse,
+      emit: event => events.push(event),
+      flags,
+    });
+    await using ui = openSessionUi(session);
+    for (const event of events) ui.emit(event);
+    return results;
+  } catch (error) {
+    if (error instanceof WorkNeeded || isStkError(error, 'not-found')) return undefined;
+    throw error;
+  }
+}
+
+/** What the last build made of recipes, if nothing has changed since: runs no step. */
+export async function findUpToDate(
+  session: Session,
+  recipes: readonly Recipe[],
+  options: BuildOptions,
+): Promise<readonly BuildResult[] | undefined> {
+  const layout = await LayoutStore.open(session.global.ociDir);
+  try {
+    const refuse = () => Promise.reject(new WorkNeeded());
+    // What it consists of was demanded to be signed when it was built.
+    return await build({ session, recipes, options, layout, workshop: refuse, emit: () => {}, flags: {} });
+  } catch (error) {
+    if (error instanceof WorkNeeded) return undefined;
+    throw error;
+  }
+}
+
+interface BuildParts {
+  readonly session: Session;
+  readonly recipes: readonly Recipe[];
+  readonly options: BuildOptions;
+  readonly layout: LayoutStore;
+  readonly workshop: () => Promise<Workshop>;
+  readonly emit: Emit;
+  readonly stepCaches?: StepCaches | undefined;
+  readonly flags: SignatureFlags;
+}
+
+async function build(parts: BuildParts): Promise<readonly BuildResult[]> {
+  const { session, recipes, options, layout, workshop, emit, stepCaches, flags } = parts;
+  const state = stateDirectories(session.global.stkDir);
+  const files = new FileDigests(state.fileDigests);
+  const results = await buildAll({
+    recipes,
+    options,
+    layout,
+    state,
+    files,
+    openStore: makeOpenStore(session, flags),
+    download: makeDownload(session),
+    workshop,
+    stepCaches,
+    emit,
+    signal: session.signal,
+  });
+  await files.save();
+  return results;
+}
+
+async function stepCachesOf(
+  session: Session,
+  flags: BuildFlags,
+  scope: AsyncScope,
+  emit: Emit,
+): Promise<StepCaches | undefined> {
+  if ((flags.cacheFrom ?? []).length + (flags.cacheTo ?? []).length === 0) return undefined;
+  const { openStepCaches } = await import('./publish-caches.ts');
+  return openStepCaches(session, flags, scope, emit);
+}
+
+async function signResults(session: Session, results: readonly BuildResult[], flags: BuildFlags): Promise<void> {
+  if (flags.signKey === undefined) return;
+  const { openSigner } = await import('../publish/sign.ts');
+  const signer = await openSigner(session, flags.signKey);
+  const layout = await LayoutStore.open(session.global.ociDir);
+  for (const { tag, manifest } of results.flatMap(result => result.tags)) {
+    await signer.sign(layout, manifest, { kind: 'oci', directory: layout.directory, tag });
+  }
+}
+
+export function openSessionUi(session: Session): Ui & AsyncDisposable {
+  const { progress, debug, logFile } = session.global;
+  const { TERM, CI } = session.environment;
+  const ui = openUi({
+    mode: progress,
+    stderr: session.stderr,
+    color: session.color,
+    debug,
+    environment: { TERM, CI },
+    ...(logFile === undefined ? {} : { logFile }),
+  });
+  session.view.stepOutputShown = ui.showsStepOutput;
+  return { ...ui, [Symbol.asyncDispose]: () => ui.close() };
+}
+
+/** Results on stdout: one line per tag; and the metadata file, where one is wanted. */
+async function report(session: Session, results: readonly BuildResult[], flags: BuildFlags): Promise<void> {
+  for (const result of results) {
+    for (const { tag, manifest } of result.tags) session.stdout.write(`${tag} ${manifest.digest}\n`);
+  }
+  if (flags.metadataFile === undefined) return;
+  const file = absPath(flags.metadataFile, session.workingDirectory);
+  const images = results.map(({ name, buildOnly, cached, tags, digest, layers, merged }) => {
+    return { name, buildOnly, cached, digest, tags, layers, merged };
+  });
+  const directory = session.global.ociDir;
+  await writeFile(file, `${JSON.stringify({ layout: directory, images }, null, 2)}\n`).catch((cause: unknown) => {
+    throw new StkError('storage', `cannot write ${file}`, { cause });
+  });
+}
+
+/** The recipes below a directory. */
+export async function findBuildFiles(
+  session: Session,
+  flags: { readonly searchDir: string; readonly stackerFilePattern: string },
+): Promise<readonly AbsPath[]> {
+  const { findRecipes } = await import('../../../recipe/find.ts');
+  const directory = absPath(flags.searchDir, session.workingDirectory);
+  const found = await findRecipes(directory, { pattern: new RegExp(flags.stackerFilePattern) });
+  if (found.length > 0) return found;
+  throw new StkError('not-found', `no recipe below ${path.resolve(directory)}`, {
+    hint: 'name the directory with -d, and the files with -p',
+  });
+}

@@ -1,0 +1,68 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { StkError } from '../../../core/errors.ts';
+import { digestHex } from '../../../core/digest.ts';
+import { absPath, joinInside, type AbsPath } from '../../../core/paths.ts';
+import { writeFileAtomic } from '../../../host/atomic-write.ts';
+import { loadRecipes, type LoadedRecipes } from '../../../recipe/load.ts';
+import type { ParseCache } from '../../../recipe/parse-cache.ts';
+import { stateDirectories } from '../../../builder/workspace.ts';
+import { builtInSubstitutions, parseSubstitution } from '../../../recipe/substitutions.ts';
+import type { Session } from '../../session.ts';
+import { makeReadText } from './network-ports.ts';
+
+export interface SubstitutionFlags {
+  readonly substitute: readonly string[];
+  readonly substituteFile: readonly string[];
+}
+
+/** Reads recipes with the substitutions of the command line; later ones win, flags over files over built-in names. */
+export async function loadBuildRecipes(
+  session: Session,
+  files: readonly string[],
+  flags: SubstitutionFlags,
+): Promise<LoadedRecipes> {
+  const { stkDir, ociDir } = session.global;
+  const values = new Map(
+    builtInSubstitutions({
+      rootfsDir: joinInside(stkDir, 'rootfs'),
+      stkDir,
+      ociDir,
+      workDir: session.workingDirectory,
+    }),
+  );
+  for (const name of flags.substituteFile) {
+    const file = absPath(name, session.workingDirectory);
+    const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+      throw new StkError('not-found', `cannot read --substitute-file ${file}`, { cause });
+    });
+    const { parseSubstitutionFile } = await import('../../../recipe/substitution-file.ts');
+    for (const [key, value] of parseSubstitutionFile(file, text)) values.set(key, value);
+  }
+  for (const text of flags.substitute) values.set(...parseSubstitution(text));
+  return loadRecipes(files, {
+    workingDirectory: session.workingDirectory,
+    substitutions: values,
+    readText: makeReadText(session),
+    cache: parseCache(stateDirectories(stkDir).records, session.build),
+    signal: session.signal,
+  });
+}
+
+/** Parsed recipes beside the other records; readable to their owner alone, since substituted values are in them. */
+function parseCache(records: AbsPath, version: string): ParseCache {
+  const file = (key: Parameters<ParseCache['read']>[0]) =>
+    joinInside(records, path.join('parse', `${digestHex(key)}.json`));
+  return {
+    version,
+    read: key => readFile(file(key), 'utf8').catch(() => undefined),
+    async write(key, text) {
+      try {
+        await mkdir(path.dirname(file(key)), { recursive: true });
+        await writeFileAtomic(file(key), text, { mode: 0o600 });
+      } catch {
+        // Only time is lost.
+      }
+    },
+  };
+}

@@ -1,0 +1,52 @@
+import { joinInside } from '../../../core/paths.ts';
+import type { AsyncScope } from '../../../core/async-scope.ts';
+import type { Workshop } from '../../../builder/do-step.ts';
+import { openWorkspace, stateDirectories } from '../../../builder/workspace.ts';
+import { readPrivileges } from '../../../host/privileges.ts';
+import type { LayoutStore } from '../../../oci/layout.ts';
+import { LayerMounts } from '../../../sandbox/layer-mounts.ts';
+import { runStep, type StepRun } from '../../../sandbox/run-step.ts';
+import type { StepRoot } from '../../../sandbox/step-root.ts';
+import type { Session } from '../../session.ts';
+import type { Ui } from '../../ui/open-ui.ts';
+
+export interface WorkshopRequest {
+  readonly session: Session;
+  readonly flags: { readonly onRunFailure?: string; readonly shellFail?: boolean };
+  readonly layout: LayoutStore;
+  /** Owns what is opened here. */
+  readonly scope: AsyncScope;
+  readonly ui: Ui;
+}
+
+/** Everything that running steps needs, inside the namespaces. */
+export async function openWorkshop(request: WorkshopRequest): Promise<Workshop> {
+  const { session, scope } = request;
+  const state = stateDirectories(session.global.stkDir);
+  const privileges = await readPrivileges();
+  const workspace = scope.use(await openWorkspace(state.work));
+  const how = privileges.initialUserNamespace ? 'kernel' : 'fuse';
+  const mounts = scope.use(new LayerMounts(joinInside(workspace.path, 'layers'), how));
+  return {
+    mounts,
+    rootless: !privileges.initialUserNamespace,
+    directory: workspace.path,
+    cacheDirs: state.cacheDirs,
+    onFailure: failureHook(request),
+  };
+}
+
+/** `--on-run-failure CMD` and `--shell-fail`: the terminal belongs to the command until it ends. */
+function failureHook(request: WorkshopRequest): Workshop['onFailure'] {
+  const { flags, session, ui } = request;
+  const command = flags.shellFail ? '/bin/sh' : flags.onRunFailure;
+  if (command === undefined) return undefined;
+  return async (root: StepRoot, run: StepRun) => {
+    const resume = await ui.suspend();
+    try {
+      await runStep(root, { ...run, command: ['/bin/sh', '-c', command], stdio: 'inherit', signal: session.signal });
+    } finally {
+      await resume();
+    }
+  };
+}

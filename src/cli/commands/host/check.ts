@@ -1,0 +1,140 @@
+import { findTool, installHint } from '../../../host/find-tool.ts';
+import { canAccess, readPrivileges, unfitForUpper, type Privileges } from '../../../host/privileges.ts';
+import { runTool } from '../../../host/exec.ts';
+import { planNamespaces } from '../../../sandbox/enter-namespaces.ts';
+import { EXIT } from '../../exit-status.ts';
+import type { Session } from '../../session.ts';
+import path from 'node:path';
+import { access, readFile } from 'node:fs/promises';
+import { messageOf } from '../../../core/errors.ts';
+import type { AbsPath } from '../../../core/paths.ts';
+
+interface Finding {
+  readonly name: string;
+  readonly ok: boolean;
+  /** Without it `stk build` cannot work; otherwise something is slower or missing at the edges. */
+  readonly required: boolean;
+  readonly detail: string;
+  readonly mend?: string;
+}
+
+/** `stk check`. */
+export async function runCheck(session: Session, flags: { readonly json?: boolean }): Promise<number> {
+  const privileges = await readPrivileges();
+  const findings = [
+    ...(await tools(privileges)),
+    ...(await ids(privileges)),
+    await namespaces(privileges),
+    await fuse(privileges),
+    await stateFilesystem(session),
+  ];
+  const failed = findings.filter(finding => finding.required && !finding.ok);
+  if (flags.json) session.stdout.write(`${JSON.stringify({ ok: failed.length === 0, findings })}\n`);
+  else {
+    for (const finding of findings) {
+      const mark = finding.ok ? 'ok     ' : finding.required ? 'MISSING' : 'absent ';
+      session.stdout.write(`${mark}  ${finding.name}: ${finding.detail}\n`);
+      if (!finding.ok && finding.mend !== undefined) session.stdout.write(`         mend: ${finding.mend}\n`);
+    }
+    session.stdout.write(failed.length === 0 ? 'this host can build\n' : `${failed.length} missing\n`);
+  }
+  return failed.length === 0 ? EXIT.ok : EXIT.capability;
+}
+
+async function tools(privileges: Privileges): Promise<Finding[]> {
+  const rootless = privileges.uid !== 0 || !privileges.initialUserNamespace;
+  const wanted: (readonly [string, string, boolean])[] = [
+    ['mksquashfs', 'packs layers', true],
+    ['tar2sqfs', 'converts tar layers', true],
+    ['sqfs2tar', 'writes tar layers', false],
+    ['bwrap', 'runs steps', true],
+    ['unshare', 'enters namespaces', true],
+    ['setpriv', 'ties namespaces to this program', true],
+    ['flock', 'locks', true],
+    ['getfattr', 'reads overlay marks', true],
+    ['squashfuse_ll', 'mounts layers for ordinary users', rootless],
+    ['newuidmap', 'maps a range of ids for ordinary users', rootless],
+    ['fuse-overlayfs', 'mounts images for a whole login session without root', false],
+    ['zstd', 'reads zstd tars', false],
+    ['git', 'records the commit of a recipe', false],
+  ];
+  return Promise.all(
+    wanted.map(async ([name, use, required]) => {
+      const found = await findTool(name);
+      const finding = { name, ok: found !== undefined, required, detail: `${use}${found ? ` (${found})` : ''}` };
+      return found ? finding : { ...finding, mend: installHint(name) };
+    }),
+  );
+}
+
+async function ids(privileges: Privileges): Promise<Finding[]> {
+  if (privileges.uid === 0 && privileges.canMount) return [];
+  const user = privileges.userName ?? String(privileges.uid);
+  const count = privileges.subordinateIds;
+  return [
+    {
+      name: 'subordinate ids',
+      ok: count >= 65_535,
+      required: false,
+      detail: `${user} has ${count} in /etc/subuid and /etc/subgid; without 65535, chown to other users fails in steps`,
+      mend: `sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${user}`,
+    },
+  ];
+}
+
+/** Tries the real thing, so that sysctls, AppArmor and seccomp all count. */
+async function namespaces(privileges: Privileges): Promise<Finding> {
+  const plan = await planNamespaces(privileges);
+  const name = plan.rootless ? 'user namespace' : 'mount namespace';
+  const command = ['--pid', '--fork', '--mount-proc', '--', 'true'];
+  try {
+    await runTool('unshare', [...plan.namespaces, ...command]);
+    return { name, ok: true, required: true, detail: plan.rootless ? 'can be entered' : 'can be entered as root' };
+  } catch (error) {
+    return { name, ok: false, required: true, detail: messageOf(error), mend: await namespaceMend() };
+  }
+}
+
+async function namespaceMend(): Promise<string> {
+  const read = (file: string) =>
+    readFile(file, 'utf8').then(
+      text => text.trim(),
+      () => undefined,
+    );
+  if ((await read('/proc/sys/kernel/apparmor_restrict_unprivileged_userns')) === '1') {
+    return 'sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0';
+  }
+  if ((await read('/proc/sys/kernel/unprivileged_userns_clone')) === '0') {
+    return 'sudo sysctl -w kernel.unprivileged_userns_clone=1';
+  }
+  if ((await read('/proc/sys/user/max_user_namespaces')) === '0')
+    return 'sudo sysctl -w user.max_user_namespaces=15000';
+  return 'allow namespaces: inside a container, start it with --privileged or with seccomp and AppArmor unconfined';
+}
+
+async function fuse(privileges: Privileges): Promise<Finding> {
+  const required = privileges.uid !== 0 || !privileges.initialUserNamespace;
+  const ok = await canAccess('/dev/fuse', 'read-write');
+  const detail = ok ? '/dev/fuse can be opened' : '/dev/fuse cannot be opened for reading and writing';
+  return { name: 'FUSE', ok, required, detail, mend: 'sudo modprobe fuse; sudo chmod 0666 /dev/fuse' };
+}
+
+async function stateFilesystem(session: Session): Promise<Finding> {
+  let directory: string = session.global.stkDir;
+  while (
+    !(await access(directory).then(
+      () => true,
+      () => false,
+    )) &&
+    directory !== '/'
+  )
+    directory = path.dirname(directory);
+  const unfit = await unfitForUpper(directory as AbsPath);
+  return {
+    name: 'work directory',
+    ok: unfit === undefined,
+    required: true,
+    detail: unfit === undefined ? `${directory} can hold an overlay` : `${directory} is on ${unfit}, which cannot`,
+    mend: 'give a directory on a local disk or tmpfs with --stk-dir',
+  };
+}

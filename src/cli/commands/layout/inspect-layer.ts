@@ -1,0 +1,55 @@
+import type { Digest } from '../../../core/digest.ts';
+import type { Descriptor } from '../../../oci/descriptor.ts';
+import {
+  APPLY_DIGEST,
+  APPLY_NAME,
+  APPLY_REF,
+  LAYER_ROLE,
+  MERGE_COUNT,
+  MERGE_PATHS,
+  VERITY_ROOT,
+  parseMergedPaths,
+} from '../../../oci/layer-annotations.ts';
+
+/** One layer of an image, as its annotations tell of it. */
+export interface InspectedLayer {
+  /** `layer` where nobody says. */
+  readonly role: string;
+  readonly digest: Digest;
+  readonly mediaType: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly verityRoot: string | undefined;
+  readonly createdBy: string | undefined;
+  /** Other images of the layout that hold the same blob. */
+  readonly sharedWith: readonly string[];
+  /** The image that an applied layer came with. */
+  readonly apply?: { readonly name: string; readonly ref: string | undefined; readonly digest: string | undefined };
+  /** Paths that a merge or update layer settled and the driver that did; the list may be cut. */
+  readonly merged?: readonly (readonly [path: string, driver: string])[];
+  /** How many there are. */
+  readonly mergedCount?: number;
+}
+
+export function inspectLayer(
+  layer: Descriptor,
+  known: { readonly createdBy: string | undefined; readonly sharedWith: readonly string[] },
+): InspectedLayer {
+  const { digest, mediaType, size, annotations = {} } = layer;
+  const name = annotations[APPLY_NAME];
+  const paths = annotations[MERGE_PATHS];
+  const merged = paths === undefined ? undefined : parseMergedPaths(paths);
+  const count = Number(annotations[MERGE_COUNT]);
+  return {
+    role: annotations[LAYER_ROLE] ?? 'layer',
+    digest,
+    mediaType,
+    size,
+    verityRoot: annotations[VERITY_ROOT],
+    ...known,
+    ...(name === undefined ? {} : { apply: { name, ref: annotations[APPLY_REF], digest: annotations[APPLY_DIGEST] } }),
+    ...(merged === undefined
+      ? {}
+      : { merged, mergedCount: Number.isSafeInteger(count) ? Math.max(count, merged.length) : merged.length }),
+  };
+}

@@ -1,0 +1,155 @@
+import { formatBytes } from '../../../core/bytes.ts';
+import { StkError } from '../../../core/errors.ts';
+import { imagePath } from '../../../core/paths.ts';
+import type { Descriptor, Manifest } from '../../../oci/descriptor.ts';
+import { LayoutStore } from '../../../oci/layout.ts';
+import { layerFormat } from '../../../oci/media-types.ts';
+import { parseManifest } from '../../../oci/parse-manifest.ts';
+import { openLayerStack } from '../../../sources/layer-stack.ts';
+import type { Inode } from '../../../squashfs/inode.ts';
+import { isWhiteout } from '../../../squashfs/overlay.ts';
+import type { SquashfsReader } from '../../../squashfs/squashfs-reader.ts';
+import type { Session } from '../../session.ts';
+import { printableLine } from '../../ui/printable-line.ts';
+import { openLocalImage, type LocalImageRef } from '../images/image-ref.ts';
+import { OutputLines } from '../../ui/output-lines.ts';
+
+interface LsFlags {
+  readonly long?: boolean;
+  readonly recursive?: boolean;
+  readonly layer?: string;
+  readonly json?: boolean;
+}
+
+interface Row {
+  /** Byte string. */
+  readonly path: string;
+  readonly inode: Inode;
+}
+
+const TYPE_LETTERS: Readonly<Record<Inode['type'], string>> = {
+  directory: 'd',
+  file: '-',
+  symlink: 'l',
+  block: 'b',
+  char: 'c',
+  fifo: 'p',
+  socket: 's',
+};
+
+/** `stk ls [REF[:path]]`: reads the squashfs blobs themselves, nothing is mounted. */
+export async function runLs(session: Session, ref: string | undefined, flags: LsFlags): Promise<number> {
+  if (ref === undefined) {
+    const layout = await LayoutStore.open(session.global.ociDir);
+    for (const tag of await layout.tags()) session.stdout.write(`${tag}\n`);
+    return 0;
+  }
+  const image = await openLocalImage(session, ref);
+  const lines = new OutputLines(session.stdout);
+  for await (const row of rows(session, image, flags)) {
+    const shown = text(row.path === '' ? '/' : row.path);
+    if (flags.json) await lines.write(JSON.stringify(toJson(row, shown)));
+    else await lines.write(flags.long ? longLine(row, shown) : printableLine(shown));
+  }
+  await lines.flush();
+  return 0;
+}
+
+async function* rows(session: Session, image: LocalImageRef, flags: LsFlags): AsyncIterable<Row> {
+  const { signal } = session;
+  const manifest = await readManifest(image);
+  const wanted = flags.layer === undefined ? undefined : pickLayer(manifest, flags.layer);
+  const layers = wanted ? [wanted] : manifest.layers;
+  if (layers.some(layer => layerFormat(layer.mediaType).kind !== 'squashfs')) {
+    throw new StkError('unsupported', `${image.tag} has layers that are not squashfs`, {
+      hint: 'list the image that was built with squashfs layers',
+    });
+  }
+  const squashfs = layers.map(layer => ({ squashfs: layer }));
+  await using stack = await openLayerStack(image.layout, squashfs, signal);
+  if (!stack) return;
+  const path = image.path ?? '/';
+  if (wanted) {
+    yield* layerRows(stack.layers[0]!, imagePath(path), flags, signal);
+    return;
+  }
+  const found = await stack.resolve(path, signal);
+  if (!found) throw new StkError('not-found', `${image.tag} has no ${path}`);
+  if (found.node.inode.type !== 'directory') yield { path: found.path, inode: found.node.inode };
+  else if (flags.recursive) {
+    for await (const { path: name, node } of stack.walk({ path: found.path, signal })) {
+      if (name !== found.path) yield { path: name, inode: node.inode };
+    }
+  } else {
+    for await (const { name, node } of stack.readDirectory(found.node, signal)) yield { path: name, inode: node.inode };
+  }
+}
+
+/** One layer as it is, whiteouts included. */
+async function* layerRows(
+  layer: SquashfsReader,
+  base: string,
+  flags: LsFlags,
+  signal: AbortSignal,
+): AsyncIterable<Row> {
+  for await (const { path, node } of layer.walk({ path: base, signal })) {
+    const below = base === '' ? path : path.slice(base.length + 1);
+    if (below !== '' && (flags.recursive || !below.includes('/'))) yield { path, inode: node };
+  }
+}
+
+async function readManifest(image: LocalImageRef): Promise<Manifest> {
+  const { bytes } = await image.layout.readManifest(image.tag);
+  const parsed = parseManifest(bytes, image.tag);
+  if (parsed.kind === 'manifest') return parsed.manifest;
+  throw new StkError('unsupported', `${image.tag} is an index`, { hint: 'name one of its images by digest' });
+}
+
+function pickLayer(manifest: Manifest, prefix: string): Descriptor {
+  const wanted = prefix.startsWith('sha256:') ? prefix : `sha256:${prefix}`;
+  const found = manifest.layers.filter(layer => layer.digest.startsWith(wanted));
+  if (found.length === 1) return found[0]!;
+  throw new StkError('not-found', `${found.length} layers of the image begin with ${prefix}`, {
+    hint: `they are: ${manifest.layers.map(layer => layer.digest.slice(7, 19)).join(', ')}`,
+  });
+}
+
+function toJson({ inode }: Row, path: string): object {
+  return {
+    path,
+    type: isWhiteout(inode) ? 'whiteout' : inode.type,
+    mode: inode.mode.toString(8).padStart(4, '0'),
+    uid: inode.uid,
+    gid: inode.gid,
+    size: inode.size,
+    mtime: inode.mtime,
+    ...(inode.type === 'symlink' ? { target: text(inode.target) } : {}),
+    ...('major' in inode ? { device: [inode.major, inode.minor] } : {}),
+  };
+}
+
+function longLine({ inode }: Row, path: string): string {
+  const time = new Date(inode.mtime * 1000).toISOString().slice(0, 16).replace('T', ' ');
+  const size = 'major' in inode ? `${inode.major}, ${inode.minor}` : formatBytes(inode.size);
+  const target = inode.type === 'symlink' ? ` -> ${printableLine(text(inode.target))}` : '';
+  const mark = isWhiteout(inode) ? ' (whiteout)' : '';
+  const owner = `${inode.uid}/${inode.gid}`.padEnd(9);
+  const mode = `${TYPE_LETTERS[inode.type]}${modeText(inode.mode)}`;
+  return `${mode} ${owner} ${size.padStart(8)} ${time} ${printableLine(path)}${target}${mark}`;
+}
+
+/** As `ls -l` writes permission bits, set-id and sticky bits included. */
+function modeText(mode: number): string {
+  const triple = (shift: number, special: number, letter: string) => {
+    const bits = mode >> shift;
+    const execute = (bits & 1) !== 0;
+    const marked = execute ? letter : letter.toUpperCase();
+    return `${bits & 4 ? 'r' : '-'}${bits & 2 ? 'w' : '-'}${mode & special ? marked : execute ? 'x' : '-'}`;
+  };
+  return triple(6, 0o4000, 's') + triple(3, 0o2000, 's') + triple(0, 0o1000, 't');
+}
+
+/** A byte string of the image as text for people. */
+function text(bytes: string): string {
+  return Buffer.from(bytes, 'latin1').toString('utf8');
+}

@@ -1,0 +1,34 @@
+import { digestHex } from '../../../core/digest.ts';
+import { findTool } from '../../../host/find-tool.ts';
+import { canAccess, readPrivileges } from '../../../host/privileges.ts';
+import type { FilesToServe, VerifiedFiles } from '../../../mount/verified-files.ts';
+
+/** After SIGTERM: how long those who still read are served. */
+const DRAIN_MS = 5000;
+
+/** Verification in user space by a process of this very program, run as `stk serve`. */
+export function verifiedFilesOf(stk: readonly string[]): VerifiedFiles {
+  return {
+    missing,
+    async serve(files, signal) {
+      const { startServer } = await import('../../../lazy/start-server.ts');
+      await startServer(specOf(files), { command: [...stk, 'serve'], ...(signal && { signal }) });
+    },
+  };
+}
+
+async function missing(): Promise<string | undefined> {
+  if (!(await canAccess('/dev/fuse', 'read-write'))) return '/dev/fuse cannot be opened for reading and writing';
+  if ((await readPrivileges()).canMount) return undefined;
+  if ((await findTool('fusermount3')) === undefined) return 'fusermount3 is not installed';
+  const receivers = await Promise.all([findTool('perl'), findTool('python3')]);
+  return receivers.some(tool => tool !== undefined) ? undefined : 'neither perl nor python3 is installed';
+}
+
+/** Whoever reads the files, the mounts of the layers, is of the same user as the server. */
+function specOf({ layers, directory, logFile, stateFile }: FilesToServe) {
+  const blobs = layers.map(({ digest, file, sizeBytes, verityRoot }) => {
+    return { name: digestHex(digest), path: file, digest, sizeBytes, verityRoot };
+  });
+  return { target: directory, blobs, logFile, stateFile, allowOther: false, drainMs: DRAIN_MS };
+}

@@ -1,0 +1,86 @@
+import { stateDirectories } from '../../../builder/workspace.ts';
+import { AsyncScope } from '../../../core/async-scope.ts';
+import { StkError } from '../../../core/errors.ts';
+import { defaultPackOptions, parseCompression } from '../../../layer/pack-options.ts';
+import type { ManifestBytes } from '../../../oci/blob-store.ts';
+import type { Platform } from '../../../oci/descriptor.ts';
+import { LayoutStore } from '../../../oci/layout.ts';
+import { formatReference } from '../../../oci/reference.ts';
+import { convertImage } from '../../../transfer/convert-image.ts';
+import { convertToStore } from '../../../transfer/convert-to-store.ts';
+import { parseTarget } from '../../../transfer/destination.ts';
+import { LayerConverter } from '../../../sources/convert-layers.ts';
+import { RecordCache } from '../../../sources/record-cache.ts';
+import type { Session } from '../../session.ts';
+import { hostPlatform } from '../build/build-options.ts';
+import { openSessionUi } from '../build/build.ts';
+import { openSource, openTarget } from '../images/publish-stores.ts';
+import { requireSignature, type SignatureFlags } from '../signature/require-signature.ts';
+
+export interface ConvertFlags extends SignatureFlags {
+  readonly layerType: 'squashfs' | 'tar';
+  readonly compression?: string;
+  readonly verity: boolean;
+  readonly platform?: string;
+  readonly all?: boolean;
+  readonly tlsVerify: boolean;
+}
+
+/**
+ * `stk convert SRC DEST`. A layout gets squashfs layers directly; all else is converted in a layout of stk's own, which is
+ * kept, so that the next time only new layers are converted.
+ */
+export async function runConvert(session: Session, from: string, to: string, flags: ConvertFlags): Promise<number> {
+  if (flags.all && flags.platform !== undefined) throw new StkError('usage', '--all and --platform exclude each other');
+  const packing = flags.compression === undefined ? defaultPackOptions : parseCompression(flags.compression);
+  const platform = flags.platform === undefined ? hostPlatform() : parsePlatform(flags.platform);
+  const { signal } = session;
+  const scope = new AsyncScope();
+  try {
+    const source = await openSource(session, from, flags.tlsVerify, scope);
+    const { reference, name } = source;
+    if (reference === undefined) {
+      throw new StkError('usage', `${name} names no image`, {
+        hint: 'add a tag: oci:DIR:TAG, docker-archive:FILE:TAG',
+      });
+    }
+    const checked = await requireSignature(session, { ref: from, store: source.store, reference }, flags);
+    const target = parseTarget(to, source.tag);
+    const destination = await openTarget(session, target, flags.tlsVerify, scope);
+    await using ui = openSessionUi(session);
+    const state = stateDirectories(session.global.stkDir);
+    // What is converted to tar passes through squashfs blobs of the source, which the destination shall not get.
+    const isDirect = destination instanceof LayoutStore && flags.layerType === 'squashfs';
+    const layout = isDirect ? destination : await LayoutStore.create(state.converted);
+    if (layout !== destination) scope.use(await layout.lockBlobs('shared', { signal }));
+    const records = new RecordCache(state.records);
+    const converter = new LayerConverter({
+      layout,
+      records,
+      packing: { ...packing, verity: flags.verity },
+      keepTar: false,
+      emit: ui.emit,
+    });
+    const request = { name, to: flags.layerType, platform: flags.all ? ('all' as const) : platform, signal };
+    const ports = { layout, records, converter, emit: ui.emit };
+    const image = { store: source.store, reference: checked ?? reference };
+    const { tag } = target;
+    let converted: ManifestBytes;
+    if (layout === destination) {
+      converted = await convertImage(image.store, image.reference, request, ports);
+      await layout.tag(converted.descriptor, tag ?? 'latest', signal);
+    } else converted = await convertToStore(image, request, ports, { store: destination, tag });
+    session.stdout.write(`${formatReference(target)} ${converted.descriptor.digest}\n`);
+  } finally {
+    await scope[Symbol.asyncDispose]();
+  }
+  return 0;
+}
+
+function parsePlatform(text: string): Platform {
+  const [os = '', architecture = '', variant, ...surplus] = text.split('/');
+  if (os === '' || architecture === '' || variant === '' || surplus.length > 0) {
+    throw new StkError('usage', `${text} is no platform`, { hint: 'write OS/ARCH or OS/ARCH/VARIANT: linux/arm64/v8' });
+  }
+  return { os, architecture, ...(variant === undefined ? {} : { variant }) };
+}

@@ -1,0 +1,70 @@
+import { StkError } from '../../../core/errors.ts';
+import { parseRegistryReference, type RegistryReference } from '../../../oci/reference.ts';
+import { storeCredentials, removeCredentials } from '../../../registry/login.ts';
+import { RegistryStore } from '../../../registry/registry-store.ts';
+import type { Session } from '../../session.ts';
+import { promptLine, readPiped } from './login-prompt.ts';
+import { credentialEnvironment, httpClient, registryCertificates } from '../images/open-registry.ts';
+
+export interface LoginFlags {
+  readonly username?: string;
+  readonly passwordStdin?: boolean;
+  readonly tlsVerify: boolean;
+}
+
+/** `stk login HOST`: asks the registry whether the password is right before it is kept. */
+export async function runLogin(session: Session, host: string, flags: LoginFlags): Promise<number> {
+  const { key, reference } = parseHost(host);
+  if (flags.passwordStdin && flags.username === undefined) {
+    throw new StkError('usage', '--password-stdin needs --username');
+  }
+  const ask = (question: string, hidden: boolean) =>
+    promptLine({ input: process.stdin, output: session.stderr, question, hidden, signal: session.signal });
+  const username = flags.username ?? (await ask('Username', false));
+  const password = flags.passwordStdin ? await readPiped(process.stdin) : await ask('Password', true);
+  if (password === '') throw new StkError('usage', 'the password is empty');
+  const store = new RegistryStore({
+    client: httpClient(session),
+    host: reference.host,
+    repository: reference.repository,
+    credentials: { kind: 'password', username, password },
+    tls: await registryCertificates(session, reference.host),
+    insecure: !flags.tlsVerify,
+  });
+  await store.ping({ signal: session.signal });
+  const file = await storeCredentials(key, { username, password }, credentialEnvironment(session), session.signal);
+  session.stdout.write(`logged in to ${key} as ${username}; kept in ${file}\n`);
+  return 0;
+}
+
+/** `stk logout HOST`. */
+export async function runLogout(session: Session, host: string): Promise<number> {
+  const { key } = parseHost(host);
+  if (await removeCredentials(key, credentialEnvironment(session), session.signal)) {
+    session.stdout.write(`logged out of ${key}\n`);
+    return 0;
+  }
+  throw new StkError('not-found', `not logged in to ${key}`, {
+    hint: 'only what stk login, skopeo login or podman login wrote is removed; Docker keeps its own file',
+  });
+}
+
+/** A host, or a namespace or repository of one: credentials may be kept for a part of a registry. */
+function parseHost(text: string): { readonly key: string; readonly reference: RegistryReference } {
+  if (text.includes('@')) {
+    throw new StkError('usage', 'a registry is named without user and password', {
+      hint: 'stk login HOST --username NAME; the password is asked for, or read with --password-stdin',
+    });
+  }
+  const key = text.replace(/^(docker|https?):\/\//, '').replace(/\/+$/, '');
+  const [host = '', ...rest] = key.split('/');
+  const isHost = /[.:]/.test(host) || host === 'localhost';
+  if (!isHost || rest.some(part => part.includes(':'))) {
+    throw new StkError('usage', `${text} is no registry`, {
+      hint: 'name its host: registry.example, or localhost:5000',
+    });
+  }
+  // A token is asked for with some repository in its scope, whichever it is.
+  const reference = parseRegistryReference(`${host}/${rest.length > 0 ? rest.join('/') : 'stk/login'}`);
+  return { key: rest.length > 0 ? `${reference.host}/${rest.join('/')}` : reference.host, reference };
+}

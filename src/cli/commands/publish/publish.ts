@@ -1,0 +1,231 @@
+import { AsyncScope } from '../../../core/async-scope.ts';
+import { formatBytes } from '../../../core/bytes.ts';
+import type { Digest } from '../../../core/digest.ts';
+import { StkError } from '../../../core/errors.ts';
+import { say, type Emit } from '../../../core/events.ts';
+import { tagFor, type LayerType } from '../../../builder/layer-types.ts';
+import type { BlobStore } from '../../../oci/blob-store.ts';
+import { formatReference, type LayoutReference, type RegistryReference } from '../../../oci/reference.ts';
+import { copyImage, type CopyResult } from '../../../transfer/copy-image.ts';
+import { parseDestination, parseTarget, targetOf } from '../../../transfer/destination.ts';
+import type { ImageDefinition } from '../../../recipe/model.ts';
+import type { Session } from '../../session.ts';
+import type { BuildFlags } from '../build/build-flags.ts';
+import { buildOptions } from '../build/build-options.ts';
+import { findBuildFiles, findUpToDate, openSessionUi } from '../build/build.ts';
+import { loadBuildRecipes } from '../build/load-recipes.ts';
+import { openSource, openTarget } from '../images/publish-stores.ts';
+import { requireSignature, type SignatureFlags } from '../signature/require-signature.ts';
+import { openSigner, type Signer } from './sign.ts';
+
+export interface PublishFlags
+  extends
+    SignatureFlags,
+    Pick<
+      BuildFlags,
+      'substitute' | 'substituteFile' | 'layerType' | 'compression' | 'verity' | 'annotationsNamespace'
+    > {
+  readonly stackerFile: string;
+  readonly searchDir?: string;
+  readonly stackerFilePattern: string;
+  readonly tag: readonly string[];
+  readonly image: readonly string[];
+  readonly showOnly?: boolean;
+  readonly force?: boolean;
+  readonly referrers?: boolean;
+  readonly signKey?: string;
+  readonly url?: string;
+  readonly skipTls?: boolean;
+  readonly tlsVerify: boolean;
+}
+
+/** One copy to be made. */
+interface Publication {
+  /** What the progress is about. */
+  readonly name: string;
+  /** The source, as a user would write it. */
+  readonly ref: string;
+  /** What to ask the source for. */
+  readonly reference: string;
+  /** All in one place, under different tags. */
+  readonly targets: readonly (RegistryReference | LayoutReference)[];
+}
+
+/** `stk publish DEST` and `stk publish SRC DEST`. Prints a line for each tag that was moved. */
+export async function runPublish(session: Session, args: readonly string[], flags: PublishFlags): Promise<number> {
+  const [first, second] = args.length === 0 && flags.url !== undefined ? [flags.url] : args;
+  if (first === undefined) {
+    throw new StkError('usage', 'publish needs a destination', { hint: 'stk publish docker://HOST/PATH --tag TAG' });
+  }
+  const scope = new AsyncScope();
+  try {
+    const plan =
+      second === undefined
+        ? await planRecipe(session, first, flags, scope)
+        : await planImage(session, first, second, flags, scope);
+    if (flags.showOnly) {
+      for (const { name, targets } of plan.publications) {
+        for (const target of targets) session.stdout.write(`would publish: ${name} to ${formatReference(target)}\n`);
+      }
+      return 0;
+    }
+    const signer = flags.signKey === undefined ? undefined : await openSigner(session, flags.signKey);
+    await using ui = openSessionUi(session);
+    for (const publication of plan.publications) {
+      await publish(session, plan.source, publication, { flags, scope, emit: ui.emit, signer });
+    }
+  } finally {
+    await scope[Symbol.asyncDispose]();
+  }
+  return 0;
+}
+
+interface Plan {
+  readonly source: BlobStore;
+  readonly publications: readonly Publication[];
+}
+
+/** All images that the recipe emits, as the last build left them. */
+async function planRecipe(session: Session, text: string, flags: PublishFlags, scope: AsyncScope): Promise<Plan> {
+  const destination = parseDestination(text);
+  const files =
+    flags.searchDir === undefined
+      ? [flags.stackerFile]
+      : await findBuildFiles(session, { searchDir: flags.searchDir, stackerFilePattern: flags.stackerFilePattern });
+  const { recipes } = await loadBuildRecipes(session, files, flags);
+  const images = wantedImages(
+    recipes.flatMap(recipe => recipe.images),
+    flags.image,
+  );
+  const types: readonly LayerType[] = flags.layerType.length === 0 ? ['squashfs'] : flags.layerType;
+  const { store: source } = await openSource(session, `oci:${session.global.ociDir}`, true, scope);
+  const known = flags.force ? undefined : await builtDigests(session, recipes, images, flags);
+  const publications = images.flatMap(({ name }) =>
+    types.map(type => ({
+      name: tagFor(name, type, types),
+      ref: `oci:${session.global.ociDir}:${tagFor(name, type, types)}`,
+      reference: known?.get(tagFor(name, type, types)) ?? tagFor(name, type, types),
+      targets: (flags.tag.length === 0 ? [undefined] : flags.tag).map(tag =>
+        destination.kind === 'docker'
+          ? targetOf(destination, name, tagFor(tag ?? 'latest', type, types))
+          : targetOf(destination, tagFor(name, type, types), tag),
+      ),
+    })),
+  );
+  return { source, publications };
+}
+
+function wantedImages(
+  images: readonly ImageDefinition[],
+  names: readonly string[],
+): readonly Pick<ImageDefinition, 'name'>[] {
+  const emitted = images.filter(image => !image.buildOnly);
+  if (names.length === 0) return emitted;
+  return names.map(name => {
+    const found = images.find(image => image.name === name);
+    const hint = `the recipe publishes: ${emitted.map(image => image.name).join(', ')}`;
+    if (!found) throw new StkError('usage', `the recipe has no image ${name}`, { hint });
+    if (found.buildOnly) throw new StkError('usage', `${name} is build_only: it is not published`, { hint });
+    return found;
+  });
+}
+
+/** What was built, by tag in the layout. Throws `conflict` where the recipe or its inputs have changed since. */
+async function builtDigests(
+  session: Session,
+  recipes: Parameters<typeof findUpToDate>[1],
+  images: readonly Pick<ImageDefinition, 'name'>[],
+  flags: PublishFlags,
+): Promise<ReadonlyMap<string, Digest>> {
+  const names = images.map(image => image.name);
+  const build: BuildFlags = { ...flags, cache: true, jobs: '2', secret: [] };
+  const results = await findUpToDate(session, recipes, buildOptions(session, names, build));
+  if (results)
+    return new Map(results.flatMap(result => result.tags).map(({ tag, manifest }) => [tag, manifest.digest]));
+  throw new StkError('conflict', `${names.join(', ')}: not built, or changed since the last build`, {
+    hint: 'run stk build first, with the same options; or publish what is there with --force',
+  });
+}
+
+/** One image, or a whole layout. */
+async function planImage(
+  session: Session,
+  from: string,
+  to: string,
+  flags: PublishFlags,
+  scope: AsyncScope,
+): Promise<Plan> {
+  if (flags.image.length > 0) throw new StkError('usage', '--image chooses from a recipe: leave SRC out');
+  const source = await openSource(session, from, verify(flags), scope);
+  if (source.reference !== undefined) {
+    const target = parseTarget(to, source.tag);
+    const targets = flags.tag.length === 0 ? [target] : flags.tag.map(tag => retagged(target, tag));
+    return {
+      source: source.store,
+      publications: [{ name: source.name, ref: from, reference: source.reference, targets }],
+    };
+  }
+  const tags = (await source.store.tags({ signal: session.signal })).filter(tag => !/^sha256-[0-9a-f]{64}/.test(tag));
+  if (tags.length === 0) throw new StkError('not-found', `${source.name} has no images`);
+  const destination = parseDestination(to);
+  const publications = tags.map(name => ({
+    name,
+    ref: `${from}:${name}`,
+    reference: name,
+    targets: (flags.tag.length === 0 ? [undefined] : flags.tag).map(tag => targetOf(destination, name, tag)),
+  }));
+  return { source: source.store, publications };
+}
+
+function retagged(target: RegistryReference | LayoutReference, tag: string): RegistryReference | LayoutReference {
+  return target.kind === 'oci' ? { ...target, tag } : parseTargetTag(target, tag);
+}
+
+function parseTargetTag(target: RegistryReference, tag: string): RegistryReference {
+  const { tag: _tag, ...repository } = target;
+  return parseTarget(`${formatReference(repository)}:${tag}`, tag) as RegistryReference;
+}
+
+interface PublishContext {
+  readonly flags: PublishFlags;
+  readonly scope: AsyncScope;
+  readonly emit: Emit;
+  readonly signer: Signer | undefined;
+}
+
+async function publish(
+  session: Session,
+  source: BlobStore,
+  publication: Publication,
+  context: PublishContext,
+): Promise<void> {
+  const { flags, scope, emit, signer } = context;
+  const { name, ref, reference, targets } = publication;
+  const [target, ...others] = targets;
+  if (!target) return;
+  const checked = await requireSignature(session, { ref, store: source, reference }, flags);
+  const { signal } = session;
+  const store = await openTarget(session, target, verify(flags), scope);
+  // What is signed before its tag moves is never seen without its signature.
+  const first = signer ? undefined : target.tag;
+  const result = await copyImage(source, checked ?? reference, store, first, {
+    emit,
+    group: name,
+    referrers: flags.referrers === true,
+    signal,
+  });
+  if (signer) await signer.sign(store, result.root.descriptor, target, emit);
+  for (const { tag } of signer ? targets : others) await store.putManifest(result.root, tag, { signal });
+  say(emit, 'info', `published: ${summary(result)}`, name);
+  for (const each of targets) {
+    session.stdout.write(`${formatReference(each)} ${result.root.descriptor.digest}\n`);
+  }
+}
+
+function summary({ sentBlobs, sentBytes, presentBlobs }: CopyResult): string {
+  return `${formatBytes(sentBytes)} in ${sentBlobs} blobs sent, ${presentBlobs} already there`;
+}
+
+function verify(flags: PublishFlags): boolean {
+  return flags.tlsVerify && flags.skipTls !== true;
+}

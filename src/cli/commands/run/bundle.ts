@@ -1,0 +1,51 @@
+import { StkError } from '../../../core/errors.ts';
+import { absPath } from '../../../core/paths.ts';
+import { bundleImage } from '../../../container/bundle-image.ts';
+import type { Session } from '../../session.ts';
+import { describeMount, mountRequest, sayLogs, sayWarnings, type MountFlags } from '../mount/mount.ts';
+
+export interface BundleFlags extends MountFlags {
+  readonly tty?: boolean;
+  readonly user?: string;
+  readonly hostname?: string;
+}
+
+export interface BundleWish {
+  readonly ref: string;
+  readonly directory: string;
+  readonly command: readonly string[];
+  readonly flags: BundleFlags;
+}
+
+/** `stk bundle REF DIR`. */
+export async function runBundle(session: Session, { ref, directory, command, flags }: BundleWish): Promise<number> {
+  const hostname = flags.hostname === undefined ? undefined : checkedHostname(flags.hostname);
+  const request = await mountRequest(session, ref, flags);
+  const { mounted, config, warnings, ...bundle } = await bundleImage({
+    ...request,
+    directory: absPath(directory, session.workingDirectory),
+    command,
+    user: flags.user,
+    hostname: hostname ?? hostnameOf(request.tag),
+    terminal: flags.tty === true,
+  });
+  const kept = config === 'kept' ? [`${bundle.directory}/config.json was changed by hand and is kept`] : [];
+  sayWarnings(session, { warnings: [...mounted.warnings, ...warnings, ...kept] });
+  const how = mounted.isNew ? describeMount(mounted) : 'mounted already';
+  session.stdout.write(`bundle of ${request.tag} in ${bundle.directory}: ${how}\n`);
+  sayLogs(session, mounted);
+  return 0;
+}
+
+/** hostname(7): up to 64 letters, digits, hyphens and dots. */
+function checkedHostname(name: string): string {
+  if (/^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$/.test(name)) return name;
+  throw new StkError('usage', `--hostname ${JSON.stringify(name.slice(0, 100))} is no host name`, {
+    hint: 'up to 64 letters, digits, hyphens and dots',
+  });
+}
+
+function hostnameOf(tag: string): string {
+  const name = tag.replace(/[^A-Za-z0-9.-]+/g, '-').slice(0, 63);
+  return name.replace(/^[.-]+|[.-]+$/g, '') || 'container';
+}

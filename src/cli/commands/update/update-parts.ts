@@ -1,0 +1,225 @@
+import type { AsyncScope } from '../../../core/async-scope.ts';
+import type { Digest } from '../../../core/digest.ts';
+import { StkError, isStkError } from '../../../core/errors.ts';
+import { mapLimited } from '../../../core/limiter.ts';
+import type { BlobStore } from '../../../oci/blob-store.ts';
+import type { Platform } from '../../../oci/descriptor.ts';
+import { APPLY_LIST, parseAppliedEntries, type AppliedEntry } from '../../../oci/layer-annotations.ts';
+import {
+  formatReference,
+  parseLayoutReference,
+  parseReference,
+  parseRegistryReference,
+} from '../../../oci/reference.ts';
+import type { StoredImage, UpdateParts } from '../../../update/update-plan.ts';
+import { resolveImage } from '../../../oci/platform.ts';
+import { namedBase } from '../../../sources/bases.ts';
+import type { Session } from '../../session.ts';
+import { openSource } from '../images/publish-stores.ts';
+import { requireSignature, type SignatureFlags } from '../signature/require-signature.ts';
+
+/** What is to be swapped in every image that an update goes through. */
+export interface WantedParts {
+  /** Names of entries with where the new version is; `undefined`: where the entry says. `all`: every entry. */
+  readonly applied: ReadonlyMap<string, string | undefined> | 'all';
+  /** `stay`, or where the new base is; `undefined`: where the image's annotation says. */
+  readonly base: { readonly ref: string | undefined } | 'stay';
+}
+
+export interface PartsOptions {
+  readonly tlsVerify: boolean;
+  /** Demands of what is put in. */
+  readonly signatures: SignatureFlags;
+}
+
+/** Images that are looked for side by side. */
+const PARALLEL = 8;
+
+/** The entries of an image; none where it applies nothing. Throws `invalid-input` for an annotation that is malformed. */
+export function appliedEntries(image: Pick<StoredImage, 'manifest' | 'name'>): readonly AppliedEntry[] {
+  const text = image.manifest.annotations?.[APPLY_LIST];
+  const entries = text === undefined ? [] : parseAppliedEntries(text);
+  if (entries) return entries;
+  throw new StkError('invalid-input', `${image.name}: annotation ${APPLY_LIST} is malformed`);
+}
+
+/** A base as annotations call it (image-spec, annotations.md): without a transport. */
+export function baseName(ref: string): string {
+  return ref.replace(/^(?:docker:\/\/|oci:)/, '');
+}
+
+/** Finds the images that the next version of an image is made of. Remembers them from one image to the next. */
+export class PartsFinder {
+  readonly #session: Session;
+  readonly #options: PartsOptions;
+  readonly #scope: AsyncScope;
+  readonly #found = new Map<string, Promise<StoredImage>>();
+  readonly #stores = new Map<string, Promise<BlobStore>>();
+  readonly #applied = new Map<string, Promise<StoredImage | undefined>>();
+
+  constructor(session: Session, options: PartsOptions, scope: AsyncScope) {
+    this.#session = session;
+    this.#options = options;
+    this.#scope = scope;
+  }
+
+  /** Throws `not-found` for images that are gone and names that the image does not apply. */
+  async find(image: StoredImage, wanted: WantedParts): Promise<UpdateParts> {
+    const entries = appliedEntries(image);
+    if (wanted.applied !== 'all') {
+      for (const name of wanted.applied.keys()) {
+        if (!entries.some(entry => entry.name === name)) throw notApplied(image, name, entries);
+      }
+    }
+    const applied = await mapLimited(
+      entries,
+      PARALLEL,
+      async entry => {
+        const swap = wanted.applied === 'all' || wanted.applied.has(entry.name);
+        const ref = wanted.applied === 'all' ? undefined : wanted.applied.get(entry.name);
+        return swap ? this.#next(image, entry, ref) : { entry, image: await this.#same(image, entry) };
+      },
+      this.#session.signal,
+    );
+    return { base: wanted.base === 'stay' ? undefined : await this.#base(image, wanted.base.ref), applied };
+  }
+
+  async #next(
+    image: StoredImage,
+    entry: AppliedEntry,
+    given: string | undefined,
+  ): Promise<UpdateParts['applied'][number]> {
+    const ref = given ?? entry.ref;
+    const isName = !/^(?:docker:\/\/|oci:)/.test(ref);
+    const at = isName && image.store.name.startsWith('oci:') ? `${image.store.name}:${ref}` : ref;
+    if (isName && given === undefined && at === ref) {
+      throw new StkError('usage', `${image.name} applies ${entry.name}, which was built together with it`, {
+        hint: `say where its new version is: --apply ${entry.name}=docker://HOST/REPOSITORY:TAG`,
+      });
+    }
+    const found = await this.#image(at, ref, image.config, `${image.name} applies ${entry.name}`);
+    const written = isName ? entry.ref : formatReference(parseReference(ref));
+    return {
+      image: { ...found, name: `${entry.name} (${ref})` },
+      entry: { ...entry, ref: given === undefined ? entry.ref : written, digest: found.descriptor.digest },
+    };
+  }
+
+  /** The very image that was applied. */
+  async #same(image: StoredImage, entry: AppliedEntry): Promise<StoredImage> {
+    const found =
+      (await this.#byDigest(image.store, entry.digest, image.config)) ?? (await this.#sameElsewhere(image, entry));
+    if (found) return { ...found, name: entry.name };
+    throw new StkError('not-found', `${image.name} applies ${entry.name} as ${entry.digest}, which is gone`, {
+      hint: `it was ${entry.ref}; take what is there now: --apply ${entry.name}, or --apply ${entry.name}=REF`,
+      facts: { digest: entry.digest, reference: entry.ref },
+    });
+  }
+
+  /** Where the reference says; images of one repository share the answer. */
+  async #sameElsewhere(image: StoredImage, { ref, digest }: AppliedEntry): Promise<StoredImage | undefined> {
+    const place = placeOf(image, ref);
+    if (place === undefined) return undefined;
+    const key = JSON.stringify([place, digest, image.config.os, image.config.architecture, image.config.variant]);
+    return remembered(this.#applied, key, () => this.#byDigest(place, digest, image.config));
+  }
+
+  /** @param place a store, or where it is */
+  async #byDigest(place: BlobStore | string, digest: Digest, platform: Platform): Promise<StoredImage | undefined> {
+    try {
+      const store = typeof place === 'string' ? await this.#store(place) : place;
+      const found = await resolveImage(store, digest, platform, { signal: this.#session.signal });
+      return { ...found, store, name: digest };
+    } catch (error) {
+      if (isStkError(error, 'not-found')) return undefined;
+      throw error;
+    }
+  }
+
+  /** Opened once, so that one login and one lock serve all images. */
+  async #store(place: string): Promise<BlobStore> {
+    const open = async () => (await openSource(this.#session, place, this.#options.tlsVerify, this.#scope)).store;
+    return remembered(this.#stores, place, open);
+  }
+
+  async #base(image: StoredImage, given: string | undefined): Promise<StoredImage> {
+    const named = namedBase(image.manifest.annotations)?.name;
+    const ref = given ?? (named === undefined ? undefined : await this.#whereIs(image, named));
+    if (ref === undefined) {
+      throw new StkError('usage', `${image.name} does not say where its base ${named ?? ''} is`, {
+        hint: 'say where the new base is: --base REF',
+      });
+    }
+    const found = await this.#image(ref, ref, image.config, `${image.name} stands on ${named ?? ref}`);
+    return { ...found, name: given === undefined ? (named ?? ref) : baseName(given) };
+  }
+
+  /** Annotations name a base without a transport: a tag of the same layout, or a registry with its host. */
+  async #whereIs(image: StoredImage, name: string): Promise<string | undefined> {
+    const isLayout = image.store.name.startsWith('oci:');
+    if (isLayout && (await image.store.resolve(name))) return `${image.store.name}:${name}`;
+    const host = name.split('/')[0] ?? '';
+    return name.includes('/') && /[.:]|^localhost$/.test(host) ? `docker://${name}` : undefined;
+  }
+
+  #image(at: string, ref: string, { os, architecture, variant }: Platform, why: string): Promise<StoredImage> {
+    const platform = { os, architecture, ...(variant === undefined ? {} : { variant }) };
+    return remembered(this.#found, JSON.stringify([at, platform]), () => this.#open({ at, ref, why }, platform));
+  }
+
+  async #open(
+    { at, ref, why }: { readonly at: string; readonly ref: string; readonly why: string },
+    platform: Platform,
+  ): Promise<StoredImage> {
+    const { signal } = this.#session;
+    try {
+      const { store, reference } = await openSource(this.#session, at, this.#options.tlsVerify, this.#scope);
+      if (reference === undefined) throw new StkError('usage', `${ref} names no image`, { hint: 'write oci:DIR:TAG' });
+      const checked = await requireSignature(this.#session, { ref: at, store, reference }, this.#options.signatures);
+      const found = await resolveImage(store, checked ?? reference, platform, { signal });
+      return { ...found, store, name: ref };
+    } catch (error) {
+      if (!isStkError(error, 'not-found')) throw error;
+      throw new StkError('not-found', `${why}, and there is no ${ref}`, {
+        cause: error,
+        hint: error.hint ?? 'name where it is now: --apply NAME=REF or --base REF',
+        facts: { ...error.facts, reference: ref },
+      });
+    }
+  }
+}
+
+/** The store of an entry's reference; an image that was built together with this one lies beside it in a registry. */
+function placeOf(image: StoredImage, ref: string): string | undefined {
+  if (ref.startsWith('docker://')) {
+    const { host, repository } = parseRegistryReference(ref);
+    return `docker://${host}/${repository}`;
+  }
+  if (ref.startsWith('oci:')) return `oci:${parseLayoutReference(ref).directory}`;
+  if (!image.store.name.startsWith('docker://')) return undefined;
+  const { host, repository } = parseRegistryReference(image.store.name);
+  const sibling = `docker://${host}/${[...repository.split('/').slice(0, -1), ref].join('/')}`;
+  try {
+    parseRegistryReference(sibling);
+    return sibling;
+  } catch {
+    return undefined;
+  }
+}
+
+function remembered<T>(memory: Map<string, Promise<T>>, key: string, find: () => Promise<T>): Promise<T> {
+  let found = memory.get(key);
+  if (!found) {
+    found = find();
+    memory.set(key, found);
+  }
+  return found;
+}
+
+function notApplied(image: StoredImage, name: string, entries: readonly AppliedEntry[]): StkError {
+  const names = entries.map(entry => entry.name);
+  return new StkError('not-found', `${image.name} does not apply ${name}`, {
+    hint: names.length === 0 ? 'it applies nothing' : `it applies: ${names.join(', ')}`,
+    facts: { image: image.name, name },
+  });
+}

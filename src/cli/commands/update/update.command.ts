@@ -1,0 +1,80 @@
+import type { Command } from 'commander';
+import type { Act } from '../../act.ts';
+import type { DiffFlags } from './diff.ts';
+import { signatureOptions } from '../signature/require-signature.ts';
+import { tlsVerify } from '../images/tls-verify.ts';
+import type { UpdateFlags } from './update.ts';
+
+/** The commands that compare images and swap parts of them: diff, update. */
+export function addUpdateCommands(program: Command, act: Act): void {
+  addUpdate(program, act);
+  addDiff(program, act);
+}
+
+function addUpdate(program: Command, act: Act): void {
+  const command = program
+    .command('update [image]')
+    .description('swap applied layers or the base of images, without building them again')
+    .option('--apply <name[=ref]>', 'entry of `apply` to swap, and where its new version is (repeatable)', collect, [])
+    .option('--base [ref]', 'swap the base')
+    .option(
+      '--all',
+      'every image of the layout, repository or registry that applies it; alone: everything that it applies',
+    )
+    .option('--tag <tag>', 'tag of the new version (default: the one that the image has)')
+    .option('--conflict <glob=how>', 'settle conflicts so: first, last, newer, merge, … (repeatable)', collect, [])
+    .option('-n, --dry-run', 'only say what would change')
+    .option('--sign-key <file>', 'sign the new version with this private key before the tag moves')
+    .option('--json', 'print JSON')
+    .addOption(tlsVerify());
+  signatureOptions(command, 'what is swapped in').addHelpText(
+    'after',
+    `
+IMAGE is a tag of the layout, oci:DIR:TAG or docker://HOST/REPOSITORY:TAG; with --all also oci:DIR,
+docker://HOST/REPOSITORY, docker://HOST/PATH/ or docker://HOST. Nothing of the images is run; on a registry nothing that
+stays is downloaded.
+
+Examples:
+  stk update app --apply ssl
+  stk update docker://registry.example/app:1.0 --apply ssl=docker://registry.example/ssl:2 --dry-run
+  stk update --all --apply ssl`,
+  );
+  command.action(
+    act(async (session, image: string | undefined, flags: UpdateFlags) => {
+      const { runUpdate } = await import('./update.ts');
+      return runUpdate(session, image, flags);
+    }),
+  );
+}
+
+function addDiff(program: Command, act: Act): void {
+  program
+    .command('diff <old> <new> [paths...]')
+    .description(
+      'show which layers, settings and files differ between two images, without mounting or downloading them',
+    )
+    .option('--stat', 'only layers, settings and counts')
+    .option('--exit-code', 'end with status 1 where settings or files differ')
+    .option('--json', 'print JSON')
+    .addOption(tlsVerify())
+    .addHelpText(
+      'after',
+      `
+Images are tags of the layout, oci:DIR:TAG or docker://…. Lines begin with A (added), D (removed) or M (changed). Times
+are not compared, and files of layers that both images have are not read.
+
+Examples:
+  stk diff app:1.0 app:1.1
+  stk diff docker://registry.example/app:1.0 app /etc /usr/lib --exit-code`,
+    )
+    .action(
+      act(async (session, before: string, after: string, paths: string[], flags: DiffFlags) => {
+        const { runDiff } = await import('./diff.ts');
+        return runDiff(session, [before, after], paths, flags);
+      }),
+    );
+}
+
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}

@@ -1,0 +1,158 @@
+import type { ConflictRule } from '../../../apply/merge-problem.ts';
+import { AsyncScope } from '../../../core/async-scope.ts';
+import { StkError, isStkError } from '../../../core/errors.ts';
+import { say } from '../../../core/events.ts';
+import { mapLimited } from '../../../core/limiter.ts';
+import { makeTempDir } from '../../../host/temp-dir.ts';
+import { OpenLayers } from '../../../lazy/open-layers.ts';
+import { conflictRule } from '../../../update/update-rules.ts';
+import type { Session } from '../../session.ts';
+import { parseEpoch } from '../build/build-options.ts';
+import { openSessionUi } from '../build/build.ts';
+import { demandsSignature, type SignatureFlags } from '../signature/require-signature.ts';
+import { openSigner } from '../publish/sign.ts';
+import { PartsFinder, type WantedParts } from './update-parts.ts';
+import { NamespacesNeeded } from './update-regenerate.ts';
+import { writeOutcome, writeOutcomes } from './update-report.ts';
+import { findTargets, type FailedTarget, type UpdateTarget } from './update-targets.ts';
+import { computeUpdate, finishUpdate, type UpdateRun } from './update-work.ts';
+
+export interface UpdateFlags extends SignatureFlags {
+  readonly apply: readonly string[];
+  readonly base?: string | true;
+  readonly all?: boolean;
+  readonly conflict: readonly string[];
+  readonly tag?: string;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+  readonly signKey?: string;
+  readonly tlsVerify: boolean;
+}
+
+/** Images that are worked on side by side: much of it is waiting for a registry. */
+const PARALLEL = 4;
+
+/** `stk update [IMAGE]`: swaps applied layers or the base of images, and builds nothing of them again. */
+export async function runUpdate(session: Session, ref: string | undefined, flags: UpdateFlags): Promise<number> {
+  const wanted = wantedParts(flags);
+  const rules = flags.conflict.map(parseRule);
+  assertFlags(ref, flags);
+  const epochSeconds = parseEpoch(session.environment['SOURCE_DATE_EPOCH']);
+  const signer = flags.signKey === undefined ? undefined : await openSigner(session, flags.signKey);
+  let needsNamespaces = false;
+  {
+    await using scope = new AsyncScope();
+    await using ui = openSessionUi(session);
+    const run: UpdateRun = {
+      session,
+      dryRun: flags.dryRun === true,
+      wanted,
+      rules,
+      signer,
+      ui,
+      scope,
+      shared: scope.use(new OpenLayers(session.signal)),
+      scratch: scope.use(await makeTempDir(session.environment['TMPDIR'] ?? '/tmp', 'stk-update')).path,
+      epochSeconds,
+      created: new Date(epochSeconds === undefined ? Date.now() : epochSeconds * 1000).toISOString(),
+      parts: new PartsFinder(session, { tlsVerify: flags.tlsVerify, signatures: flags }, scope),
+    };
+    const found = await findTargets(session, ref, { ...flags, wanted }, scope);
+    try {
+      // All are computed before anything is written: one that needs namespaces begins everything again inside of them.
+      const wantedTargets = found.targets.map(target => ({ target }));
+      const computed = await forAll(session, flags, wantedTargets, ({ target }, signal) =>
+        computeUpdate(run, target, signal),
+      );
+      const finished = await forAll(session, flags, computed.done, async (each, signal) => {
+        const outcome = await finishUpdate(run, each, signal);
+        if (!flags.json) writeOutcome(session.stdout, outcome);
+        return outcome;
+      });
+      const failed = [...found.failed, ...computed.failed, ...finished.failed];
+      const outcomes = [...finished.done, ...failed.map(each => ({ failed: each }))];
+      if (flags.json) writeOutcomes(session.stdout, outcomes);
+      if (outcomes.length === 0) say(ui.emit, 'info', 'no image applies it: there is nothing to update');
+      throwFailures(failed, outcomes.length);
+    } catch (error) {
+      if (!(error instanceof NamespacesNeeded)) throw error;
+      needsNamespaces = true;
+    }
+  }
+  return needsNamespaces ? session.enter() : 0;
+}
+
+/** With `--all`, one image that fails does not keep the others from being updated. */
+async function forAll<T extends { readonly target: UpdateTarget }, R>(
+  session: Session,
+  flags: UpdateFlags,
+  items: readonly T[],
+  work: (item: T, signal: AbortSignal) => Promise<R>,
+): Promise<{ readonly done: readonly R[]; readonly failed: readonly FailedTarget[] }> {
+  const failed: FailedTarget[] = [];
+  const done = await mapLimited(
+    items,
+    PARALLEL,
+    async (item, signal) => {
+      try {
+        return [await work(item, signal)];
+      } catch (error) {
+        if (!flags.all || signal.aborted || !isStkError(error)) throw error;
+        const { image, tag } = item.target;
+        failed.push({ name: image.name, tag, from: image.descriptor.digest, error });
+        return [];
+      }
+    },
+    session.signal,
+  );
+  return { done: done.flat(), failed };
+}
+
+function throwFailures(failed: readonly FailedTarget[], count: number): void {
+  const [first] = failed;
+  if (first === undefined) return;
+  if (count === 1) throw first.error;
+  const lines = failed.map(({ name, error }) => `${name}: ${error.message}`);
+  throw new StkError(
+    first.error.code,
+    `${failed.length} of ${count} images could not be updated:\n${lines.join('\n')}`,
+    {
+      cause: first.error,
+      ...(first.error.hint === undefined ? {} : { hint: first.error.hint }),
+    },
+  );
+}
+
+function assertFlags(ref: string | undefined, flags: UpdateFlags): void {
+  demandsSignature(flags);
+  if (ref === undefined && !flags.all) {
+    throw new StkError('usage', 'update needs an image', { hint: 'name one, or all of the layout with --all' });
+  }
+  if (flags.all && flags.tag !== undefined) {
+    throw new StkError('usage', '--tag is for one image', { hint: 'with --all every image keeps its own tag' });
+  }
+}
+
+function wantedParts({ apply, base, all }: UpdateFlags): WantedParts {
+  if (apply.length === 0 && base === undefined && !all) {
+    throw new StkError('usage', 'say what to swap', {
+      hint: '--apply NAME[=REF], --base [REF], or --all for everything',
+    });
+  }
+  const applied = new Map<string, string | undefined>();
+  for (const text of apply) {
+    const [name = '', ref] = text.split(/=(.*)/s, 2);
+    if (name === '' || ref === '') throw new StkError('usage', `--apply ${text}: write NAME or NAME=REF`);
+    applied.set(name, ref);
+  }
+  return {
+    applied: apply.length === 0 && base === undefined ? 'all' : applied,
+    base: base === undefined ? 'stay' : { ref: base === true ? undefined : base },
+  };
+}
+
+function parseRule(text: string): ConflictRule {
+  const at = text.lastIndexOf('=');
+  if (at <= 0) throw new StkError('usage', `--conflict ${text}: write GLOB=HOW`, { hint: "such as '/etc/motd=last'" });
+  return conflictRule(text.slice(0, at), text.slice(at + 1));
+}
