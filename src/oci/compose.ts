@@ -1,4 +1,6 @@
 import { digestOf, type Digest } from '../core/digest.ts';
+import { jsonLike } from '../core/json-like.ts';
+import { SOURCE_TEXT } from './descriptor.ts';
 import type { Descriptor, HistoryEntry, ImageConfig, Manifest, Platform, RuntimeConfig } from './descriptor.ts';
 import { MediaType } from './media-types.ts';
 
@@ -75,9 +77,10 @@ function ordered({ mediaType, digest, size, annotations, ...rest }: Descriptor):
   };
 }
 
-/** A JSON value as a blob with its descriptor. */
+/** A JSON value as a blob with its descriptor. Written like the document that it was read from, where it was. */
 export function jsonDocument(value: object, mediaType: string): Document {
-  const bytes = Buffer.from(JSON.stringify(value));
+  const { [SOURCE_TEXT]: source } = value as { readonly [SOURCE_TEXT]?: string };
+  const bytes = Buffer.from(source === undefined ? JSON.stringify(value) : jsonLike(value, source));
   return { descriptor: { mediaType, digest: digestOf(bytes), size: bytes.byteLength }, bytes };
 }
 

@@ -1,5 +1,11 @@
 import type { Digest } from '../core/digest.ts';
 
+/**
+ * Member of a document that was read: its text. A copy with other members is still written like it (`jsonDocument`), so
+ * that what stk neither knows nor changes stays as it is, in value and order.
+ */
+export const SOURCE_TEXT = Symbol('source text');
+
 export interface Platform {
   readonly os: string;
   readonly architecture: string;
@@ -21,6 +27,7 @@ export interface Descriptor {
 
 /** Image manifest (image-spec, manifest.md). */
 export interface Manifest {
+  readonly [SOURCE_TEXT]?: string;
   readonly schemaVersion: 2;
   readonly mediaType?: string;
   readonly artifactType?: string;
@@ -32,6 +39,7 @@ export interface Manifest {
 
 /** Image index (image-spec, image-index.md). */
 export interface Index {
+  readonly [SOURCE_TEXT]?: string;
   readonly schemaVersion: 2;
   readonly mediaType?: string;
   readonly artifactType?: string;
@@ -63,6 +71,7 @@ export interface HistoryEntry {
 
 /** Image configuration (image-spec, config.md). Unknown members of a base are kept by copying the object. */
 export interface ImageConfig {
+  readonly [SOURCE_TEXT]?: string;
   readonly created?: string;
   readonly author?: string;
   readonly architecture: string;

@@ -1,10 +1,11 @@
+import { jsonLike } from '../core/json-like.ts';
 import { errnoOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { writeFileAtomic } from '../host/atomic-write.ts';
 import { lockFile } from '../host/file-lock.ts';
 import { readSmallFile } from '../host/read-small-file.ts';
 import { MAX_MANIFEST_BYTES } from './blob-store.ts';
-import type { Descriptor, Index } from './descriptor.ts';
+import { SOURCE_TEXT, type Descriptor, type Index } from './descriptor.ts';
 import { MediaType } from './media-types.ts';
 import { parseIndex } from './parse-manifest.ts';
 
@@ -38,7 +39,7 @@ export async function updateIndex(
   const manifests = change(index.manifests);
   if (manifests === index.manifests) return;
   const next: Index = { ...index, schemaVersion: 2, mediaType: MediaType.index, manifests };
-  await writeFileAtomic(joinInside(directory, 'index.json'), `${JSON.stringify(next)}\n`);
+  await writeFileAtomic(joinInside(directory, 'index.json'), `${jsonLike(next, index[SOURCE_TEXT] ?? '{}')}\n`);
 }
 
 export function tagOf(descriptor: Descriptor): string | undefined {

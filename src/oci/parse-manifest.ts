@@ -1,6 +1,6 @@
 import { isDigest } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
-import type { Descriptor, ImageConfig, Index, Manifest } from './descriptor.ts';
+import { SOURCE_TEXT, type Descriptor, type ImageConfig, type Index, type Manifest } from './descriptor.ts';
 import { MediaType, isIndexType, isManifestType } from './media-types.ts';
 
 /** More layers or manifests than this in one document is an attack, not an image. */
@@ -11,7 +11,7 @@ export type ParsedManifest =
   | { readonly kind: 'manifest'; readonly mediaType: string; readonly manifest: Manifest }
   | { readonly kind: 'index'; readonly mediaType: string; readonly manifest: Index };
 
-type JsonObject = Readonly<Record<string, unknown>>;
+type JsonObject = Readonly<Record<string, unknown>> & { readonly [SOURCE_TEXT]?: string };
 
 /** Parses bytes that came from outside. Throws `invalid-input` naming the field, `unsupported` for schema 1. */
 export function parseManifest(bytes: Uint8Array, name: string): ParsedManifest {
@@ -37,7 +37,7 @@ export function parseIndex(bytes: Uint8Array, name: string): Index {
   return toIndex(parseObject(bytes, name), name);
 }
 
-/** Parses an image configuration; members that stk does not know are kept. */
+/** Parses an image configuration; members that stk does not know are kept, and the text of all. */
 export function parseImageConfig(bytes: Uint8Array, name: string): ImageConfig {
   const object = parseObject(bytes, name);
   const rootfs = object['rootfs'];
@@ -55,7 +55,7 @@ export function parseImageConfig(bytes: Uint8Array, name: string): ImageConfig {
   }
   // Docker writes null where it means absent.
   const present = Object.entries(object).filter(([, value]) => value !== null);
-  return Object.fromEntries(present) as unknown as ImageConfig;
+  return { ...(Object.fromEntries(present) as unknown as ImageConfig), [SOURCE_TEXT]: object[SOURCE_TEXT] };
 }
 
 function assertRuntimeConfig(config: unknown, name: string): void {
@@ -123,15 +123,16 @@ function assertStringMap(value: unknown, name: string, field: string): void {
   if (!isObject(value) || !Object.values(value).every(isString)) throw bad(name, field, 'is not a map of strings');
 }
 
-function parseObject(bytes: Uint8Array, name: string): JsonObject {
+function parseObject(bytes: Uint8Array, name: string): JsonObject & { readonly [SOURCE_TEXT]: string } {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
   let value: unknown;
   try {
-    value = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
+    value = JSON.parse(text);
   } catch (cause) {
     throw new StkError('invalid-input', `${name} is not JSON`, { cause });
   }
   if (!isObject(value)) throw new StkError('invalid-input', `${name} is not a JSON object`);
-  return value;
+  return Object.assign(value, { [SOURCE_TEXT]: text });
 }
 
 function isObject(value: unknown): value is JsonObject {

@@ -1,7 +1,9 @@
 import type { JsonValue } from '../core/canonical-json.ts';
 import { isDigest } from '../core/digest.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
-import type { Platform } from '../oci/descriptor.ts';
+import { SOURCE_TEXT, type Descriptor, type Platform } from '../oci/descriptor.ts';
+import { isUnusable } from '../oci/unusable-document.ts';
+import { parseImageConfig, parseManifest } from '../oci/parse-manifest.ts';
 import { contentKey } from '../plan/content-key.ts';
 import { resolveImage, type ResolvedImage } from '../oci/platform.ts';
 import type { RecordCache } from './record-cache.ts';
@@ -21,17 +23,33 @@ export async function resolveRemembered(
   const options = signal ? { signal } : {};
   const digest = isDigest(reference) ? reference : (await store.resolve(reference, options))?.digest;
   const key = digest && contentKey('manifest', digest, { ...platform });
-  const known = key && asResolvedImage(await records.get('manifest', key));
+  const known = key && asResolvedImage(await records.get('manifest', key), reference);
   if (known) return known;
   const image = await resolveImage(store, digest ?? reference, platform, options);
-  const { descriptor, manifest, config } = image;
-  if (key) await records.put('manifest', key, { descriptor, manifest, config } as unknown as JsonValue);
+  if (key) await records.put('manifest', key, asRecord(image));
   return image;
 }
 
-function asResolvedImage(value: JsonValue | undefined): ResolvedImage | undefined {
+/** Documents by their text: what is read back is the same as what was read, to the last digit. */
+function asRecord({ descriptor, manifest, config }: ResolvedImage): JsonValue {
+  const texts = { manifest: manifest[SOURCE_TEXT], config: config[SOURCE_TEXT] };
+  return { descriptor: descriptor as unknown as JsonValue, ...texts };
+}
+
+function asResolvedImage(value: JsonValue | undefined, name: string): ResolvedImage | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
-  const image = value as unknown as ResolvedImage;
-  const isWhole = isDigest(image.descriptor?.digest) && Array.isArray(image.manifest?.layers) && image.config?.rootfs;
-  return isWhole ? image : undefined;
+  const { descriptor, manifest, config } = value as unknown as Record<string, unknown>;
+  if (typeof manifest !== 'string' || typeof config !== 'string' || !isDescriptor(descriptor)) return undefined;
+  try {
+    const parsed = parseManifest(Buffer.from(manifest), name);
+    if (parsed.kind !== 'manifest') return undefined;
+    return { descriptor, manifest: parsed.manifest, config: parseImageConfig(Buffer.from(config), name) };
+  } catch (error) {
+    if (isUnusable(error)) return undefined;
+    throw error;
+  }
+}
+
+function isDescriptor(value: unknown): value is Descriptor {
+  return typeof value === 'object' && value !== null && 'digest' in value && isDigest(value.digest);
 }

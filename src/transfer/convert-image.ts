@@ -5,7 +5,7 @@ import { StkError } from '../core/errors.ts';
 import { mapLimited } from '../core/limiter.ts';
 import type { BlobStore, ManifestBytes } from '../oci/blob-store.ts';
 import { jsonDocument, type ComposedLayer } from '../oci/compose.ts';
-import type { Descriptor, Index, Manifest, Platform } from '../oci/descriptor.ts';
+import type { Descriptor, ImageConfig, Index, Manifest, Platform } from '../oci/descriptor.ts';
 import type { LayoutStore } from '../oci/layout.ts';
 import { MediaType, layerFormat } from '../oci/media-types.ts';
 import { parseImageConfig } from '../oci/parse-manifest.ts';
@@ -89,13 +89,8 @@ export async function convertImage(
     },
     signal,
   );
-  const { annotations } = graph.root.parsed.manifest;
-  const index: Index = {
-    schemaVersion: 2,
-    mediaType: MediaType.index,
-    manifests: converted,
-    ...(annotations ? { annotations } : {}),
-  };
+  const { subject: _subject, ...rest } = graph.root.parsed.manifest;
+  const index: Index = { ...rest, mediaType: MediaType.index, manifests: converted };
   return put(ports.layout, jsonDocument(index, MediaType.index), request.signal);
 }
 
@@ -112,7 +107,8 @@ async function convertOne(
     throw new StkError('unsupported', `${name} is no image: its configuration is ${manifest.config.mediaType}`);
   }
   const configBytes = await readSmallBlob(store, manifest.config, call);
-  const { diff_ids: diffIds } = parseImageConfig(configBytes, `${name}: config`).rootfs;
+  const sourceConfig = parseImageConfig(configBytes, `${name}: config`);
+  const { diff_ids: diffIds } = sourceConfig.rootfs;
   if (diffIds.length !== manifest.layers.length) {
     throw new StkError('invalid-input', `${name} has ${manifest.layers.length} layers but ${diffIds.length} diff IDs`);
   }
@@ -124,7 +120,7 @@ async function convertOne(
     const { mediaType, digest, size } = descriptor;
     return put(layout, { descriptor: { mediaType, digest, size }, bytes }, signal);
   }
-  const config = jsonDocument(withDiffIds(configBytes, layers), MediaType.config);
+  const config = jsonDocument(withDiffIds(sourceConfig, layers), MediaType.config);
   await layout.putBlob(config.descriptor, () => once(config.bytes), call);
   const { subject: _subject, ...rest } = manifest;
   const result: Manifest = {
@@ -170,8 +166,7 @@ async function convertLayers(
 }
 
 /** Everything that the configuration says besides stays as it is, members that stk does not know included. */
-function withDiffIds(configBytes: Buffer, layers: readonly ComposedLayer[]): object {
-  const config = JSON.parse(configBytes.toString('utf8')) as object;
+function withDiffIds(config: ImageConfig, layers: readonly ComposedLayer[]): ImageConfig {
   return { ...config, rootfs: { type: 'layers', diff_ids: layers.map(layer => layer.diffId) } };
 }
 

@@ -18,6 +18,8 @@ export interface StackImage {
   readonly layers: readonly StackLayer[];
   readonly annotations?: Readonly<Record<string, string>>;
   readonly config?: object;
+  /** The whole configuration as text; `DIFF_IDS` in it stands for the list of them. */
+  readonly configText?: string;
   readonly createdBy?: readonly string[];
 }
 
@@ -79,18 +81,16 @@ export async function writeStack(layout: string, tag: string, image: StackImage)
     layers.push({ mediaType: SQUASHFS, ...(await putBlob(layout, bytes)), annotations });
   }
   const history = image.createdBy?.map(created_by => ({ created_by }));
-  const config = await putBlob(
-    layout,
-    Buffer.from(
-      JSON.stringify({
-        architecture: 'amd64',
-        os: 'linux',
-        config: image.config ?? {},
-        rootfs: { type: 'layers', diff_ids: layers.map(layer => layer.digest) },
-        ...(history ? { history } : {}),
-      }),
-    ),
-  );
+  const diff_ids = layers.map(layer => layer.digest);
+  const settings = JSON.stringify({
+    architecture: 'amd64',
+    os: 'linux',
+    config: image.config ?? {},
+    rootfs: { type: 'layers', diff_ids },
+    ...(history ? { history } : {}),
+  });
+  const text = image.configText?.replace('DIFF_IDS', JSON.stringify(diff_ids)) ?? settings;
+  const config = await putBlob(layout, Buffer.from(text));
   const mediaType = 'application/vnd.oci.image.manifest.v1+json';
   const body = {
     schemaVersion: 2,
