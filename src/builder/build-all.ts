@@ -1,12 +1,11 @@
 import type { CacheKey, Digest } from '../core/digest.ts';
 import { SingleFlight } from '../core/single-flight.ts';
 import type { Emit, TaskOutcome } from '../core/events.ts';
-import { StkError, isStkError } from '../core/errors.ts';
+import { isStkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { LayoutStore } from '../oci/layout.ts';
-import { reachable, runGraph, type Graph } from '../plan/run-graph.ts';
-import { dependenciesOf } from '../recipe/dependencies.ts';
+import { runGraph } from '../plan/run-graph.ts';
 import type { ImageDefinition, Recipe } from '../recipe/model.ts';
 import type { LayerConverter } from '../sources/convert-layers.ts';
 import type { FileDigests } from '../sources/file-digests.ts';
@@ -17,6 +16,7 @@ import type { StepCaches } from '../sources/step-cache.ts';
 import type { MergedPath, MergeRecord } from './applied-layers.ts';
 import { buildImage } from './build-image.ts';
 import type { ImageResult } from './find-image.ts';
+import { imageGraph } from './image-graph.ts';
 import type { StepOutcome } from './image-build.ts';
 import type { Workshop } from './do-step.ts';
 import { tagFor, type LayerType } from './layer-types.ts';
@@ -53,20 +53,15 @@ export interface BuildResult {
   readonly merged: readonly MergedPath[];
 }
 
-/** What waits for what among the images of all recipes, in file order. */
-export function imageGraph(recipes: readonly Recipe[]): Graph {
-  const images = recipes.flatMap(recipe => recipe.images);
-  return new Map(images.map(image => [image.name, [...new Set(dependenciesOf(image).map(edge => edge.image))]]));
-}
-
 /** Builds the wanted images and what they need, side by side where they do not depend on each other, and tags them. */
 export async function buildAll(build: BuildAll): Promise<readonly BuildResult[]> {
   const { options, layout, emit } = build;
-  const graph = wantedGraph(build);
+  const { names, layerTypes } = options;
+  const graph = await imageGraph(build.recipes, { names, layerTypes, layout: layout.directory });
   const definitions = new Map(build.recipes.flatMap(recipe => recipe.images).map(image => [image.name, image]));
   const provenance = await provenances(build);
   const records = new RecordCache(build.state.records);
-  const keepTar = options.layerTypes.includes('tar');
+  const keepTar = layerTypes.includes('tar');
   // An unchanged build converts and extracts nothing: what does is not even loaded.
   let loading: Promise<LayerConverter> | undefined;
   const converter = () =>
@@ -180,16 +175,6 @@ async function publish(
     layers: result.layers.map(layer => layer.squashfs),
     merged: result.merged,
   };
-}
-
-function wantedGraph(build: BuildAll): Graph {
-  const graph = imageGraph(build.recipes);
-  const { names } = build.options;
-  for (const name of names) {
-    if (graph.has(name)) continue;
-    throw new StkError('usage', `the recipe has no image ${name}`, { hint: `it has: ${[...graph.keys()].join(', ')}` });
-  }
-  return names.length === 0 ? graph : reachable(graph, names);
 }
 
 async function provenances(build: BuildAll): Promise<ReadonlyMap<string, Provenance>> {

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { requires } from '../rig/gates.ts';
+import { SHELL } from '../rig/shell-image.ts';
 import { StkRig } from '../rig/stk-rig.ts';
 
 requires('root', 'tool:busybox');
@@ -91,4 +92,17 @@ it('lets several builds work in one layout', async () => {
   for (const step of running) step.finish();
   for (const build of builds) expect(await build.done).toMatchObject({ exitCode: 0 });
   expect((await rig.ok(['ls'])).trim().split('\n').toSorted()).toEqual(names.toSorted());
+});
+
+it('has files that images before it make in a bound directory', async () => {
+  await using rig = await StkRig.open();
+  await rig.write('out/.keep', '');
+  await rig.write('stacker.yaml', {
+    made: { ...SHELL, binds: ['out -> /out'], run: '#!/bin/busybox sh\n/bin/busybox touch /out/made' },
+    app: { from: 'scratch', overlay_dirs: [{ source: 'out', dest: '/opt' }] },
+    other: { from: 'scratch', imports: [{ path: 'out/made', dest: '/made' }] },
+  });
+  await rig.ok(['build', 'app', 'other']);
+  expect(await rig.ok(['ls', '-R', 'app:/'])).toContain('opt/made');
+  expect(await rig.ok(['ls', '-R', 'other:/'])).toContain('made');
 });

@@ -4,8 +4,9 @@ import { AsyncScope } from '../../../core/async-scope.ts';
 import { StkError, isStkError } from '../../../core/errors.ts';
 import { say, type Emit, type StkEvent } from '../../../core/events.ts';
 import { absPath, type AbsPath } from '../../../core/paths.ts';
-import { buildAll, imageGraph, type BuildResult } from '../../../builder/build-all.ts';
+import { buildAll, type BuildResult } from '../../../builder/build-all.ts';
 import type { Workshop } from '../../../builder/do-step.ts';
+import { imageGraph } from '../../../builder/image-graph.ts';
 import type { BuildOptions } from '../../../builder/options.ts';
 import { stateDirectories } from '../../../builder/workspace.ts';
 import { LayoutStore } from '../../../oci/layout.ts';
@@ -35,7 +36,9 @@ export async function runBuild(
   const loaded = await loadBuildRecipes(session, files, flags);
   const options = buildOptions(session, names, flags);
   if (flags.orderOnly) {
-    for (const name of topologicalOrder(imageGraph(loaded.recipes))) session.stdout.write(`${name}\n`);
+    const wanted = { names, layerTypes: options.layerTypes, layout: session.global.ociDir };
+    const graph = await imageGraph(loaded.recipes, wanted);
+    for (const name of topologicalOrder(graph)) session.stdout.write(`${name}\n`);
     return 0;
   }
   if (!session.inside) {
