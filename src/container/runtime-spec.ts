@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import { imagePath } from '../core/paths.ts';
 import type { ImageConfig } from '../oci/descriptor.ts';
+import { MASKED_PATHS, READONLY_PATHS } from '../sandbox/protected-paths.ts';
 import type { ProcessUser } from './bundle-user.ts';
 import { DEFAULT_PATH, assertNoNul, containerCommand } from './run-settings.ts';
 import { imageAnnotations } from './runtime-spec-annotations.ts';
@@ -56,21 +57,6 @@ const CAPABILITIES: readonly string[] = [
   'CAP_SETUID',
   'CAP_SYS_CHROOT',
 ];
-
-const MASKED_PATHS: readonly string[] = [
-  '/proc/acpi',
-  '/proc/asound',
-  '/proc/kcore',
-  '/proc/keys',
-  '/proc/latency_stats',
-  '/proc/timer_list',
-  '/proc/timer_stats',
-  '/proc/sched_debug',
-  '/sys/firmware',
-  '/proc/scsi',
-];
-
-const READONLY_PATHS: readonly string[] = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
 /**
  * A runtime configuration for an image, by the rules of image-spec, conversion.md; what the image does not say is as the

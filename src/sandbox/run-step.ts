@@ -1,7 +1,7 @@
 import type { AbsPath } from '../core/paths.ts';
 import { startBwrap } from '../host/tools/bwrap.ts';
 import { isStkError } from '../core/errors.ts';
-import { canAccess } from '../host/privileges.ts';
+import { protectionOptions } from './protected-paths.ts';
 import type { StepRoot } from './step-root.ts';
 import type { MountPoint } from './skeleton.ts';
 
@@ -51,9 +51,6 @@ const CONTAINER_CAPABILITIES = [
   'SETFCAP',
 ];
 
-/** Files of procfs that tell too much or act on the whole machine; bubblewrap itself covers sys, irq, bus and sysrq. */
-const MASKED = ['/proc/kcore', '/proc/keys', '/proc/timer_list'];
-
 /** What the sandbox itself mounts; `openStepRoot` makes sure that each place exists. */
 export function sandboxMountPoints(mounts: readonly StepMount[]): MountPoint[] {
   const own: MountPoint[] = ['/proc', '/dev', '/sys'].map(path => ({ path, type: 'directory' }));
@@ -79,7 +76,7 @@ function isNested(mount: StepMount, mounts: readonly StepMount[]): boolean {
  */
 export async function runStep(root: StepRoot, run: StepRun): Promise<number> {
   const tool = await startBwrap({
-    options: bwrapOptions(root, { ...run, ownSession: run.stdio === 'capture' }, await presentFiles(MASKED)),
+    options: await bwrapOptions(root, { ...run, ownSession: run.stdio === 'capture' }),
     command: run.command,
     scratch: run.scratch,
     stdio: run.stdio,
@@ -116,16 +113,16 @@ export type SandboxSettings = Pick<
  * targets of mounts are free of symlinks.
  */
 export async function sandboxOptions(root: AbsPath, settings: SandboxSettings): Promise<string[]> {
-  return bwrapOptions({ root, mountPoints: new Map() }, settings, await presentFiles(MASKED));
+  return bwrapOptions({ root, mountPoints: new Map() }, settings);
 }
 
 type MountedRoot = Pick<StepRoot, 'root' | 'mountPoints'>;
 
-function bwrapOptions(root: MountedRoot, run: SandboxSettings, masked: readonly string[]): string[] {
+async function bwrapOptions(root: MountedRoot, run: SandboxSettings): Promise<string[]> {
   const { below = '' } = run;
   const options = ['--bind', root.root, below === '' ? '/' : below];
   options.push('--proc', `${below}/proc`, '--dev', `${below}/dev`, '--ro-bind', '/sys', `${below}/sys`);
-  for (const path of masked) options.push('--ro-bind', '/dev/null', `${below}${path}`);
+  options.push(...(await protectionOptions(below)));
   options.push('--unshare-pid', '--unshare-ipc', '--unshare-uts', '--hostname', run.hostname);
   // The bound sysfs is the host's: it would go on listing the host's interfaces.
   if (run.network === 'none')
@@ -149,10 +146,4 @@ function bwrapOptions(root: MountedRoot, run: SandboxSettings, masked: readonly 
 function mountOptions(mount: StepMount, target: string): string[] {
   if (mount.type === 'tmpfs') return ['--perms', '0755', '--tmpfs', target];
   return [mount.readOnly ? '--ro-bind' : '--bind', mount.source, target];
-}
-
-/** What a kernel was built without cannot be masked, and need not be. */
-async function presentFiles(paths: readonly string[]): Promise<readonly string[]> {
-  const present = await Promise.all(paths.map(path => canAccess(path, 'read')));
-  return paths.filter((_, index) => present[index]);
 }
