@@ -10,6 +10,7 @@ import type { ReadOptions } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { isIndexType, isManifestType } from '../oci/media-types.ts';
 import { parseManifest } from '../oci/parse-manifest.ts';
+import type { ArchivePlace } from '../oci/store-place.ts';
 import type { ArchiveContent, ArchiveFiles } from './archive-content.ts';
 import { readArchiveMembers, type MemberExtent } from './archive-members.ts';
 import { describeDockerImages } from './docker-archive.ts';
@@ -24,12 +25,14 @@ const PIECE_BYTES = 1024 * 1024;
  */
 export class ImageArchive implements BlobStore, AsyncDisposable {
   readonly name: string;
+  readonly place: ArchivePlace;
   readonly #files: ArchiveFiles;
   readonly #content: ArchiveContent;
   readonly #scope: AsyncScope;
 
-  private constructor(files: ArchiveFiles, content: ArchiveContent, scope: AsyncScope) {
+  private constructor(file: AbsPath, files: ArchiveFiles, content: ArchiveContent, scope: AsyncScope) {
     this.name = files.name;
+    this.place = { kind: 'archive', file };
     this.#files = files;
     this.#content = content;
     this.#scope = scope;
@@ -47,7 +50,7 @@ export class ImageArchive implements BlobStore, AsyncDisposable {
       const reader = inflated ? scope.use(inflated) : asItIs;
       const files = await openFiles(reader, options.signal);
       const describe = files.members.has('oci-layout') ? describeLayoutImages : describeDockerImages;
-      return new ImageArchive(files, await describe(files, options.signal), scope);
+      return new ImageArchive(file, files, await describe(files, options.signal), scope);
     } catch (error) {
       await scope[Symbol.asyncDispose]();
       throw error;

@@ -5,7 +5,6 @@ import { openVerified } from './verified-reader.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { VERITY_ROOT } from '../oci/layer-annotations.ts';
-import { LayoutStore } from '../oci/layout.ts';
 import { layerFormat } from '../oci/media-types.ts';
 import { openSquashfs, type SquashfsReader } from '../squashfs/squashfs-reader.ts';
 import { RangeReader, type RangeSource } from './range-reader.ts';
@@ -35,7 +34,7 @@ async function openBlob(
   descriptor: Descriptor,
   signal: AbortSignal | undefined,
 ): Promise<BlobReader> {
-  if (store instanceof LayoutStore) return openFileReader(store.blobPath(descriptor.digest));
+  if (store.blobPath) return openFileReader(store.blobPath(descriptor.digest));
   if (!hasRanges(store)) {
     throw new StkError('unsupported', `${store.name}: layers cannot be read without unpacking`, {
       hint: 'publish the image into a layout first',

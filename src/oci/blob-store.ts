@@ -1,5 +1,7 @@
 import type { Digest } from '../core/digest.ts';
+import type { AbsPath } from '../core/paths.ts';
 import type { Descriptor } from './descriptor.ts';
+import type { StorePlace } from './store-place.ts';
 
 export interface CallOptions {
   readonly signal?: AbortSignal;
@@ -14,13 +16,18 @@ export interface PutOptions extends CallOptions {
   readonly onProgress?: (doneBytes: number) => void;
   /** The source is a store's `readBlob`, which ends with `integrity` unless its bytes are right: hashing once is enough. */
   readonly verified?: boolean;
-  /** `name` of another store that is known to hold the blob; a store may take it from there instead of the bytes. */
-  readonly mountFrom?: string;
+  /** `place` of another store that is known to hold the blob; a store may take it from there instead of the bytes. */
+  readonly mountFrom?: StorePlace;
 }
 
 export interface PutManifestOptions extends CallOptions {
   /** Something that names this manifest follows, such as an index: a layout need not list it itself. */
   readonly named?: boolean;
+  /**
+   * What the tag must stand for until now, `undefined` for nothing: `conflict` where it stands for something else, and then
+   * it stays. A layout looks and moves under one lock; a registry has no such thing, so a moment remains in between.
+   */
+  readonly expected?: { readonly digest: Digest | undefined };
 }
 
 export interface ReferrersOptions extends CallOptions {
@@ -44,7 +51,11 @@ export interface ManifestBytes {
 export interface BlobStore {
   /** For messages: `oci:dir` or `docker://host/repo`. */
   readonly name: string;
+  /** What the store is, and where. */
+  readonly place: StorePlace;
 
+  /** The file of this host that holds a blob, or would; only where blobs are files. */
+  blobPath?(digest: Digest): AbsPath;
   hasBlob(descriptor: Descriptor, options?: CallOptions): Promise<boolean>;
   /** Streams a blob. The consumer must drain it or `return()` the iterator. */
   readBlob(descriptor: Descriptor, options?: ReadOptions): AsyncIterable<Uint8Array>;

@@ -64,3 +64,8 @@ export function withTag(manifests: readonly Descriptor[], tag: string, descripto
 export function withoutTag(manifests: readonly Descriptor[], tag: string): readonly Descriptor[] {
   return manifests.some(entry => tagOf(entry) === tag) ? manifests.filter(entry => tagOf(entry) !== tag) : manifests;
 }
+
+/** A manifest without a tag that others must find, such as a referrer, is listed in the index by digest alone. */
+export function withUntagged(list: readonly Descriptor[], descriptor: Descriptor): readonly Descriptor[] {
+  return list.some(entry => entry.digest === descriptor.digest) ? list : [...list, descriptor];
+}

@@ -10,13 +10,16 @@ import { makeLockedDir } from '../host/locked-dir.ts';
 import { readSmallFile } from '../host/read-small-file.ts';
 import { openDigester } from '../host/thread-digester.ts';
 import { writeChunks } from '../host/write-chunks.ts';
+import { assertBytes, hashed } from './blob-bytes.ts';
 import { MAX_MANIFEST_BYTES } from './blob-store.ts';
 import type { BlobStore, CallOptions, ManifestBytes, PutManifestOptions } from './blob-store.ts';
 import type { PutOptions, ReadOptions } from './blob-store.ts';
 import type { Descriptor, Manifest } from './descriptor.ts';
-import { readIndex, tagOf, updateIndex, withTag, withoutTag } from './layout-index.ts';
+import { readIndex, tagOf, updateIndex, withTag, withUntagged, withoutTag } from './layout-index.ts';
 import { isIndexType, isManifestType } from './media-types.ts';
 import { parseManifest } from './parse-manifest.ts';
+import type { LayoutPlace } from './store-place.ts';
+import { assertTagUnmoved } from './tag-unmoved.ts';
 import { isUnusable } from './unusable-document.ts';
 
 const LAYOUT_FILE = '{"imageLayoutVersion":"1.0.0"}';
@@ -29,10 +32,12 @@ const TEMP_PREFIX = '.stk-tmp';
 export class LayoutStore implements BlobStore {
   readonly name: string;
   readonly directory: AbsPath;
+  readonly place: LayoutPlace;
 
   private constructor(directory: AbsPath) {
     this.directory = directory;
     this.name = `oci:${directory}`;
+    this.place = { kind: 'oci', directory };
   }
 
   /** Opens a layout for reading. Throws `not-found` where there is none, `invalid-input` for a foreign version. */
@@ -210,7 +215,7 @@ export class LayoutStore implements BlobStore {
       throw new StkError('integrity', `manifest does not match its digest ${manifest.descriptor.digest}`);
     }
     await this.putBlob(manifest.descriptor, () => toIterable(manifest.bytes), options);
-    if (tag !== undefined) await this.tag(manifest.descriptor, tag, options.signal);
+    if (tag !== undefined) await this.#moveTag(manifest.descriptor, tag, options);
     else if (options.named !== true) {
       await updateIndex(this.directory, list => withUntagged(list, manifest.descriptor), options.signal);
     }
@@ -218,9 +223,25 @@ export class LayoutStore implements BlobStore {
 
   /** Points a tag to a manifest that is in the layout. Does nothing, and takes no lock, if it does already. */
   async tag(descriptor: Descriptor, tag: string, signal?: AbortSignal): Promise<void> {
+    await this.#moveTag(descriptor, tag, { signal });
+  }
+
+  async #moveTag(
+    descriptor: Descriptor,
+    tag: string,
+    { expected, signal }: { readonly expected?: PutManifestOptions['expected']; readonly signal?: AbortSignal | undefined },
+  ): Promise<void> {
     const { manifests } = await readIndex(this.directory);
-    if (withTag(manifests, tag, descriptor) === manifests) return;
-    await updateIndex(this.directory, list => withTag(list, tag, descriptor), signal);
+    if (!expected && withTag(manifests, tag, descriptor) === manifests) return;
+    await updateIndex(
+      this.directory,
+      list => {
+        const found = list.find(entry => tagOf(entry) === tag)?.digest;
+        if (expected) assertTagUnmoved(this.name, tag, expected.digest, found);
+        return withTag(list, tag, descriptor);
+      },
+      signal,
+    );
   }
 
   async untag(tag: string, signal?: AbortSignal): Promise<void> {
@@ -257,27 +278,6 @@ export class LayoutStore implements BlobStore {
   }
 }
 
-/** A manifest without a tag that others must find, such as a referrer, is listed in the index by digest alone. */
-function withUntagged(list: readonly Descriptor[], descriptor: Descriptor): readonly Descriptor[] {
-  return list.some(entry => entry.digest === descriptor.digest) ? list : [...list, descriptor];
-}
-
-async function* hashed(chunks: AsyncIterable<Uint8Array>, digester: Digester): AsyncGenerator<Uint8Array, void> {
-  for await (const chunk of chunks) {
-    digester.update(chunk);
-    yield chunk;
-  }
-}
-
-/** @param digest of the bytes; left out where their source has verified them */
-function assertBytes(name: string, descriptor: Descriptor, sizeBytes: number, digest: Digest = descriptor.digest): void {
-  if (digest === descriptor.digest && sizeBytes === descriptor.size) return;
-  throw new StkError('integrity', `${name}: bytes do not match blob ${descriptor.digest}`, {
-    hint: 'the blob was damaged or replaced; remove it and fetch or build it again',
-    facts: { digest: descriptor.digest, found: digest, sizeBytes: descriptor.size, foundBytes: sizeBytes },
-  });
-}
-
 async function sizeOf(file: string): Promise<number | undefined> {
   const found = await stat(file).catch((error: unknown) => {
     if (errnoOf(error) === 'ENOENT') return undefined;
@@ -292,4 +292,9 @@ async function exists(file: string): Promise<boolean> {
 
 async function* toIterable(bytes: Uint8Array): AsyncIterable<Uint8Array> {
   yield bytes;
+}
+
+/** Whether a store is a layout directory, with all that only those can do. */
+export function isLayout(store: BlobStore): store is LayoutStore {
+  return store.place.kind === 'oci';
 }

@@ -1,14 +1,17 @@
 import { Digester, digestOf, isDigest, type Digest } from '../core/digest.ts';
 import { StkError, throwIfAborted } from '../core/errors.ts';
 import { MAX_MANIFEST_BYTES } from './blob-store.ts';
-import type { BlobStore, CallOptions, ManifestBytes, PutOptions, ReadOptions } from './blob-store.ts';
+import type { BlobStore, CallOptions, ManifestBytes } from './blob-store.ts';
+import type { PutManifestOptions, PutOptions, ReadOptions } from './blob-store.ts';
 import type { Descriptor } from './descriptor.ts';
 import { isManifestType } from './media-types.ts';
 import { parseManifest } from './parse-manifest.ts';
+import { assertTagUnmoved } from './tag-unmoved.ts';
 
 /** A store in memory, for small artifacts on their way elsewhere and for tests. Holds what it is given until dropped. */
 export class MemoryStore implements BlobStore {
   readonly name: string;
+  readonly place = { kind: 'memory' } as const;
   readonly #blobs = new Map<Digest, Uint8Array>();
   readonly #manifests = new Map<Digest, ManifestBytes>();
   readonly #tags = new Map<string, Digest>();
@@ -64,7 +67,7 @@ export class MemoryStore implements BlobStore {
     return { descriptor: found.descriptor, bytes: Buffer.from(found.bytes) };
   }
 
-  async putManifest(manifest: ManifestBytes, tag?: string, options: CallOptions = {}): Promise<void> {
+  async putManifest(manifest: ManifestBytes, tag?: string, options: PutManifestOptions = {}): Promise<void> {
     throwIfAborted(options.signal);
     const { descriptor, bytes } = manifest;
     if (bytes.byteLength > MAX_MANIFEST_BYTES) {
@@ -74,6 +77,9 @@ export class MemoryStore implements BlobStore {
       throw mismatch(this.name, descriptor);
     }
     const { mediaType, digest, size } = descriptor;
+    if (tag !== undefined && options.expected) {
+      assertTagUnmoved(this.name, tag, options.expected.digest, this.#tags.get(tag));
+    }
     this.#manifests.set(digest, { descriptor: { mediaType, digest, size }, bytes: Buffer.from(bytes) });
     if (tag !== undefined) this.#tags.set(tag, digest);
   }

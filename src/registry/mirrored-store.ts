@@ -11,6 +11,7 @@ import type {
   ReferrersOptions,
 } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
+import type { StorePlace } from '../oci/store-place.ts';
 import type { Endpoint } from './registries-conf.ts';
 
 /** A store that can read parts of blobs; see `RegistryStore.readBlobRange`. */
@@ -31,6 +32,7 @@ export interface Mirror {
  */
 export class MirroredStore implements RangedStore {
   readonly name: string;
+  readonly place: StorePlace;
   readonly #primary: BlobStore;
   readonly #sources: readonly Mirror[];
   readonly #onFallback: (text: string) => void;
@@ -39,6 +41,7 @@ export class MirroredStore implements RangedStore {
   /** @param onFallback hears why a mirror was passed over */
   constructor(primary: BlobStore, sources: readonly Mirror[], onFallback: (text: string) => void = () => {}) {
     this.name = primary.name;
+    this.place = primary.place;
     this.#primary = primary;
     this.#sources = sources;
     this.#onFallback = onFallback;

@@ -4,6 +4,7 @@ import type {
   BlobStore,
   CallOptions,
   ManifestBytes,
+  PutManifestOptions,
   PutOptions,
   ReadOptions,
   ReferrersOptions,
@@ -11,7 +12,9 @@ import type {
 import type { Descriptor, Index } from '../oci/descriptor.ts';
 import { MediaType } from '../oci/media-types.ts';
 import { parseManifest } from '../oci/parse-manifest.ts';
-import { isTag, parseRegistryReference, type RepositoryName } from '../oci/reference.ts';
+import { isTag, type RepositoryName } from '../oci/reference.ts';
+import { isSameRegistry, type RegistryPlace, type StorePlace } from '../oci/store-place.ts';
+import { assertTagUnmoved } from '../oci/tag-unmoved.ts';
 import type { BlobPlaces } from './blob-places.ts';
 import { BlobRanges } from './blob-ranges.ts';
 import { downloadBlob } from './download.ts';
@@ -30,15 +33,17 @@ export interface RegistryStoreOptions extends SessionOptions {
 
 /** One repository of a registry (distribution-spec 1.1). Cheap to make; does not talk before it is asked to. */
 export class RegistryStore implements BlobStore {
-  /** `docker://host/repository`; also what another store's `mountFrom` understands. */
   readonly name: string;
+  readonly place: RegistryPlace;
   readonly #session: RegistrySession;
   readonly #ranges: BlobRanges;
   readonly #chunkBytes: number | undefined;
   readonly #places: BlobPlaces | undefined;
 
   constructor(options: RegistryStoreOptions) {
-    this.name = `docker://${options.host}/${options.repository}`;
+    const { host, repository } = options;
+    this.name = `docker://${host}/${repository}`;
+    this.place = { kind: 'docker', host, repository };
     this.#session = new RegistrySession(options);
     this.#ranges = new BlobRanges(this.#session);
     this.#chunkBytes = options.chunkBytes;
@@ -106,10 +111,10 @@ export class RegistryStore implements BlobStore {
   }
 
   /** Blobs can be mounted from repositories of the same registry only; anything else is just not used. */
-  #neighbour(mountFrom: string | undefined): RepositoryName | undefined {
-    if (mountFrom?.startsWith('docker://') !== true) return undefined;
-    const { host, repository } = parseRegistryReference(mountFrom);
-    return host === this.#session.host && repository !== this.#session.repository ? repository : undefined;
+  #neighbour(mountFrom: StorePlace | undefined): RepositoryName | undefined {
+    if (mountFrom?.kind !== 'docker' || !isSameRegistry(mountFrom, this.place)) return undefined;
+    const { repository } = mountFrom;
+    return repository === this.#session.repository ? undefined : repository;
   }
 
   async resolve(reference: string, options: CallOptions = {}): Promise<Descriptor | undefined> {
@@ -120,11 +125,14 @@ export class RegistryStore implements BlobStore {
     return readManifest(this.#session, reference, options);
   }
 
-  async putManifest(manifest: ManifestBytes, tag?: string, options: CallOptions = {}): Promise<void> {
+  async putManifest(manifest: ManifestBytes, tag?: string, options: PutManifestOptions = {}): Promise<void> {
     if (tag !== undefined && !isTag(tag)) {
       throw new StkError('invalid-input', `not a tag that registries know: ${tag.slice(0, 200)}`, {
         hint: 'up to 128 letters, digits, dots, dashes and underscores, not beginning with a dot or dash',
       });
+    }
+    if (tag !== undefined && options.expected) {
+      assertTagUnmoved(this.name, tag, options.expected.digest, (await this.resolve(tag, options))?.digest);
     }
     const { tracksSubject } = await putManifest(this.#session, manifest, tag, options);
     if (!tracksSubject) await this.#recordReferrer(manifest, options);

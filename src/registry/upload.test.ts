@@ -12,6 +12,14 @@ import {
   withLogin,
 } from '../../test/rig/fake-registry-store.ts';
 import { digestOf } from '../core/digest.ts';
+import type { AbsPath } from '../core/paths.ts';
+import { parseRegistryReference } from '../oci/reference.ts';
+import type { RegistryPlace, StorePlace } from '../oci/store-place.ts';
+
+function placeOf(repository: string): RegistryPlace {
+  const { kind, host, repository: name } = parseRegistryReference(`docker://${repository}`);
+  return { kind, host, repository: name };
+}
 
 describe('storing a blob', () => {
   const PATCH = /^PATCH /;
@@ -79,16 +87,18 @@ describe('storing a blob', () => {
     const unopened = () => {
       throw new Error('opened');
     };
-    await rig.store.putBlob(blob, unopened, { mountFrom: `docker://${rig.fake.host}/other/app` });
+    await rig.store.putBlob(blob, unopened, { mountFrom: placeOf(`${rig.fake.host}/other/app`) });
     expect(rig.fake.state.blob(REPOSITORY, blob.digest)).toBeDefined();
   });
 
-  it.each(['docker://elsewhere.example/other/app', 'oci:dir', 'docker://HOST/other/empty', 'docker://HOST/team/app'])(
-    'uploads where %s cannot be mounted from',
-    async mountFrom => {
+  it.each(['elsewhere.example/other/app', '', 'HOST/other/empty', 'HOST/team/app'])(
+    'uploads where %j cannot be mounted from',
+    async other => {
       await using rig = await start();
       const blob = descriptorOf(BYTES);
-      await rig.store.putBlob(blob, source(), { mountFrom: mountFrom.replace('HOST', rig.fake.host) });
+      const mountFrom: StorePlace =
+        other === '' ? { kind: 'oci', directory: '/dir' as AbsPath } : placeOf(other.replace('HOST', rig.fake.host));
+      await rig.store.putBlob(blob, source(), { mountFrom });
       expect(rig.fake.state.blob(REPOSITORY, blob.digest)).toBeDefined();
     },
   );

@@ -151,7 +151,7 @@ export class LayerConverter {
   /** A layout is read where it lies; what comes from anywhere else, or shall be kept, is read while it arrives. */
   async #openTar(store: BlobStore, name: string, layer: Descriptor, signal: AbortSignal): Promise<OpenTar> {
     const { layout, keepTar } = this.#ports;
-    const local = store instanceof LayoutStore && !keepTar ? store : layout;
+    const local = store.blobPath && !keepTar ? store : layout;
     if (await local.hasBlob(layer)) return openTarBlob(local, layer, signal);
     const transfer: ArrivingTarRequest['transfer'] = (work, inner) =>
       this.#pull(name, layer, inner, task => work(done => task.progress(done, layer.size)));

@@ -21,9 +21,9 @@ export async function openTarFile(file: AbsPath): Promise<OpenTar> {
   return lying(() => createReadStream(file, { highWaterMark: 1 << 20 }), size);
 }
 
-/** A blob that a layout has. */
-export function openTarBlob(layout: LayoutStore, layer: Descriptor, signal: AbortSignal | undefined): OpenTar {
-  return lying(() => layout.readBlob(layer, signal ? { signal } : {}), layer.size);
+/** A blob that a store of this host has. */
+export function openTarBlob(store: BlobStore, layer: Descriptor, signal: AbortSignal | undefined): OpenTar {
+  return lying(() => store.readBlob(layer, signal ? { signal } : {}), layer.size);
 }
 
 function lying(read: () => AsyncIterable<Uint8Array>, sizeBytes: number): OpenTar {

@@ -87,7 +87,7 @@ export class BlobCopy implements AsyncDisposable {
 
   async #one(blob: Descriptor, signal: AbortSignal): Promise<void> {
     const { emit = silent, group } = this.#options;
-    const kind = this.#destination.name.startsWith('docker://') ? 'push' : 'copy';
+    const kind = this.#destination.place.kind === 'docker' ? 'push' : 'copy';
     await withTask(
       emit,
       { group, kind, label: blob.digest.slice(7, 19) },
@@ -106,7 +106,7 @@ export class BlobCopy implements AsyncDisposable {
 
   /** Whether bytes had to be sent. What a registry accepted and then lost is sent once more. */
   async #put(blob: Descriptor, onProgress: (doneBytes: number) => void, signal: AbortSignal): Promise<boolean> {
-    const mountFrom = this.#source.name;
+    const mountFrom = this.#source.place;
     let sent = false;
     const read = () => {
       sent = true;

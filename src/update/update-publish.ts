@@ -1,14 +1,11 @@
 import { createReadStream } from 'node:fs';
 import { mapLimited } from '../core/limiter.ts';
 import type { Digest } from '../core/digest.ts';
-import { StkError } from '../core/errors.ts';
 import { silent, withTask, type Emit } from '../core/events.ts';
 import { formatBytes } from '../core/bytes.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
 import type { Document } from '../oci/compose.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { LayoutStore } from '../oci/layout.ts';
-import { tagOf, updateIndex, withTag } from '../oci/layout-index.ts';
 import type { NewBlob, UpdatedImage } from './update-image.ts';
 
 export interface PublishUpdateOptions {
@@ -42,11 +39,11 @@ export async function publishUpdate(
   const sent = await mapLimited(updated.fresh, 4, (blob, inner) => putLayer(store, blob, options, inner), signal);
   const isNew = await putDocument(store, updated.config, call);
   // A layout's index and a signature name what is there already; a registry takes the manifest with its tag.
-  if (options.sign || store instanceof LayoutStore) {
+  if (options.sign || store.place.kind === 'oci') {
     await store.putManifest(updated.manifest, undefined, { ...call, named: true });
   }
   await options.sign?.(updated.manifest.descriptor);
-  await moveTag(store, tag, updated.manifest, expected, signal);
+  await store.putManifest(updated.manifest, tag, { ...call, expected: { digest: expected } });
   const documents = updated.manifest.bytes.byteLength + (isNew ? updated.config.bytes.byteLength : 0);
   return {
     sentBytes: documents + sent.reduce((sum, bytes) => sum + bytes, 0),
@@ -61,7 +58,7 @@ async function putLayer(
   { emit = silent }: PublishUpdateOptions,
   signal: AbortSignal,
 ): Promise<number> {
-  const kind = store instanceof LayoutStore ? ('copy' as const) : ('push' as const);
+  const kind = store.place.kind === 'docker' ? ('push' as const) : ('copy' as const);
   let sentBytes = 0;
   const label = descriptor.digest.slice(7, 19);
   await withTask(
@@ -78,7 +75,7 @@ async function putLayer(
       await store.putBlob(descriptor, source, {
         signal,
         onProgress: done => task.progress(done, descriptor.size),
-        ...(isOther ? { mountFrom: from.blob.store.name, verified: true } : {}),
+        ...(isOther ? { mountFrom: from.blob.store.place, verified: true } : {}),
       });
       if (sentBytes === 0) task.finish('cached', 'already there');
       else task.finish('done', formatBytes(sentBytes));
@@ -103,37 +100,4 @@ async function putDocument(
     call,
   );
   return sent;
-}
-
-/** In a layout under its lock. A registry has no such thing: between the look and the move a moment remains. */
-async function moveTag(
-  store: BlobStore,
-  tag: string,
-  manifest: Document,
-  expected: Digest | undefined,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  if (store instanceof LayoutStore) {
-    const { descriptor } = manifest;
-    await updateIndex(
-      store.directory,
-      list => {
-        assertUnmoved(store, tag, expected, list.find(entry => tagOf(entry) === tag)?.digest);
-        return withTag(list, tag, descriptor);
-      },
-      signal,
-    );
-    return;
-  }
-  const call = signal ? { signal } : {};
-  assertUnmoved(store, tag, expected, (await store.resolve(tag, call))?.digest);
-  await store.putManifest(manifest, tag, call);
-}
-
-function assertUnmoved(store: BlobStore, tag: string, expected: Digest | undefined, found: Digest | undefined): void {
-  if (found === expected) return;
-  throw new StkError('conflict', `${store.name}: ${tag} was moved by somebody else meanwhile`, {
-    hint: 'run the update again: it begins with what is there now',
-    facts: { tag, ...(expected === undefined ? {} : { expected }), ...(found === undefined ? {} : { found }) },
-  });
 }

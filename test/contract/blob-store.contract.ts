@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { digestOf, type Digest } from '../../src/core/digest.ts';
 import type { BlobStore, ManifestBytes } from '../../src/oci/blob-store.ts';
@@ -143,6 +144,34 @@ export function blobStoreContract(name: string, makeStore: () => Promise<StoreUn
       await store.putManifest(second, 'latest');
       expect(await store.resolve('latest')).toMatchObject({ digest: second.descriptor.digest });
       expect((await store.readManifest(first.descriptor.digest)).descriptor.digest).toBe(first.descriptor.digest);
+    });
+
+    it('moves a tag only where it stands for what is expected', async () => {
+      await using under = await makeStore();
+      const { store } = under;
+      const [first, second, third] = [
+        await putImage(store, 'first'),
+        await putImage(store, 'second'),
+        await putImage(store, 'third'),
+      ];
+      await store.putManifest(first, 'moving', { expected: { digest: undefined } });
+      await store.putManifest(second, 'moving', { expected: { digest: first.descriptor.digest } });
+      for (const digest of [undefined, first.descriptor.digest, third.descriptor.digest]) {
+        const late = store.putManifest(third, 'moving', { expected: { digest } });
+        await expect(late).rejects.toMatchObject({ code: 'conflict' });
+      }
+      expect(await store.resolve('moving')).toMatchObject({ digest: second.descriptor.digest });
+    });
+
+    it('says where it is, and where its blobs are files', async () => {
+      await using under = await makeStore();
+      const { store } = under;
+      const bytes = randomBytes(100);
+      await store.putBlob(describeBytes(bytes), pieces(bytes));
+      expect(store.blobPath !== undefined).toBe(store.place.kind === 'oci');
+      if (store.blobPath) expect(await readFile(store.blobPath(digestOf(bytes)))).toEqual(bytes);
+      if (store.place.kind === 'docker')
+        expect(store.name).toBe(`docker://${store.place.host}/${store.place.repository}`);
     });
 
     it('lists its tags, none when empty', async () => {

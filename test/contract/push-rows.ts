@@ -49,10 +49,10 @@ export const PUSH: readonly Row[] = [
         reads++;
         yield bytes;
       };
-      const { name } = open(`${repository}/from`);
-      await open(`${repository}/to`).putBlob(descriptor, source, { mountFrom: name });
+      const { place: from } = open(`${repository}/from`);
+      await open(`${repository}/to`).putBlob(descriptor, source, { mountFrom: from });
       expect(reads).toBe(0);
-      const other = open(`${repository}/none`).name;
+      const other = open(`${repository}/none`).place;
       await open(`${repository}/third`).putBlob(descriptor, source, { mountFrom: other });
       expect(reads).toBe(1);
       for (const place of ['to', 'third']) {

@@ -4,7 +4,7 @@ import { StkError } from '../../../core/errors.ts';
 import { defaultPackOptions, parseCompression } from '../../../layer/pack-options.ts';
 import type { ManifestBytes } from '../../../oci/blob-store.ts';
 import type { Platform } from '../../../oci/descriptor.ts';
-import { LayoutStore } from '../../../oci/layout.ts';
+import { LayoutStore, isLayout } from '../../../oci/layout.ts';
 import { formatReference } from '../../../oci/reference.ts';
 import { convertImage } from '../../../transfer/convert-image.ts';
 import { convertToStore } from '../../../transfer/convert-to-store.ts';
@@ -50,7 +50,7 @@ export async function runConvert(session: Session, from: string, to: string, fla
     await using ui = openSessionUi(session);
     const state = stateDirectories(session.global.stkDir);
     // What is converted to tar passes through squashfs blobs of the source, which the destination shall not get.
-    const isDirect = destination instanceof LayoutStore && flags.layerType === 'squashfs';
+    const isDirect = isLayout(destination) && flags.layerType === 'squashfs';
     const layout = isDirect ? destination : await LayoutStore.create(state.converted);
     if (layout !== destination) scope.use(await layout.lockBlobs('shared', { signal }));
     const records = new RecordCache(state.records);

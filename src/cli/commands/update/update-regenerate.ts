@@ -6,7 +6,7 @@ import { digestHex } from '../../../core/digest.ts';
 import type { Workshop } from '../../../builder/do-step.ts';
 import { joinInside, type AbsPath } from '../../../core/paths.ts';
 import type { PackOptions } from '../../../layer/pack-options.ts';
-import { LayoutStore } from '../../../oci/layout.ts';
+import type { LayoutStore } from '../../../oci/layout.ts';
 import type { PlacedLayer, Regenerate } from '../../../update/update-image.ts';
 import type { LayerFile } from '../../../sandbox/layer-mounts.ts';
 import type { Session } from '../../session.ts';
@@ -56,7 +56,7 @@ export function regenerateInLayout(context: RegenerateContext): Regenerate {
 async function fileOf(layer: PlacedLayer, scratch: AbsPath, signal: AbortSignal): Promise<AbsPath> {
   if ('file' in layer) return layer.file;
   const { store, descriptor } = layer.blob;
-  if (store instanceof LayoutStore) return store.blobPath(layer.digest);
+  if (store.blobPath) return store.blobPath(layer.digest);
   const file = joinInside(scratch, digestHex(layer.digest));
   await pipeline(store.readBlob(descriptor, { signal }), createWriteStream(file), { signal });
   return file;

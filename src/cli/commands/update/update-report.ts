@@ -2,7 +2,7 @@ import { formatBytes } from '../../../core/bytes.ts';
 import type { BlobStore } from '../../../oci/blob-store.ts';
 import type { Descriptor } from '../../../oci/descriptor.ts';
 import { APPLY_NAME, LAYER_ROLE } from '../../../oci/layer-annotations.ts';
-import { parseRegistryReference } from '../../../oci/reference.ts';
+import { isSameRegistry } from '../../../oci/store-place.ts';
 import type { NewBlob, UpdatedImage } from '../../../update/update-image.ts';
 import { printableLine } from '../../ui/printable-line.ts';
 import { formatTable, type Column } from '../../ui/table.ts';
@@ -38,9 +38,7 @@ export async function missingBytes(store: BlobStore, updated: UpdatedImage, sign
 }
 
 function isNeighbour(store: BlobStore, { from }: NewBlob): boolean {
-  if (!('blob' in from) || !store.name.startsWith('docker://')) return false;
-  const { name } = from.blob.store;
-  return name.startsWith('docker://') && parseRegistryReference(name).host === parseRegistryReference(store.name).host;
+  return 'blob' in from && isSameRegistry(from.blob.store.place, store.place);
 }
 
 /** Lines for people. */

@@ -3,7 +3,7 @@ import type { ConflictRule } from '../../../apply/merge-problem.ts';
 import type { AsyncScope } from '../../../core/async-scope.ts';
 import { joinInside, type AbsPath } from '../../../core/paths.ts';
 import { defaultPackOptions } from '../../../layer/pack-options.ts';
-import { LayoutStore } from '../../../oci/layout.ts';
+import { isLayout } from '../../../oci/layout.ts';
 import { parseReference, type LayoutReference, type RegistryReference } from '../../../oci/reference.ts';
 import type { OpenLayers } from '../../../lazy/open-layers.ts';
 import { updateImage, type UpdatedImage } from '../../../update/update-image.ts';
@@ -61,10 +61,9 @@ export async function computeUpdate(
     created,
     rules,
     shared: run.shared,
-    regenerate:
-      image.store instanceof LayoutStore
-        ? regenerateInLayout({ ...packing, session, layout: image.store, scope, ui, scratch, signal })
-        : undefined,
+    regenerate: isLayout(image.store)
+      ? regenerateInLayout({ ...packing, session, layout: image.store, scope, ui, scratch, signal })
+      : undefined,
     emit: ui.emit,
     signal,
   });

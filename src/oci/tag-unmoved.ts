@@ -1,0 +1,16 @@
+import type { Digest } from '../core/digest.ts';
+import { StkError } from '../core/errors.ts';
+
+/** Throws `conflict` unless a tag stands for what it is expected to. */
+export function assertTagUnmoved(
+  name: string,
+  tag: string,
+  expected: Digest | undefined,
+  found: Digest | undefined,
+): void {
+  if (found === expected) return;
+  throw new StkError('conflict', `${name}: ${tag} was moved by somebody else meanwhile`, {
+    hint: 'run the same again: it begins with what is there now',
+    facts: { tag, ...(expected === undefined ? {} : { expected }), ...(found === undefined ? {} : { found }) },
+  });
+}
