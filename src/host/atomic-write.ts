@@ -30,9 +30,20 @@ export async function writeFileAtomic(
   }
 }
 
-/** Renames a finished, synced file to its place and makes the directory entry durable. */
+/**
+ * Renames a finished, synced file to its place and makes the directory entry durable. A directory that has the place is
+ * `invalid-input`.
+ */
 export async function publishFile(temporary: string, target: string): Promise<void> {
-  await rename(temporary, target);
+  await rename(temporary, target).catch((cause: unknown) => {
+    if (errnoOf(cause) !== 'EISDIR') throw cause;
+    const hint = 'remove the directory: nothing of stk made it';
+    throw new StkError('invalid-input', `${target} is a directory, not a file`, {
+      cause,
+      hint,
+      facts: { path: target },
+    });
+  });
   await syncPath(path.dirname(target));
 }
 

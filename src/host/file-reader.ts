@@ -1,15 +1,15 @@
-import { open, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { assertInsideBlob, type BlobReader } from '../core/blob-reader.ts';
 import { StkError, errnoOf, throwIfAborted } from '../core/errors.ts';
+import { openRegularFile } from './open-regular-file.ts';
 
-/** A `BlobReader` over a local file. Throws `not-found` where there is none. */
+/** A `BlobReader` over a local file. Throws `not-found` where there is none, and as `openRegularFile` does. */
 export async function openFileReader(path: string): Promise<BlobReader> {
-  const file = await open(path, 'r').catch((error: unknown) => {
+  const { file, sizeBytes } = await openRegularFile(path).catch((error: unknown) => {
     if (errnoOf(error) === 'ENOENT') throw new StkError('not-found', `no such blob: ${path}`, { cause: error });
     throw error;
   });
-  const { size } = await file.stat();
-  return new FileReader(file, path, size);
+  return new FileReader(file, path, sizeBytes);
 }
 
 class FileReader implements BlobReader {

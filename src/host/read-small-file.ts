@@ -1,21 +1,15 @@
-import { constants, open } from 'node:fs/promises';
 import { StkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
+import { openRegularFile } from './open-regular-file.ts';
 
-/**
- * The bytes of a regular file of no more than `maxBytes`. Whatever else lies there, a pipe that nobody writes to among it,
- * is `invalid-input`; errors of the system pass as they are.
- */
+/** The bytes of a regular file of no more than `maxBytes`, `invalid-input` for a larger one. Throws as `openRegularFile`. */
 export async function readSmallFile(file: AbsPath, maxBytes: number): Promise<Buffer> {
-  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  const { file: handle, sizeBytes } = await openRegularFile(file);
   try {
-    const stats = await handle.stat();
-    const facts = { path: file, sizeBytes: stats.size };
-    if (!stats.isFile()) throw new StkError('invalid-input', `${file} is not a regular file`, { facts });
-    if (stats.size > maxBytes) {
-      throw new StkError('invalid-input', `${file} is too large: ${stats.size} bytes`, { facts });
-    }
-    return await handle.readFile();
+    if (sizeBytes <= maxBytes) return await handle.readFile();
+    throw new StkError('invalid-input', `${file} is too large: ${sizeBytes} bytes`, {
+      facts: { path: file, sizeBytes },
+    });
   } finally {
     await handle.close();
   }

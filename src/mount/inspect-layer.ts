@@ -1,12 +1,16 @@
-import { lstat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { StkError, errnoOf } from '../core/errors.ts';
+import type { AbsPath } from '../core/paths.ts';
 import { openFileReader } from '../host/file-reader.ts';
 import { locateVerity } from '../layer/verity-format.ts';
 import { MediaType } from '../oci/media-types.ts';
 import { readSuperblock } from '../squashfs/superblock.ts';
 import type { ImageLayer } from './image-layers.ts';
 
-/** A layer whose file was looked at: it has the size that the manifest promises and begins with a sound superblock. */
+/**
+ * A layer whose file was looked at: it is a regular file of the size that the manifest promises and begins with a sound
+ * superblock. Its path is free of links.
+ */
 export interface InspectedLayer extends ImageLayer {
   /** Changes when the blob's file is replaced by another one. */
   readonly identity: string;
@@ -20,22 +24,24 @@ export interface InspectedLayer extends ImageLayer {
  * its media type says.
  */
 export async function inspectLayer(layer: ImageLayer, signal?: AbortSignal): Promise<InspectedLayer> {
-  const { descriptor, file } = layer;
-  const stat = await lstat(file, { bigint: true }).catch((cause: unknown) => {
+  const { descriptor } = layer;
+  const file = (await realpath(layer.file).catch((cause: unknown) => {
     if (errnoOf(cause) !== 'ENOENT') throw cause;
     throw new StkError('not-found', `layer ${descriptor.digest} is not in the layout`, {
       cause,
       hint: 'fetch the image again: the layout lacks one of its blobs',
-      facts: { path: file },
+      facts: { path: layer.file },
     });
-  });
-  if (!stat.isFile() || stat.size !== BigInt(descriptor.size)) {
-    throw new StkError('integrity', `layer ${descriptor.digest} is ${stat.size} bytes long, not ${descriptor.size}`, {
+  })) as AbsPath;
+  await using reader = await openFileReader(file);
+  const stats = await stat(file, { bigint: true });
+  if (reader.sizeBytes !== descriptor.size) {
+    const { sizeBytes } = reader;
+    throw new StkError('integrity', `layer ${descriptor.digest} is ${sizeBytes} bytes long, not ${descriptor.size}`, {
       hint: 'the blob was cut off or replaced; remove it and fetch or build it again',
-      facts: { path: file, sizeBytes: Number(stat.size), expectedBytes: descriptor.size },
+      facts: { path: file, sizeBytes, expectedBytes: descriptor.size },
     });
   }
-  await using reader = await openFileReader(file);
   const superblock = await readSuperblock(reader, signal);
   const said = descriptor.mediaType.slice(MediaType.layerSquashfs.length + 1);
   if (said !== '' && said !== superblock.compression) {
@@ -52,6 +58,6 @@ export async function inspectLayer(layer: ImageLayer, signal?: AbortSignal): Pro
       facts: { path: file },
     });
   }
-  const identity = [stat.dev, stat.ino, stat.size, stat.mtimeNs].join(':');
-  return { ...layer, identity, verityOffset };
+  const identity = [stats.dev, stats.ino, stats.size, stats.mtimeNs].join(':');
+  return { ...layer, file, identity, verityOffset };
 }

@@ -16,8 +16,18 @@ export async function* hashed(chunks: AsyncIterable<Uint8Array>, digester: Diges
  */
 export function assertBytes(name: string, descriptor: Descriptor, sizeBytes: number, digest: Digest = descriptor.digest): void {
   if (digest === descriptor.digest && sizeBytes === descriptor.size) return;
-  throw new StkError('integrity', `${name}: bytes do not match blob ${descriptor.digest}`, {
+  throw wrongBytes(name, descriptor, sizeBytes, digest);
+}
+
+/** @param found digest of the bytes; `undefined` where their length alone tells */
+export function wrongBytes(
+  name: string,
+  { digest, size }: Descriptor,
+  foundBytes: number,
+  found: Digest | undefined,
+): StkError {
+  return new StkError('integrity', `${name}: bytes do not match blob ${digest}`, {
     hint: 'the blob was damaged or replaced; remove it and fetch or build it again',
-    facts: { digest: descriptor.digest, found: digest, sizeBytes: descriptor.size, foundBytes: sizeBytes },
+    facts: { digest, ...(found === undefined ? {} : { found }), sizeBytes: size, foundBytes },
   });
 }

@@ -1,4 +1,4 @@
-import { readdir, rm, stat } from 'node:fs/promises';
+import { lstat, readdir, rm } from 'node:fs/promises';
 import { digestFromHex, type Digest } from '../core/digest.ts';
 import { throwIfAborted } from '../core/errors.ts';
 import { joinInside } from '../core/paths.ts';
@@ -44,7 +44,10 @@ export async function collectGarbage(layout: LayoutStore, options: GcOptions): P
     }
     const digest = digestFromHex(name);
     if (reached.has(digest)) continue;
-    garbage.push({ digest, sizeBytes: (await stat(file)).size });
+    const stats = await lstat(file);
+    // A directory is no blob, whatever its name: somebody else has put it there.
+    if (stats.isDirectory()) continue;
+    garbage.push({ digest, sizeBytes: stats.size });
     if (!options.dryRun) await rm(file, { force: true });
   }
   if (!options.dryRun) await removeTemporary(layout);

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -189,7 +189,7 @@ describe('collectGarbage', () => {
     const [manifest, config, layer] = await putImage('app', 'layer');
     const file = layout.blobPath(manifest!.digest);
     await rm(file);
-    await mkdir(file);
+    await symlink(file, file);
     await expect(collectGarbage(layout, { keep: [], dryRun: false })).rejects.toThrow();
     for (const each of [config!, layer!]) expect(await layout.hasBlob(each)).toBe(true);
   });

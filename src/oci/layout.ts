@@ -1,14 +1,12 @@
-import { createReadStream } from 'node:fs';
 import { mkdir, open, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Digester, digestHex, digestOf, isDigest, type Digest } from '../core/digest.ts';
-import { StkError, errnoOf, throwIfAborted } from '../core/errors.ts';
+import { StkError, errnoOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { publishFile, storageError, writeFileAtomic } from '../host/atomic-write.ts';
 import { lockFile, type FileLock } from '../host/file-lock.ts';
 import { makeLockedDir } from '../host/locked-dir.ts';
 import { readSmallFile } from '../host/read-small-file.ts';
-import { openDigester } from '../host/thread-digester.ts';
 import { writeChunks } from '../host/write-chunks.ts';
 import { assertBytes, hashed } from './blob-bytes.ts';
 import { MAX_MANIFEST_BYTES } from './blob-store.ts';
@@ -18,6 +16,7 @@ import type { Descriptor, Manifest } from './descriptor.ts';
 import { readIndex, tagOf, updateIndex, withTag, withUntagged, withoutTag } from './layout-index.ts';
 import { isIndexType, isManifestType } from './media-types.ts';
 import { parseManifest } from './parse-manifest.ts';
+import { readBlobFile } from './read-blob-file.ts';
 import type { LayoutPlace } from './store-place.ts';
 import { assertTagUnmoved } from './tag-unmoved.ts';
 import { isUnusable } from './unusable-document.ts';
@@ -79,24 +78,8 @@ export class LayoutStore implements BlobStore {
     return (await sizeOf(this.blobPath(descriptor.digest))) === descriptor.size;
   }
 
-  async *readBlob(descriptor: Descriptor, options: ReadOptions = {}): AsyncIterable<Uint8Array> {
-    const file = this.blobPath(descriptor.digest);
-    const digester = openDigester(descriptor.size);
-    try {
-      for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
-        throwIfAborted(options.signal);
-        const wait = digester.update(chunk);
-        if (wait) await wait;
-        yield chunk;
-        options.onProgress?.(digester.sizeBytes);
-      }
-      assertBytes(this.name, descriptor, digester.sizeBytes, await digester.finish());
-    } catch (cause) {
-      if (errnoOf(cause) !== 'ENOENT') throw cause;
-      throw new StkError('not-found', `${this.name} has no blob ${descriptor.digest}`, { cause });
-    } finally {
-      digester.abandon();
-    }
+  readBlob(descriptor: Descriptor, options: ReadOptions = {}): AsyncIterable<Uint8Array> {
+    return readBlobFile({ store: this.name, file: this.blobPath(descriptor.digest), descriptor }, options);
   }
 
   async putBlob(

@@ -1,9 +1,10 @@
-import { createReadStream, lstatSync, type BigIntStats } from 'node:fs';
+import { lstatSync, type BigIntStats } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { Digester, isDigest, type Digest } from '../core/digest.ts';
 import { StkError, errnoOf, throwIfAborted } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { writeFileAtomic } from '../host/atomic-write.ts';
+import { readRegularFile } from '../host/open-regular-file.ts';
 
 /** A file changed this recently before it was hashed may change again without its times showing it. */
 const RACY_NS = 2_000_000_000n;
@@ -34,7 +35,7 @@ export class FileDigests {
     const known = entries.get(file);
     if (known?.stamp === stamp) return known.digest;
     const digester = new Digester();
-    for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
+    for await (const chunk of readRegularFile(file)) {
       throwIfAborted(signal);
       digester.update(chunk);
     }

@@ -1,7 +1,7 @@
-import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { AsyncScope } from '../core/async-scope.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
+import { readRegularFile } from '../host/open-regular-file.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { LayoutStore } from '../oci/layout.ts';
@@ -18,7 +18,7 @@ export interface OpenTar extends AsyncDisposable {
 /** A file that the caller has verified. */
 export async function openTarFile(file: AbsPath): Promise<OpenTar> {
   const { size } = await stat(file);
-  return lying(() => createReadStream(file, { highWaterMark: 1 << 20 }), size);
+  return lying(() => readRegularFile(file), size);
 }
 
 /** A blob that a store of this host has. */
