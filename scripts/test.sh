@@ -28,6 +28,7 @@ run_tests() {
 
 stage 'format' "$bin/prettier" --check .
 stage 'lint' "$bin/oxlint" --type-aware
+stage 'dead code' "$bin/knip" --no-progress
 stage 'types' "$bin/tsc" -p .
 stage 'validator in step with the schema' node scripts/generate-validator.mjs --check
 stage "tests on Node $(node --version)" run_tests node first

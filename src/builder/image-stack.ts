@@ -78,7 +78,7 @@ function appliedEntry({ reference, conflicts, anyBase }: ApplyEntry, image: Know
 }
 
 /** How reports and annotations call an applied image. */
-export function applyName(reference: ImageReference): string {
+function applyName(reference: ImageReference): string {
   switch (reference.type) {
     case 'built':
       return reference.image;

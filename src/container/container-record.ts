@@ -65,7 +65,7 @@ export function containersHome(stkDir: AbsPath): AbsPath {
 }
 
 /** Checks the name of a container. Throws `usage`. */
-export function assertContainerName(name: string): void {
+function assertContainerName(name: string): void {
   if (NAME.test(name)) return;
   throw new StkError('usage', `a container cannot be named ${JSON.stringify(name.slice(0, 100))}`, {
     hint: 'a name is up to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit',

@@ -48,7 +48,7 @@ export async function publishFile(temporary: string, target: string): Promise<vo
 }
 
 /** fsync(2) on a file or directory by path. */
-export async function syncPath(target: string): Promise<void> {
+async function syncPath(target: string): Promise<void> {
   const file = await open(target, 'r');
   try {
     await file.sync();

@@ -160,7 +160,7 @@ function toolFailure(file: string, args: readonly string[], outcome: Outcome, st
 const MAX_LINE = 4096;
 
 /** Splits a byte stream into lines and keeps the last few. A line without an end is cut at 4096 characters. */
-export class LineTail {
+class LineTail {
   readonly lines: string[] = [];
   readonly #keep: number;
   readonly #onLine: ((line: string) => void) | undefined;

@@ -7,7 +7,7 @@ export function isOverlayXattr(name: string): boolean {
 }
 
 /** Whether squashfs can hold an xattr of this name: it knows three namespaces only. */
-export function isStorableXattr(name: string): boolean {
+function isStorableXattr(name: string): boolean {
   return /^(user|trusted|security)\../.test(name);
 }
 

@@ -59,7 +59,7 @@ function checkSum(block: Buffer): void {
 }
 
 /** Bytes up to the first NUL. */
-export function fieldText(block: Buffer, start: number, length: number): string {
+function fieldText(block: Buffer, start: number, length: number): string {
   const end = block.indexOf(0, start);
   return block.toString('latin1', start, end < 0 || end > start + length ? start + length : end);
 }

@@ -15,7 +15,7 @@ import { storedBytes, type TarEntry } from './tar-entry.ts';
 import { TarReader } from './tar-reader.ts';
 
 /** Guard against bombs: a layer that holds more than this, holes included, is refused. */
-export const DEFAULT_MAX_CONTENT_BYTES = 256 * 1024 ** 3;
+const DEFAULT_MAX_CONTENT_BYTES = 256 * 1024 ** 3;
 /** Room for headers beside the content. */
 const HEADER_ALLOWANCE_BYTES = 4 * 1024 ** 3;
 

@@ -18,7 +18,7 @@ const NOTHING = Buffer.alloc(0);
 /** Reads of the device that wait at once: while one is being answered another is already received. */
 export const DEVICE_READERS = 2;
 /** Reads of files in progress at once, at most 1 MiB each; more of them queue as requests of a few bytes. */
-export const MAX_READS = 32;
+const MAX_READS = 32;
 /** How far the kernel may read ahead of a sequential reader where it lets itself be told. */
 export const MAX_READAHEAD_BYTES = 1 << 20;
 

@@ -14,7 +14,7 @@ export interface TableOwner {
   readonly gid: number;
 }
 
-export const ATTR_OUT_BYTES = 104;
+const ATTR_OUT_BYTES = 104;
 const ENTRY_OUT_BYTES = 128;
 const DIRENT_BYTES = 24;
 const S_IFDIR = 0o040000;

@@ -72,7 +72,7 @@ export async function readImageGraph(
 }
 
 /** What a document names, in its order. */
-export function namedBy({ parsed }: ImageDocument): readonly Descriptor[] {
+function namedBy({ parsed }: ImageDocument): readonly Descriptor[] {
   return parsed.kind === 'index' ? parsed.manifest.manifests : [parsed.manifest.config, ...parsed.manifest.layers];
 }
 

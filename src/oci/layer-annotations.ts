@@ -22,7 +22,7 @@ export const APPLY_LIST = 'dev.stk.apply';
 /** On a manifest that an update made: digest of the manifest that it replaced. */
 export const UPDATE_FROM = 'dev.stk.update.from';
 
-export const MOST_MERGED_PATHS = 200;
+const MOST_MERGED_PATHS = 200;
 /** Of an annotation that is parsed: more than any image that stk writes. */
 const MOST_LIST_CHARACTERS = 1 << 20;
 

@@ -108,7 +108,7 @@ export function isTag(text: string): text is Tag {
   return TAG.test(text);
 }
 
-export function parseTag(text: string, reference = text): Tag {
+function parseTag(text: string, reference = text): Tag {
   if (isTag(text)) return text;
   const hint = 'a tag is up to 128 letters, digits, dots, dashes and underscores, not beginning with a dot or dash';
   throw bad(reference, `has a bad tag: ${text === '' ? '(empty)' : text}`, hint);

@@ -56,7 +56,7 @@ export async function parsePolicy(
 }
 
 /** The requirements of the most specific scope that an image lies in. */
-export function requirementsFor(policy: SignaturePolicy, reference: Reference): readonly PolicyRequirement[] {
+function requirementsFor(policy: SignaturePolicy, reference: Reference): readonly PolicyRequirement[] {
   const scopes = policy.transports.get(reference.kind);
   for (const scope of scopesOf(reference)) {
     const found = scopes?.get(scope);

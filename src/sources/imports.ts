@@ -77,7 +77,7 @@ function assertHash(entry: Import, tree: TreeDigest): void {
   });
 }
 
-export function describeSource(entry: Import): string {
+function describeSource(entry: Import): string {
   const { source } = entry;
   switch (source.type) {
     case 'path':

@@ -13,7 +13,7 @@ import { readSmallBlob } from '../oci/platform.ts';
 import type { StepCache, StepRecord } from '../sources/step-cache.ts';
 
 /** Type of a step's record, which is the configuration of its manifest. */
-export const STEP_RECORD = 'application/vnd.dev.stk.step.v1+json';
+const STEP_RECORD = 'application/vnd.dev.stk.step.v1+json';
 
 /** Steps stored side by side. */
 const PARALLEL = 2;

@@ -9,7 +9,7 @@ export type PackageImages = Readonly<Record<string, string>>;
 
 const QUIET = 'export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8';
 
-export function install(...packages: readonly string[]): string {
+function install(...packages: readonly string[]): string {
   return `apt-get install -y --no-install-recommends ${packages.join(' ')}`;
 }
 

@@ -42,7 +42,7 @@ export async function mergePath(driver: MergeDriver, path: string, merge: FakeMe
   return driver.merge(await versionsOf(context, path), context);
 }
 
-export async function versionsOf(context: MergeContext, path: string): Promise<PathVersions> {
+async function versionsOf(context: MergeContext, path: string): Promise<PathVersions> {
   const { ancestor, sides } = await context.versionsOf(path);
   const before = await contentOf(ancestor);
   const changed: SideVersion[] = [];

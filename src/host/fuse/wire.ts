@@ -20,7 +20,7 @@ export const OPCODE = {
 } as const;
 
 /** Sizes of the fixed parts of messages, in bytes. */
-export const IN_HEADER_BYTES = 40;
+const IN_HEADER_BYTES = 40;
 export const OUT_HEADER_BYTES = 16;
 
 const NOTIFY_RESEND = 7;

@@ -33,7 +33,7 @@ export async function mountOverlay(mount: OverlayMount, signal?: AbortSignal): P
   });
 }
 
-export function overlayOptions(mount: OverlayMount): string {
+function overlayOptions(mount: OverlayMount): string {
   const parts = ['userxattr', `lowerdir=${mount.lowers.join(':')}`];
   if (mount.upper !== undefined) parts.push(`upperdir=${mount.upper}`, `workdir=${mount.work}`);
   else parts.push('ro');

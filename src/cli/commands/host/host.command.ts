@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Act } from '../../act.ts';
 
-/** The commands about this host and this program: check, completion. */
+/** The commands about this host and this program: check, completion, and the table that manual pages are made of. */
 export function addHostCommands(program: Command, act: Act): void {
   program
     .command('check')
@@ -25,6 +25,16 @@ export function addHostCommands(program: Command, act: Act): void {
       act(async (session, shell: string) => {
         const { completionScript } = await import('./completion.ts');
         session.stdout.write(completionScript(program, shell));
+        return 0;
+      }),
+    );
+  program
+    .command('command-table', { hidden: true })
+    .description('print all commands with their options as JSON')
+    .action(
+      act(async session => {
+        const { commandTable } = await import('./command-table.ts');
+        session.stdout.write(`${JSON.stringify(commandTable(program), undefined, 2)}\n`);
         return 0;
       }),
     );
