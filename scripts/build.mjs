@@ -1,10 +1,11 @@
 // Bundles the command line into dist/, or the directory given as argument: one small entry, and chunks that commands
 // load when they need them. A build that fails leaves what was there.
-import { readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { chmod } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { build } from 'esbuild';
+import { thirdPartyNotices } from './third-party-notices.mjs';
 
 const target = path.resolve(process.argv[2] ?? 'dist');
 const outdir = `${target}.${process.pid}.unfinished`;
@@ -17,11 +18,12 @@ for (const name of readdirSync('src', { recursive: true }).map(String).sort()) {
 }
 
 try {
-  await build({
+  const { metafile } = await build({
     absWorkingDir: new URL('..', import.meta.url).pathname,
     entryPoints: { stk: 'src/cli/main.ts' },
     outdir,
     bundle: true,
+    metafile: true,
     splitting: true,
     format: 'esm',
     platform: 'node',
@@ -40,6 +42,7 @@ try {
       js: "#!/usr/bin/env node\nimport { createRequire as stkRequire } from 'node:module'; const require = stkRequire(import.meta.url);",
     },
   });
+  writeFileSync(path.join(outdir, 'third-party-notices.txt'), thirdPartyNotices(Object.keys(metafile.inputs)));
   await chmod(path.join(outdir, 'stk.js'), 0o755);
   rmSync(target, { recursive: true, force: true });
   renameSync(outdir, target);
