@@ -95,6 +95,7 @@ describe('architecture', () => {
     ['ink and react', /^(ink|react)(\/|$)/, /^src\/cli\/ui\/ink\//],
     ['ajv', /^ajv(\/|$)/, /^src\/recipe\/[a-z-]*validator/],
     ['undici', /^undici$/, /^src\/host\//],
+    ['koffi', /^koffi$/, /^src\/host\/syscalls\/native\.ts$/],
     ['commander', /^commander$/, /^src\/cli\//],
     ['the test runner', /^(vitest|fast-check|ink-testing-library)(\/|$)/, /^$/],
   ])('keeps %s in its place', (_what, specifier, place) => {

@@ -1,6 +1,8 @@
 import { open, type FileHandle } from 'node:fs/promises';
+import { setTimeout as timer } from 'node:timers/promises';
+import { interrupted, throwIfAborted } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
-import { runTool } from './exec.ts';
+import { tryFlock } from './syscalls/flock.ts';
 
 export type LockMode = 'shared' | 'exclusive';
 
@@ -15,20 +17,18 @@ export interface FileLock extends AsyncDisposable {
   readonly path: AbsPath;
 }
 
+/** How often a lock is asked for that another holds: soon at first, then at a pace that costs nothing. */
+const FIRST_PAUSE_MS = 1;
+const LONGEST_PAUSE_MS = 32;
+
 /**
- * Takes a flock(2) lock on an existing file or directory. The lock belongs to the open file description, which the
- * short-lived `flock` tool shares with this process: once it has exited, this process holds the lock, and the kernel
- * releases it with the last descriptor, however the process ends.
+ * Takes a flock(2) lock on an existing file or directory. The kernel releases it with the last descriptor, however this
+ * process ends. Who waits asks again and again, since a thread that waited in the kernel could not be called back; as with
+ * flock(2) itself, the order in which several get it is not that in which they came.
  */
 export async function lockFile(path: AbsPath, mode: LockMode, options: LockOptions = {}): Promise<FileLock> {
-  const file = await open(path, 'r');
-  try {
-    await acquire(file, mode, options);
-  } catch (error) {
-    await file.close();
-    throw error;
-  }
-  return held(path, file);
+  const lock = await take(path, mode, options, Number.POSITIVE_INFINITY);
+  return lock!;
 }
 
 export interface TryLockOptions extends LockOptions {
@@ -42,20 +42,44 @@ export async function tryLockFile(
   mode: LockMode,
   options: TryLockOptions = {},
 ): Promise<FileLock | undefined> {
-  const { signal, patienceMs = 0 } = options;
+  return take(path, mode, options, options.patienceMs ?? 0);
+}
+
+async function take(
+  path: AbsPath,
+  mode: LockMode,
+  { signal, onWait }: LockOptions,
+  patienceMs: number,
+): Promise<FileLock | undefined> {
+  throwIfAborted(signal);
   const file = await open(path, 'r');
   try {
-    if (await flock(file, mode, ['--nonblock'], signal)) return held(path, file);
-    if (patienceMs > 0) {
-      options.onWait?.();
-      if (await flock(file, mode, [`--timeout=${patienceMs / 1000}`], signal)) return held(path, file);
+    const deadline = performance.now() + patienceMs;
+    for (let pauseMs = 0; !tryFlock(file.fd, mode); pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+      const leftMs = deadline - performance.now();
+      if (leftMs <= 0) {
+        await file.close();
+        return undefined;
+      }
+      if (pauseMs === 0) {
+        onWait?.();
+        pauseMs = FIRST_PAUSE_MS;
+      }
+      await pause(Math.min(pauseMs, leftMs), signal);
     }
   } catch (error) {
     await file.close();
     throw error;
   }
-  await file.close();
-  return undefined;
+  return held(path, file);
+}
+
+async function pause(timeMs: number, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await timer(timeMs, undefined, signal ? { signal } : {});
+  } catch (error) {
+    throw signal?.aborted ? interrupted(signal) : error;
+  }
 }
 
 function held(path: AbsPath, file: FileHandle): FileLock {
@@ -68,25 +92,4 @@ function held(path: AbsPath, file: FileHandle): FileLock {
       await file.close();
     },
   };
-}
-
-async function acquire(file: FileHandle, mode: LockMode, options: LockOptions): Promise<void> {
-  if (await flock(file, mode, ['--nonblock'], options.signal)) return;
-  options.onWait?.();
-  await flock(file, mode, [], options.signal);
-}
-
-/** Whether the lock was got: `flock` answers 1 where another holds it, with `--nonblock` at once, with `--timeout` later. */
-async function flock(
-  file: FileHandle,
-  mode: LockMode,
-  flags: readonly string[],
-  signal?: AbortSignal,
-): Promise<boolean> {
-  const { exitCode } = await runTool('flock', [`--${mode}`, ...flags, '3'], {
-    inheritFds: [file.fd],
-    okExitCodes: [0, 1],
-    signal,
-  });
-  return exitCode === 0;
 }

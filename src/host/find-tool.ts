@@ -23,7 +23,6 @@ const PACKAGES: Readonly<Record<string, string>> = {
   pigz: 'pigz',
   gzip: 'gzip',
   xz: 'xz-utils',
-  flock: 'util-linux',
   unshare: 'util-linux',
   setpriv: 'util-linux',
   runc: 'runc',

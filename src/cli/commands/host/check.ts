@@ -1,6 +1,7 @@
 import { findTool, installHint } from '../../../host/find-tool.ts';
 import { canAccess, readPrivileges, unfitForUpper, type Privileges } from '../../../host/privileges.ts';
 import { runTool } from '../../../host/exec.ts';
+import { missingForSystemCalls } from '../../../host/syscalls/native.ts';
 import { planNamespaces } from '../../../sandbox/enter-namespaces.ts';
 import { EXIT } from '../../exit-status.ts';
 import type { Session } from '../../session.ts';
@@ -23,6 +24,7 @@ export async function runCheck(session: Session, flags: { readonly json?: boolea
   const privileges = await readPrivileges();
   const findings = [
     ...(await tools(privileges)),
+    systemCalls(),
     ...(await ids(privileges)),
     await namespaces(privileges),
     await fuse(privileges),
@@ -50,7 +52,6 @@ async function tools(privileges: Privileges): Promise<Finding[]> {
     ['bwrap', 'runs steps', true],
     ['unshare', 'enters namespaces', true],
     ['setpriv', 'ties namespaces to this program', true],
-    ['flock', 'locks', true],
     ['getfattr', 'reads overlay marks', true],
     ['squashfuse_ll', 'mounts layers for ordinary users', rootless],
     ['newuidmap', 'maps a range of ids for ordinary users', rootless],
@@ -65,6 +66,12 @@ async function tools(privileges: Privileges): Promise<Finding[]> {
       return found ? finding : { ...finding, mend: installHint(name) };
     }),
   );
+}
+
+function systemCalls(): Finding {
+  const { reason, mend } = missingForSystemCalls() ?? {};
+  const detail = reason ?? 'locks, mounts and attributes go through the C library';
+  return { name: 'system calls', ok: reason === undefined, required: true, detail, ...(mend && { mend }) };
 }
 
 async function ids(privileges: Privileges): Promise<Finding[]> {
