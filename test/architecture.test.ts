@@ -91,6 +91,7 @@ describe('architecture', () => {
 
   it.each([
     ['execa', /^execa$/, /^src\/host\//],
+    ['files by path', /^(node:)?fs(\/promises)?$/, /^src\/host\/(files|fuse\/device)\.ts$/],
     ['child_process', /^(node:)?child_process$/, /^src\/host\//],
     ['ink and react', /^(ink|react)(\/|$)/, /^src\/cli\/ui\/ink\//],
     ['ajv', /^ajv(\/|$)/, /^src\/recipe\/[a-z-]*validator/],

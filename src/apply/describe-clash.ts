@@ -1,3 +1,4 @@
+import { shownByteString } from '../core/host-text.ts';
 import type { MergeSide } from './merge-problem.ts';
 import type { MergeConflict } from './merge-result.ts';
 import type { Place, Unsettled } from './settlement.ts';
@@ -37,7 +38,7 @@ export function lostDirectory(
   const deleted = lost.every(side => place.sides.get(side)?.node === undefined);
   const message =
     `${names(lost)} ${deleted ? 'deleted' : 'replaced'} the directory in which ` +
-    `${names(involved.filter(has))} changed /${Buffer.from(example, 'latin1').toString('utf8')}`;
+    `${names(involved.filter(has))} changed /${shownByteString(example)}`;
   return { changed: involved, driver: undefined, conflict: { message, remedies: ['last', 'first'] } };
 }
 

@@ -1,3 +1,5 @@
+import { byteString } from '../core/host-text.ts';
+
 /** Tells whether a byte string matches; never throws and takes no more than a product of the lengths. */
 export type Matcher = (path: string) => boolean;
 
@@ -21,7 +23,7 @@ type Part = typeof DEEP | readonly Token[];
  * exponential time. `undefined` for one whose braces stand for too many.
  */
 export function compileGlob(glob: string): Matcher | undefined {
-  const alternatives = expandBraces(Buffer.from(glob, 'utf8').toString('latin1'));
+  const alternatives = expandBraces(byteString(glob));
   if (alternatives === undefined) return undefined;
   const compiled = alternatives.map(text => text.split('/').map(name => (name === DEEP ? DEEP : tokens(name))));
   return path => {

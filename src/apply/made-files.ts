@@ -1,8 +1,7 @@
-import { constants } from 'node:fs';
-import { open, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { StkError, errnoOf } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
+import { constants, open, realpath } from '../host/files.ts';
 import type { MergedAttributes, MergeResult } from './merge-result.ts';
 import { shownImagePath } from './printable.ts';
 

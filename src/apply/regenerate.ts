@@ -1,5 +1,6 @@
 import { StkError } from '../core/errors.ts';
 import { withTask, type Emit } from '../core/events.ts';
+import { shownByteString } from '../core/host-text.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { makeTempDir } from '../host/temp-dir.ts';
 import type { PackOptions } from '../layer/pack-options.ts';
@@ -125,5 +126,5 @@ async function someFile(problem: MergeProblem, file: string): Promise<{ side: nu
     const node = await tree?.lookup(file);
     if (node?.inode.type === 'file') return { side, node };
   }
-  throw new StkError('conflict', `no image has a file /${Buffer.from(file, 'latin1').toString('utf8')} to make anew`);
+  throw new StkError('conflict', `no image has a file /${shownByteString(file)} to make anew`);
 }

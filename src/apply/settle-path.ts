@@ -1,3 +1,4 @@
+import { shownByteString } from '../core/host-text.ts';
 import type { ConflictResolution } from '../recipe/model.ts';
 import type { RuleLookup } from './conflict-rules.ts';
 import type { DriverName, MergeContext, MergeDriver, Outcome, PathVersions, SideVersion } from './driver.ts';
@@ -257,5 +258,5 @@ async function withAttributes(
 }
 
 function shown(bytes: string): string {
-  return Buffer.from(bytes, 'latin1').toString('utf8');
+  return shownByteString(bytes);
 }

@@ -1,9 +1,9 @@
-import { open } from 'node:fs/promises';
 import type { BlobReader } from '../core/blob-reader.ts';
 import { StkError, isStkError, throwIfAborted } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { storageError } from '../host/atomic-write.ts';
 import { openFileReader } from '../host/file-reader.ts';
+import { open } from '../host/files.ts';
 import { makeTempDir } from '../host/temp-dir.ts';
 import { decompressStream } from '../layer/decompress-stream.ts';
 import { sniffCompression } from '../layer/sniff-compression.ts';

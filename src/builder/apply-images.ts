@@ -9,6 +9,7 @@ import { AsyncScope } from '../core/async-scope.ts';
 import { formatBytes } from '../core/bytes.ts';
 import type { CacheKey, Digest } from '../core/digest.ts';
 import { say, withTask } from '../core/events.ts';
+import { byteString, textOfByteString } from '../core/host-text.ts';
 import { joinInside } from '../core/paths.ts';
 import { APPLY_DIGEST, APPLY_NAME, APPLY_REF, LAYER_ROLE, mergeAnnotations } from '../oci/layer-annotations.ts';
 import type { LayerRole } from '../oci/layer-annotations.ts';
@@ -55,16 +56,13 @@ export async function applyImages(
   const merge = await mergeOf(build, plan, known, baseLayers!);
   if (merge.layer !== undefined) {
     const created = layers.reduce((newest, { created }) => (created > newest ? created : newest), '');
-    const annotations = mergeAnnotations(merge.settled.map(({ path, driver }) => ({ path: imageBytes(path), driver })));
+    const annotations = mergeAnnotations(
+      merge.settled.map(({ path, driver }) => ({ path: byteString(path.slice(1)), driver })),
+    );
     const label = `stk merge ${merge.settled.length} paths`;
     layers.push({ layer: { squashfs: merge.layer }, role: 'merge', annotations, created, createdBy: label });
   }
   return { base: baseLayers!, applied: { layers, settled: merge.settled } };
-}
-
-/** The byte string of an absolute path that is text. */
-function imageBytes(path: string): string {
-  return Buffer.from(path.slice(1)).toString('latin1');
 }
 
 function planned({ squashfs }: StackLayer): { readonly digest: Digest; readonly role: LayerRole | undefined } {
@@ -141,7 +139,7 @@ async function merge(build: ImageBuild, problem: MergeProblem, plain: readonly D
       const result = await mergeTrees(problem, { signal });
       if (result.conflicts.length > 0) throw conflictError(result.conflicts, definition.name);
       const settled = result.settled.map(({ path, driver, sides }) => ({
-        path: `/${Buffer.from(path, 'latin1').toString('utf8')}`,
+        path: `/${textOfByteString(path)}`,
         driver,
         sides,
       }));

@@ -1,8 +1,8 @@
-import { mkdir } from 'node:fs/promises';
 import { AsyncScope } from '../core/async-scope.ts';
 import { digestHex, digestOf } from '../core/digest.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { lockFile, tryLockFile, type FileLock } from '../host/file-lock.ts';
+import { mkdir } from '../host/files.ts';
 import type { CacheDir } from '../recipe/model.ts';
 
 export interface MountedCacheDir {

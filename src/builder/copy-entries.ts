@@ -1,6 +1,6 @@
-import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { AbsPath } from '../core/paths.ts';
+import { readdir } from '../host/files.ts';
 import type { LayerEntry } from '../layer/pack-entries.ts';
 import type { OverlayDir } from '../recipe/model.ts';
 import type { KnownImport } from '../sources/imports.ts';

@@ -1,9 +1,9 @@
-import { lstat, mkdir, readdir, readFile } from 'node:fs/promises';
 import type { Emit, TaskHandle } from '../core/events.ts';
 import { say, withTask } from '../core/events.ts';
 import { StkError } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { formatBytes } from '../core/bytes.ts';
+import { lstat, mkdir, readFile, readdir } from '../host/files.ts';
 import { packEntries, type LayerEntry } from '../layer/pack-entries.ts';
 import type { LayerBlob } from '../layer/layer-blob.ts';
 import { packLayer } from '../layer/pack.ts';

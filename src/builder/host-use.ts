@@ -1,6 +1,6 @@
-import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import type { AbsPath } from '../core/paths.ts';
+import { realpath } from '../host/files.ts';
 import type { ImageDefinition, ImageReference } from '../recipe/model.ts';
 import { tagFor, type LayerType } from './layer-types.ts';
 

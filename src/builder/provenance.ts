@@ -1,7 +1,7 @@
-import { access } from 'node:fs/promises';
 import path from 'node:path';
 import type { AbsPath } from '../core/paths.ts';
 import { runTool } from '../host/exec.ts';
+import { access } from '../host/files.ts';
 import type { Recipe } from '../recipe/model.ts';
 
 /** Where an image comes from: annotations for its manifest. */

@@ -1,7 +1,7 @@
-import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { StkError } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import type { TaskHandle } from '../core/events.ts';
+import { chmod, mkdir, readFile, stat, writeFile } from '../host/files.ts';
 import type { Bind, ImageDefinition } from '../recipe/model.ts';
 import { runStep, sandboxMountPoints, type StepMount, type StepRun } from '../sandbox/run-step.ts';
 import { openStepRoot, type StepRoot } from '../sandbox/step-root.ts';

@@ -1,6 +1,6 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { StkError, messageOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
+import { mkdir, readFile, writeFile } from '../host/files.ts';
 import { mountTmpfs, unmount } from '../host/tools/mount.ts';
 import type { SecretMount } from '../recipe/model.ts';
 import type { SecretSource } from './options.ts';

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { nearest } from '../core/diagnostics.ts';
 import { StkError, errnoOf } from '../core/errors.ts';
 import { absPath } from '../core/paths.ts';
+import { readFile } from '../host/files.ts';
 
 /** Keys of the configuration file, which are those of the global options, and the option that each one stands for. */
 const KEYS = {

@@ -1,12 +1,13 @@
-import { readFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { CommanderError } from 'commander';
 import { AsyncScope } from '../core/async-scope.ts';
 import { StkError, isStkError } from '../core/errors.ts';
 import { absPath } from '../core/paths.ts';
+import { readFileSync } from '../host/files.ts';
 import { setToolPath } from '../host/tool-path.ts';
 import { EXIT, exitStatusOf } from './exit-status.ts';
+import { readProcessText } from './process-text.ts';
 import { makeProgram } from './program.ts';
 import { errorToJson, renderError } from './render-error.ts';
 import type { GlobalOptions, Session } from './session.ts';
@@ -20,14 +21,23 @@ declare const STK_BUILD: string | undefined;
 async function main(): Promise<number> {
   const controller = new AbortController();
   listenForEnd(controller);
-  setToolPath(process.env['PATH']);
-  const { [INSIDE]: inside, ...environment } = process.env;
+  const {
+    argv,
+    workingDirectory,
+    environment: variables,
+  } = readProcessText({
+    argv: process.argv,
+    workingDirectory: process.cwd(),
+    environment: process.env,
+  });
+  setToolPath(variables['PATH']);
+  const { [INSIDE]: inside, ...environment } = variables;
   const color = process.stderr.isTTY && !environment['NO_COLOR'] && environment['TERM'] !== 'dumb';
-  const debug = process.argv.includes('--debug');
-  const json = process.argv.join(' ').includes('--progress=json') || process.argv.join(' ').includes('--progress json');
+  const debug = argv.includes('--debug');
+  const json = argv.join(' ').includes('--progress=json') || argv.join(' ').includes('--progress json');
   const view = { stepOutputShown: false, statusStands: false };
   const session = (global: GlobalOptions): Session => ({
-    workingDirectory: absPath('.', process.cwd()),
+    workingDirectory: absPath('.', workingDirectory),
     environment,
     global,
     stdout: process.stdout,
@@ -38,17 +48,17 @@ async function main(): Promise<number> {
     scope,
     version: version(),
     build: typeof STK_BUILD === 'string' ? STK_BUILD : 'source',
-    self: [process.execPath, ...process.execArgv, path.resolve(process.argv[1] ?? '')],
+    self: [process.execPath, ...process.execArgv, path.resolve(workingDirectory, argv[1] ?? '')],
     inside: inside !== undefined,
     enter: async () => {
       const { enterNamespaces } = await import('../sandbox/enter-namespaces.ts');
-      const command = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+      const command = [process.execPath, ...process.execArgv, ...argv.slice(1)];
       return enterNamespaces(command, { ...environment, [INSIDE]: '1' }, controller.signal);
     },
   });
   await using scope = new AsyncScope();
   try {
-    const status = await makeProgram(session, process.cwd(), environment, version()).run(process.argv.slice(2));
+    const status = await makeProgram(session, workingDirectory, environment, version()).run(argv.slice(2));
     return controller.signal.aborted && !view.statusStands ? abortStatus(controller.signal) : status;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;

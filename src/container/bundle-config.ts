@@ -1,9 +1,9 @@
-import { lstat, readFile } from 'node:fs/promises';
 import { canonicalJson } from '../core/canonical-json.ts';
 import { digestOf, type Digest } from '../core/digest.ts';
 import { StkError, errnoOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { writeFileAtomic } from '../host/atomic-write.ts';
+import { lstat, readFile } from '../host/files.ts';
 import type { RuntimeSpec } from './runtime-spec.ts';
 
 /** Annotations of `config.json`: of which manifest it was made, and a digest of all the rest as it was written. */

@@ -1,6 +1,6 @@
-import { mkdir } from 'node:fs/promises';
 import { StkError } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
+import { mkdir } from '../host/files.ts';
 import { findTool } from '../host/find-tool.ts';
 import { readPrivileges } from '../host/privileges.ts';
 import { readSubordinateIds } from '../host/subordinate-ids.ts';

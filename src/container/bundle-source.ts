@@ -1,4 +1,5 @@
 import { StkError, isStkError } from '../core/errors.ts';
+import { byteString, textOfByteString } from '../core/host-text.ts';
 import { imagePath } from '../core/paths.ts';
 import { imageLayers, type LayeredImage } from '../mount/image-layers.ts';
 import type { ImageConfig } from '../oci/descriptor.ts';
@@ -91,7 +92,7 @@ async function readText(stack: LayerStack, path: string, signal: AbortSignal | u
 }
 
 async function findPlace(stack: LayerStack, path: string, signal: AbortSignal | undefined): Promise<Place> {
-  const names = imagePath(Buffer.from(path, 'utf8').toString('latin1')).split('/');
+  const names = imagePath(byteString(path)).split('/');
   let at: Resolved<MergedNode> = { path: '', node: await stack.root(signal) };
   for (const [index, name] of names.entries()) {
     if (name === '') continue;
@@ -100,7 +101,7 @@ async function findPlace(stack: LayerStack, path: string, signal: AbortSignal | 
     const next = await stack.resolve(below, signal);
     if (next) at = next;
     else if (await stack.lookup(below, signal)) return { type: 'other' };
-    else return { type: 'missing', path: utf8(joinParts(at.path, ...names.slice(index))) };
+    else return { type: 'missing', path: textOfByteString(joinParts(at.path, ...names.slice(index))) };
   }
   const { inode } = at.node;
   if (inode.type !== 'directory') return { type: 'other' };
@@ -108,7 +109,7 @@ async function findPlace(stack: LayerStack, path: string, signal: AbortSignal | 
 }
 
 async function isOpenToAll(stack: LayerStack, path: string, signal: AbortSignal | undefined): Promise<boolean> {
-  const found = await stack.resolve(Buffer.from(path, 'utf8').toString('latin1'), signal);
+  const found = await stack.resolve(byteString(path), signal);
   if (!found) return true;
   let left = MAX_WALK_ENTRIES;
   for await (const { node } of stack.walk({ path: found.path, ...(signal ? { signal } : {}) })) {
@@ -121,8 +122,4 @@ async function isOpenToAll(stack: LayerStack, path: string, signal: AbortSignal 
 
 function joinParts(...parts: readonly string[]): string {
   return parts.filter(part => part !== '').join('/');
-}
-
-function utf8(latin1: string): string {
-  return Buffer.from(latin1, 'latin1').toString('utf8');
 }

@@ -1,4 +1,5 @@
 import { StkError } from '../core/errors.ts';
+import { byteString, textOfByteString } from '../core/host-text.ts';
 
 /** Who a container's process is, as `process.user` of the runtime specification has it. */
 export interface ProcessUser {
@@ -26,7 +27,7 @@ const MAX_ID = 0xffff_fffe;
  * for names that the image does not have, `invalid-input` for what is no id.
  */
 export function findUser(text: string, files: AccountFiles): ProcessUser {
-  const [userPart = '', groupPart, ...surplus] = Buffer.from(text, 'utf8').toString('latin1').split(':');
+  const [userPart = '', groupPart, ...surplus] = byteString(text).split(':');
   if (surplus.length > 0 || /[\0\n]/.test(text)) throw notUser(text);
   const accounts = entries(files.passwd);
   const uid = userPart === '' ? 0 : parseId(userPart, text);
@@ -46,7 +47,7 @@ export function findUser(text: string, files: AccountFiles): ProcessUser {
 /** The home directory of an account; `undefined` where the image knows none for the id. */
 export function findHome(uid: number, files: AccountFiles): string | undefined {
   const home = entries(files.passwd).find(entry => storedId(entry.fields[2]) === uid)?.fields[5];
-  return home?.startsWith('/') ? Buffer.from(home, 'latin1').toString('utf8') : undefined;
+  return home?.startsWith('/') ? textOfByteString(home) : undefined;
 }
 
 function findGroup(part: string, text: string, files: AccountFiles): number {

@@ -1,8 +1,8 @@
-import { unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { AsyncScope } from '../core/async-scope.ts';
 import { StkError, errnoOf, messageOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
+import { unlink } from '../host/files.ts';
 import { makeLockedDir, sweepUnlocked } from '../host/locked-dir.ts';
 import { readMountTable } from '../host/mount-table.ts';
 import { linkTree, removeTree } from '../host/tools/copy.ts';

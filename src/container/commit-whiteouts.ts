@@ -1,6 +1,6 @@
-import { lstat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import type { AbsPath } from '../core/paths.ts';
+import { lstat, unlink } from '../host/files.ts';
 import { findCharacterDevices } from '../host/tools/find.ts';
 import { readTreeXattrs } from '../host/tools/xattrs.ts';
 import type { LowerLookup } from '../layer/lower-tree.ts';

@@ -1,10 +1,10 @@
-import { lstat, mkdir, readFile, readdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { isDigest, type Digest } from '../core/digest.ts';
 import { StkError, errnoOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { storageError, writeFileAtomic } from '../host/atomic-write.ts';
 import { tryLockFile, type FileLock, type LockMode } from '../host/file-lock.ts';
+import { lstat, mkdir, readFile, readdir, rename } from '../host/files.ts';
 import { makeLockedDir, sweepUnlocked } from '../host/locked-dir.ts';
 import { removeTree } from '../host/tools/copy.ts';
 

@@ -1,5 +1,5 @@
-import { link, lstat, rename, unlink } from 'node:fs/promises';
 import type { AbsPath } from '../core/paths.ts';
+import { link, lstat, rename, unlink } from '../host/files.ts';
 import { copyFiles } from '../host/tools/copy.ts';
 import { keepingTimes, pathBelow } from './directory-times.ts';
 

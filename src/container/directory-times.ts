@@ -1,12 +1,13 @@
-import { lstat, utimes } from 'node:fs/promises';
 import path from 'node:path';
+import { hostBytes } from '../core/host-text.ts';
 import type { AbsPath } from '../core/paths.ts';
+import { lstat, utimes } from '../host/files.ts';
 
 const NS_PER_SECOND = 1_000_000_000n;
 
 /** The path of a file below a tree, whatever bytes its name has. */
 export function pathBelow(tree: AbsPath, file: string): Buffer {
-  return Buffer.concat([Buffer.from(`${tree}/`), Buffer.from(file, 'latin1')]);
+  return Buffer.concat([hostBytes(`${tree}/`), Buffer.from(file, 'latin1')]);
 }
 
 /**

@@ -1,7 +1,7 @@
-import { lstat, readFile, rm, rmdir, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { AsyncScope } from '../core/async-scope.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
+import { lstat, readFile, rm, rmdir, utimes, writeFile } from '../host/files.ts';
 import { isWithin } from '../mount/mount-target.ts';
 import type { LowerView } from '../sandbox/lower-view.ts';
 import type { StepMount } from '../sandbox/run-step.ts';

@@ -1,9 +1,8 @@
-import type { Stats } from 'node:fs';
-import { lstat, mkdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { StkError, errnoOf } from '../core/errors.ts';
 import { mapLimited } from '../core/limiter.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
+import { lstat, mkdir, stat, writeFile, type Stats } from '../host/files.ts';
 import { copyTreeWithOwners } from '../host/tools/copy.ts';
 import { isWithin } from '../mount/mount-target.ts';
 import type { LowerView } from '../sandbox/lower-view.ts';

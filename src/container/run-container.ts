@@ -1,8 +1,8 @@
-import { mkdir, readdir, rmdir, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { AsyncScope } from '../core/async-scope.ts';
 import { StkError, errnoOf, isStkError } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
+import { mkdir, readdir, rmdir, stat, unlink } from '../host/files.ts';
 import { makeLockedDir, sweepUnlocked } from '../host/locked-dir.ts';
 import { startContainerProcess, type ContainerProcess } from '../host/tools/container-process.ts';
 import { removeTree } from '../host/tools/copy.ts';

@@ -1,3 +1,5 @@
+import { shownHostText } from './host-text.ts';
+
 /**
  * What the world did to us. Bugs are plain `Error`s; what a user wrote in a recipe is a list of `Diagnostic`s.
  *
@@ -77,7 +79,7 @@ export function isStkError(error: unknown, ...codes: readonly ErrorCode[]): erro
 /** Takes passwords out of URLs and bearer values out of text, and control characters that could drive a terminal. */
 export function redact(text: string): string {
   return (
-    text
+    shownHostText(text)
       .replace(/(\b[a-z][a-z0-9+.-]*:\/\/)[^/\s]*@/gi, '$1***@')
       // A password with a slash in it; a number before the slash is a port.
       .replace(/(\b[a-z][a-z0-9+.-]*:\/\/)[^/\s:@]*:(?!\d{1,5}\/)[^\s]{1,200}@/gi, '$1***@')

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { StkError, errnoOf } from '../core/errors.ts';
+import { open, rename, rm } from './files.ts';
 
 /** Name for a temporary file beside `target`; hidden, unique, recognisable to a clean-up. */
 export function temporaryName(target: string): string {

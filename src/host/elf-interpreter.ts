@@ -1,4 +1,4 @@
-import { open, type FileHandle } from 'node:fs/promises';
+import { open, type FileHandle } from './files.ts';
 
 const PT_INTERP = 3;
 /** Far beyond any real program header table, or path of a loader. */

@@ -1,7 +1,9 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Options } from 'execa';
 import { StkError, errnoOf, interrupted, throwIfAborted } from '../core/errors.ts';
+import { hostBytes } from '../core/host-text.ts';
 import { missingTool } from './find-tool.ts';
+import { NO_SUCH_PROGRAM, systemCommand } from './raw-command.ts';
 import { toolEnvironment } from './tool-path.ts';
 
 /** Output kept of a tool for its caller, per stream, in bytes; what goes beyond is cut from the front of stderr. */
@@ -63,9 +65,11 @@ export async function startTool(
 ): Promise<RunningTool> {
   throwIfAborted(options.signal);
   const { execa } = await import('execa');
+  const command = systemCommand({ file, args, cwd: options.cwd, env: toolEnvironment(options.env) });
   const settings: Options = {
-    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    env: toolEnvironment(options.env),
+    // By its link, whatever bytes are in its name.
+    cwd: command.cwd ?? '/proc/self/cwd',
+    env: command.env,
     extendEnv: false,
     // Descriptors beyond execa's own type: plain numbers, which it hands to the system as they are.
     stdio: [
@@ -74,7 +78,7 @@ export async function startTool(
       options.stderr === 'inherit' ? 'inherit' : 'pipe',
       ...(options.inheritFds ?? []),
     ] as NonNullable<Options['stdio']>,
-    ...(options.input === undefined ? {} : { input: Buffer.from(options.input) }),
+    ...(options.input === undefined ? {} : { input: inputBytes(options.input) }),
     buffer: { stdout: options.stdout === 'buffer', stderr: false },
     maxBuffer: MAX_OUTPUT_BYTES,
     encoding: 'buffer',
@@ -83,7 +87,7 @@ export async function startTool(
     ...(options.signal ? { cancelSignal: options.signal } : {}),
     forceKillAfterDelay: 3000,
   };
-  const child = execa(file, args, settings);
+  const child = execa(command.file, command.args, settings);
   const tail = new LineTail(STDERR_TAIL_LINES, options.onStderr);
   const { stderr } = child;
   stderr?.on('data', (chunk: Buffer) => tail.push(chunk));
@@ -105,6 +109,7 @@ export async function startTool(
     if (options.signal?.aborted) throw interrupted(options.signal);
     const { exitCode } = result;
     if (exitCode === undefined || !(options.okExitCodes ?? [0]).includes(exitCode)) {
+      if (exitCode === NO_SUCH_PROGRAM && command.file !== file) throw missingTool(file);
       throw toolFailure(file, args, result, tail.lines);
     }
     return { stdout: Buffer.from((result.stdout as Uint8Array | undefined) ?? []), exitCode };
@@ -122,6 +127,11 @@ export async function startTool(
     },
     done,
   };
+}
+
+/** Text in the form of `hostText` as bytes. */
+function inputBytes(input: string | Uint8Array): Uint8Array {
+  return typeof input === 'string' ? hostBytes(input) : input;
 }
 
 /**

@@ -1,7 +1,7 @@
-import { open, type FileHandle } from 'node:fs/promises';
 import { setTimeout as timer } from 'node:timers/promises';
 import { interrupted, throwIfAborted } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
+import { open, type FileHandle } from './files.ts';
 import { tryFlock } from './syscalls/flock.ts';
 
 export type LockMode = 'shared' | 'exclusive';

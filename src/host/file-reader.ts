@@ -1,6 +1,6 @@
-import type { FileHandle } from 'node:fs/promises';
 import { assertInsideBlob, type BlobReader } from '../core/blob-reader.ts';
 import { StkError, errnoOf, throwIfAborted } from '../core/errors.ts';
+import type { FileHandle } from './files.ts';
 import { openRegularFile } from './open-regular-file.ts';
 
 /** A `BlobReader` over a local file. Throws `not-found` where there is none, and as `openRegularFile` does. */

@@ -1,7 +1,7 @@
-import { access, constants } from 'node:fs/promises';
 import path from 'node:path';
 import { StkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
+import { access, constants } from './files.ts';
 import { toolSearchPath } from './tool-path.ts';
 
 /** Debian package that holds each tool that a Debian system may lack. */

@@ -1,6 +1,6 @@
-import { open, rm, type FileHandle } from 'node:fs/promises';
 import { StkError } from '../core/errors.ts';
 import { storageError } from './atomic-write.ts';
+import { open, rm, type FileHandle } from './files.ts';
 import type { TlsSettings } from './http-agents.ts';
 import { isTransient, type HttpResponse } from './http-response.ts';
 import type { HttpClient } from './http.ts';

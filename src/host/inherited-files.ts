@@ -1,4 +1,4 @@
-import { closeSync, readFileSync, readdirSync } from 'node:fs';
+import { closeSync, readFileSync, readdirSync } from './files.ts';
 
 /** O_CLOEXEC as fdinfo shows it, on every architecture that Node runs on but SPARC and PA-RISC (fcntl.h). */
 const CLOSE_ON_EXEC = 0o2000000;

@@ -1,9 +1,9 @@
-import { lstat, mkdir, mkdtemp, readdir, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { errnoOf, throwIfAborted } from '../core/errors.ts';
 import { mapLimited } from '../core/limiter.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { tryLockFile, type FileLock } from './file-lock.ts';
+import { lstat, mkdir, mkdtemp, readdir, rmdir } from './files.ts';
 
 /** Directories that are tried at once: each takes a process for a moment. */
 const PARALLEL_LOCKS = 4;

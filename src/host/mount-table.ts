@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { hostText } from '../core/host-text.ts';
+import { readFile } from './files.ts';
 
 /** One line of /proc/self/mountinfo (proc_pid_mountinfo(5)): a mount as this mount namespace sees it. */
 export interface MountEntry {
@@ -12,7 +13,7 @@ export interface MountEntry {
 
 /** All mounts of this process's mount namespace in the kernel's order: a later one covers an earlier one. */
 export async function readMountTable(): Promise<readonly MountEntry[]> {
-  return parseMountTable(await readFile('/proc/self/mountinfo', 'utf8'));
+  return parseMountTable(hostText(await readFile('/proc/self/mountinfo')));
 }
 
 export function parseMountTable(text: string): readonly MountEntry[] {

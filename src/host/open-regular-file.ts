@@ -1,5 +1,5 @@
-import { constants, open, stat, type FileHandle } from 'node:fs/promises';
 import { StkError } from '../core/errors.ts';
+import { constants, open, stat, type FileHandle } from './files.ts';
 
 const PIECE_BYTES = 1 << 20;
 

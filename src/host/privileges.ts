@@ -1,5 +1,5 @@
-import { readFile, statfs, access, constants } from 'node:fs/promises';
 import type { AbsPath } from '../core/paths.ts';
+import { access, constants, readFile, statfs } from './files.ts';
 import { readSubordinateIds, type IdRange } from './subordinate-ids.ts';
 
 /** Who this process is to the kernel. */

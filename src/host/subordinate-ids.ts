@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile } from './files.ts';
 
 /** Ids of the initial user namespace that a user may map into namespaces of its own. */
 export interface IdRange {

@@ -1,6 +1,6 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { AbsPath } from '../core/paths.ts';
+import { mkdir, mkdtemp, rm } from './files.ts';
 
 /** A directory that is removed with everything in it when disposed. */
 export interface TempDir extends AsyncDisposable {

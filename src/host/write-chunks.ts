@@ -1,5 +1,5 @@
-import type { FileHandle } from 'node:fs/promises';
 import { throwIfAborted } from '../core/errors.ts';
+import type { FileHandle } from './files.ts';
 
 /** Written at once: a network brings bytes in small pieces, and each write costs a turn of the event loop. */
 const WRITE_BYTES = 1 << 20;

@@ -1,8 +1,8 @@
-import { open, rm, type FileHandle } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import type { Digest } from '../core/digest.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { storageError } from '../host/atomic-write.ts';
+import { open, rm, type FileHandle } from '../host/files.ts';
 import { openDigester } from '../host/thread-digester.ts';
 import { startGzipCompressor, startZstdCompressor } from '../host/tools/compressors.ts';
 import type { TarCompression } from '../oci/media-types.ts';

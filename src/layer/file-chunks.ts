@@ -1,5 +1,5 @@
-import type { FileHandle } from 'node:fs/promises';
 import { StkError, throwIfAborted } from '../core/errors.ts';
+import type { FileHandle } from '../host/files.ts';
 
 const CHUNK_BYTES = 2 * 1024 * 1024;
 

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { open, type FileHandle } from 'node:fs/promises';
 import { StkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { storageError } from '../host/atomic-write.ts';
+import { open, type FileHandle } from '../host/files.ts';
 import { openDigester } from '../host/thread-digester.ts';
 import { fileChunks } from './file-chunks.ts';
 import type { LayerBlob } from './layer-blob.ts';

@@ -1,6 +1,6 @@
-import { lstat } from 'node:fs/promises';
 import { StkError, errnoOf } from '../core/errors.ts';
 import { imagePath, joinInside, type AbsPath } from '../core/paths.ts';
+import { lstat } from '../host/files.ts';
 import { removeTree } from '../host/tools/copy.ts';
 import { readTreeXattrs, removeXattr, setXattr } from '../host/tools/xattrs.ts';
 import type { LowerTree } from './lower-tree.ts';

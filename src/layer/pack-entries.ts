@@ -1,7 +1,7 @@
-import { createReadStream, type Stats } from 'node:fs';
-import { lstat, readdir, readlink } from 'node:fs/promises';
 import { StkError, errnoOf, throwIfAborted } from '../core/errors.ts';
+import { byteString, hostBytes, hostText } from '../core/host-text.ts';
 import { imagePath, type AbsPath } from '../core/paths.ts';
+import { createReadStream, lstat, readdir, readlink, type Stats } from '../host/files.ts';
 import type { LayerBlob } from './layer-blob.ts';
 import { LayerScan } from './layer-scan.ts';
 import { LayerTree } from './layer-tree.ts';
@@ -106,12 +106,12 @@ async function copyContent(
     if (read > sizeBytes) break;
     await writer.body(chunk);
   }
-  if (read !== sizeBytes) throw new StkError('conflict', `${content.hostPath.toString()} changed while it was read`);
+  if (read !== sizeBytes) throw new StkError('conflict', `${hostText(content.hostPath)} changed while it was read`);
 }
 
 /** An entry and what is below it, names sorted, parents first. */
 async function* walk(layerEntry: LayerEntry, request: PackEntriesRequest): AsyncGenerator<Found, void> {
-  const path = Buffer.from(imagePath(layerEntry.path)).toString('latin1');
+  const path = byteString(imagePath(layerEntry.path));
   const { source, uid = 0, gid = 0 } = layerEntry;
   const owner = { uid, gid };
   if (source.type === 'content') {
@@ -127,10 +127,10 @@ async function* walk(layerEntry: LayerEntry, request: PackEntriesRequest): Async
     return;
   }
   const seen = new Map<string, string>();
-  const pending = [{ path, hostPath: Buffer.from(source.path) }];
+  const pending = [{ path, hostPath: hostBytes(source.path) }];
   for (let at = pending.pop(); at; at = pending.pop()) {
     throwIfAborted(request.signal);
-    const shown = at.hostPath.toString();
+    const shown = hostText(at.hostPath);
     const stats = await lstat(at.hostPath).catch((error: unknown) => {
       if (errnoOf(error) !== 'ENOENT') throw error;
       throw new StkError('not-found', `no such file: ${shown}`, { cause: error });
@@ -169,7 +169,7 @@ async function foundAt(
     return { entry: { ...entry, type: 'symlink', linkPath: target.toString('latin1') } };
   }
   if (!stats.isFile()) {
-    onWarning?.(`${hostPath.toString()} is a device, pipe or socket and was left out`);
+    onWarning?.(`${hostText(hostPath)} is a device, pipe or socket and was left out`);
     return undefined;
   }
   const inode = `${stats.dev}:${stats.ino}`;

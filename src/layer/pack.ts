@@ -1,6 +1,6 @@
-import { readdir, rm, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import type { AbsPath } from '../core/paths.ts';
+import { readdir, rm, stat } from '../host/files.ts';
 import { mksquashfs } from '../host/tools/mksquashfs.ts';
 import { finishBlob } from './finish-blob.ts';
 import type { LayerBlob } from './layer-blob.ts';

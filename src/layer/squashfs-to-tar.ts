@@ -1,7 +1,7 @@
-import { stat } from 'node:fs/promises';
 import type { DiffId, Digest } from '../core/digest.ts';
 import { StkError, isStkError, throwIfAborted } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
+import { stat } from '../host/files.ts';
 import { openDigester } from '../host/thread-digester.ts';
 import { startSqfs2tar } from '../host/tools/sqfs2tar.ts';
 import type { TarCompression } from '../oci/media-types.ts';

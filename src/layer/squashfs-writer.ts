@@ -1,6 +1,6 @@
-import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import type { AbsPath } from '../core/paths.ts';
+import { rm } from '../host/files.ts';
 import { startTar2sqfs } from '../host/tools/tar2sqfs.ts';
 import { finishBlob } from './finish-blob.ts';
 import type { LayerBlob } from './layer-blob.ts';

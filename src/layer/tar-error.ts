@@ -1,4 +1,5 @@
 import { StkError, type ErrorFacts } from '../core/errors.ts';
+import { shownByteString } from '../core/host-text.ts';
 
 /** A malformed or hostile archive. Byte strings in messages are shown as UTF-8 where they are. */
 export function tarError(problem: string, facts: ErrorFacts = {}): StkError {
@@ -10,6 +11,6 @@ export function tarError(problem: string, facts: ErrorFacts = {}): StkError {
 
 /** A byte string as text for people. */
 export function shownPath(path: string): string {
-  const text = Buffer.from(path, 'latin1').toString('utf8');
+  const text = shownByteString(path);
   return text.length > 300 ? `${text.slice(0, 300)}…` : text;
 }

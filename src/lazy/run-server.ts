@@ -1,6 +1,6 @@
-import fs from 'node:fs';
 import type { Readable } from 'node:stream';
 import { isStkError, messageOf, type ErrorCode, type ErrorFacts } from '../core/errors.ts';
+import { closeSync, writeSync } from '../host/files.ts';
 import { serve } from './serve.ts';
 import { parseServeSpec, type ServeSpec } from './serve-spec.ts';
 
@@ -53,10 +53,10 @@ function firstWordOf(error: unknown): FirstWord {
 function sayFirst(spec: ServeSpec, word: FirstWord): void {
   if (spec.ready === undefined) return;
   try {
-    fs.writeSync(spec.ready, `${JSON.stringify(word)}\n`);
+    writeSync(spec.ready, `${JSON.stringify(word)}\n`);
   } catch {
     // Nobody listens.
   } finally {
-    fs.closeSync(spec.ready);
+    closeSync(spec.ready);
   }
 }

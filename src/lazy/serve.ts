@@ -1,11 +1,10 @@
-import fs from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AsyncScope } from '../core/async-scope.ts';
 import type { BlobReader } from '../core/blob-reader.ts';
 import { errnoOf, isStkError, messageOf, throwIfAborted } from '../core/errors.ts';
 import { writeFileAtomic } from '../host/atomic-write.ts';
 import { openFileReader } from '../host/file-reader.ts';
+import { closeSync, readFile, rm } from '../host/files.ts';
 import { abortConnection, detachFuse, raiseReadahead } from '../host/fuse/mount-point.ts';
 import { findMount } from '../host/mount-table.ts';
 import type { FuseSession } from '../host/fuse/negotiate.ts';
@@ -47,7 +46,7 @@ export async function serve(spec: ServeSpec, options: ServeOptions): Promise<Ser
   const digests = new Map<ServedFile, string>(files.map(file => [file, file.blob.digest]));
   const table = new FileTable(files, { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 });
   throwIfAborted(options.signal);
-  scope.defer(() => fs.closeSync(spec.device));
+  scope.defer(() => closeSync(spec.device));
   const resumed = await leftSession(spec);
   log.write({ event: resumed ? 'resumed' : 'mounted', target: spec.target, pid: process.pid });
   const state: ServerState = {

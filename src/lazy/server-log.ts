@@ -1,6 +1,6 @@
-import fs from 'node:fs';
 import type { JsonValue } from '../core/canonical-json.ts';
 import type { AbsPath } from '../core/paths.ts';
+import { closeSync, openSync, writeSync } from '../host/files.ts';
 
 /** Lines that one server writes at most: a damaged disk must not fill another. */
 const MAX_LINES = 10_000;
@@ -12,7 +12,7 @@ export interface ServerLog extends AsyncDisposable {
 }
 
 export function openServerLog(file: AbsPath): ServerLog {
-  const fd = fs.openSync(file, 'a', 0o600);
+  const fd = openSync(file, 'a', 0o600);
   const seen = new Set<string>();
   let lines = 0;
   let open = true;
@@ -23,13 +23,13 @@ export function openServerLog(file: AbsPath): ServerLog {
       lines++;
       const last = lines === MAX_LINES ? { logEnds: true } : {};
       try {
-        fs.writeSync(fd, `${JSON.stringify({ time: new Date().toISOString(), ...entry, ...last })}\n`);
+        writeSync(fd, `${JSON.stringify({ time: new Date().toISOString(), ...entry, ...last })}\n`);
       } catch {
         // The disk is full, or gone.
       }
     },
     async [Symbol.asyncDispose]() {
-      if (open) fs.closeSync(fd);
+      if (open) closeSync(fd);
       open = false;
     },
   };

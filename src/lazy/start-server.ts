@@ -1,8 +1,8 @@
-import { mkdir, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StkError, errnoOf, isStkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
+import { mkdir, rm, statfs } from '../host/files.ts';
 import { keepingCommand } from '../host/fuse/keep-server.ts';
 import { mountDevice, type FuseMountOptions } from '../host/fuse/mount-device.ts';
 import { detachFuse } from '../host/fuse/mount-point.ts';

@@ -1,7 +1,7 @@
-import { realpath, stat } from 'node:fs/promises';
 import { StkError, errnoOf } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { openFileReader } from '../host/file-reader.ts';
+import { realpath, stat } from '../host/files.ts';
 import { locateVerity } from '../layer/verity-format.ts';
 import { MediaType } from '../oci/media-types.ts';
 import { readSuperblock } from '../squashfs/superblock.ts';

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, rmdir } from 'node:fs/promises';
 import { digestHex } from '../core/digest.ts';
 import { StkError, isStkError, messageOf } from '../core/errors.ts';
 import { mapLimited } from '../core/limiter.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
+import { mkdir, readdir, rmdir } from '../host/files.ts';
 import { readMountTable } from '../host/mount-table.ts';
 import { closeVerityDevice, openVerityDevice } from '../host/tools/dm-verity.ts';
 import { detachAll, mountSquashfsDevice, mountSquashfsLoop, mountSquashfuse } from '../host/tools/mount.ts';

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
 import { digestHex } from '../core/digest.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
+import { mkdir, rm } from '../host/files.ts';
 import { mountAt, readMountTable } from '../host/mount-table.ts';
 import type { InspectedLayer } from './inspect-layer.ts';
 import type { LayerUse, MountRecord } from './mount-record.ts';

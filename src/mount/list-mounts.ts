@@ -1,6 +1,6 @@
-import { readdir } from 'node:fs/promises';
 import type { Digest } from '../core/digest.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
+import { readdir } from '../host/files.ts';
 import { readPrivileges } from '../host/privileges.ts';
 import { readMountTable } from '../host/mount-table.ts';
 import { countUses, releaseLayers } from './layer-mounting.ts';

@@ -1,6 +1,6 @@
-import { mkdir, rm, symlink } from 'node:fs/promises';
 import { StkError, errnoOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
+import { mkdir, rm, symlink } from '../host/files.ts';
 import { mountFuseOverlay } from '../host/tools/fuse-overlayfs.ts';
 import { MAX_LOWER_LAYERS, mountOverlay } from '../host/tools/mount.ts';
 import { linkLowers } from '../sandbox/lower-view.ts';

@@ -1,9 +1,9 @@
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Digest } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
 import { mapLimited } from '../core/limiter.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
+import { mkdir } from '../host/files.ts';
 import { mountAt, readMountTable } from '../host/mount-table.ts';
 import type { Platform } from '../oci/descriptor.ts';
 import type { LayoutStore } from '../oci/layout.ts';

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { readFile, readdir, rm } from 'node:fs/promises';
 import { isDigest, type Digest } from '../core/digest.ts';
 import { StkError, errnoOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { writeFileAtomic } from '../host/atomic-write.ts';
+import { readFile, readdir, rm } from '../host/files.ts';
 import type { Method } from './choose-method.ts';
 import type { MountState } from './state-directory.ts';
 

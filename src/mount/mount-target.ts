@@ -1,7 +1,7 @@
-import { lstat, readdir, realpath, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { StkError, errnoOf } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
+import { lstat, readdir, realpath, rmdir } from '../host/files.ts';
 
 /** The canonical path of a directory that is mounted on: the last component as it is, the ones before it resolved. */
 export async function canonicalTarget(target: AbsPath): Promise<AbsPath> {

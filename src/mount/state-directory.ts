@@ -1,8 +1,8 @@
-import { lstat, mkdir, readFile, readdir, readlink, rm, rmdir, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { StkError, errnoOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { lockFile, tryLockFile, type FileLock } from '../host/file-lock.ts';
+import { lstat, mkdir, readFile, readdir, readlink, rm, rmdir, symlink } from '../host/files.ts';
 
 /** In a state directory, a link that names the namespaces it was made in. */
 const MADE_IN = 'made-in';

@@ -1,7 +1,7 @@
-import { readdir } from 'node:fs/promises';
 import type { AbsPath } from '../core/paths.ts';
 import { joinInside } from '../core/paths.ts';
 import { errnoOf } from '../core/errors.ts';
+import { readdir } from '../host/files.ts';
 import { readRecordsIn, type MountRecord } from './mount-record.ts';
 import { isWithin } from './mount-target.ts';
 import { removeDeadNamespaces, seenNamespaces } from './state-directory.ts';

@@ -1,7 +1,7 @@
-import { chmod, chown, lstat, mkdir, readdir, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { StkError, errnoOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
+import { chmod, chown, lstat, mkdir, readdir, realpath } from '../host/files.ts';
 import { unfitForUpper } from '../host/privileges.ts';
 import { removeTree } from '../host/tools/copy.ts';
 import type { Writable } from './mount-record.ts';

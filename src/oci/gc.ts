@@ -1,8 +1,8 @@
-import { lstat, readdir, rm } from 'node:fs/promises';
 import { digestFromHex, type Digest } from '../core/digest.ts';
 import { throwIfAborted } from '../core/errors.ts';
 import { joinInside } from '../core/paths.ts';
 import { tryLockFile } from '../host/file-lock.ts';
+import { lstat, readdir, rm } from '../host/files.ts';
 import { removeTree } from '../host/tools/copy.ts';
 import type { Descriptor } from './descriptor.ts';
 import type { LayoutStore } from './layout.ts';

@@ -1,4 +1,5 @@
 import { isDigest, type Digest } from '../core/digest.ts';
+import { textOfByteString } from '../core/host-text.ts';
 
 /** What a layer is in its image. */
 export type LayerRole = 'base' | 'apply' | 'merge' | 'import' | 'overlay' | 'run' | 'update' | 'commit';
@@ -58,9 +59,9 @@ export function parseAppliedEntries(text: string): readonly AppliedEntry[] | und
   return entries;
 }
 
-/** The annotations that say what a merge or update layer settled. Paths are shown as UTF-8 where they are. */
+/** The annotations that say what a merge or update layer settled. Paths are in the form of `hostText`. */
 export function mergeAnnotations(settled: readonly { readonly path: string; readonly driver: string }[]): Record<string, string> {
-  const pairs = settled.slice(0, MOST_MERGED_PATHS).map(({ path, driver }) => [`/${shown(path)}`, driver]);
+  const pairs = settled.slice(0, MOST_MERGED_PATHS).map(({ path, driver }) => [`/${textOfByteString(path)}`, driver]);
   return { [MERGE_PATHS]: JSON.stringify(pairs), [MERGE_COUNT]: String(settled.length) };
 }
 
@@ -82,8 +83,4 @@ function parseList(text: string): unknown[] | undefined {
 
 function isPair(value: unknown): value is readonly [string, string] {
   return Array.isArray(value) && value.length === 2 && value.every(part => typeof part === 'string');
-}
-
-function shown(path: string): string {
-  return Buffer.from(path, 'latin1').toString('utf8');
 }

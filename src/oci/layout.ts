@@ -1,10 +1,10 @@
-import { mkdir, open, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Digester, digestHex, digestOf, isDigest, type Digest } from '../core/digest.ts';
 import { StkError, errnoOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { publishFile, storageError, writeFileAtomic } from '../host/atomic-write.ts';
 import { lockFile, type FileLock } from '../host/file-lock.ts';
+import { mkdir, open, rm, stat } from '../host/files.ts';
 import { makeLockedDir } from '../host/locked-dir.ts';
 import { readSmallFile } from '../host/read-small-file.ts';
 import { writeChunks } from '../host/write-chunks.ts';

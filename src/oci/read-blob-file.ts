@@ -1,6 +1,6 @@
-import type { FileHandle } from 'node:fs/promises';
 import { StkError, errnoOf, throwIfAborted } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
+import type { FileHandle } from '../host/files.ts';
 import { openRegularFile } from '../host/open-regular-file.ts';
 import { openDigester } from '../host/thread-digester.ts';
 import { assertBytes, wrongBytes } from './blob-bytes.ts';

@@ -1,6 +1,6 @@
-import { opendir, stat } from 'node:fs/promises';
 import { errnoOf, throwIfAborted } from '../core/errors.ts';
 import { absPath, type AbsPath } from '../core/paths.ts';
+import { readdir, stat } from '../host/files.ts';
 
 export interface FindOptions {
   /** Tested against the absolute path; `stacker.yaml` files by default. */
@@ -28,7 +28,7 @@ export async function findRecipes(directory: AbsPath, options: FindOptions = {})
   for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
     throwIfAborted(options.signal);
     try {
-      for await (const entry of await opendir(at)) {
+      for (const entry of await readdir(at, { withFileTypes: true })) {
         const path = absPath(entry.name, at);
         if (entry.isDirectory()) {
           if (!NEVER_ENTERED.has(entry.name) && !skip.has(path)) pending.push(path);

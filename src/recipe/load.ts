@@ -1,8 +1,8 @@
-import { constants, open, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { RecipeError, type Diagnostic, type SourceSpan } from '../core/diagnostics.ts';
 import { StkError, errnoOf, isStkError, messageOf, throwIfAborted } from '../core/errors.ts';
 import { absPath, type AbsPath } from '../core/paths.ts';
+import { constants, open, realpath } from '../host/files.ts';
 import type { Recipe } from './model.ts';
 import { parseCached, type ParseCache } from './parse-cache.ts';
 import type { ParsedRecipe } from './parse.ts';

@@ -1,9 +1,9 @@
-import { lstat, mkdir, readFile, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { digestHex, digestOf, isDigest, type Digest } from '../core/digest.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { joinInside } from '../core/paths.ts';
 import { writeFileAtomic } from '../host/atomic-write.ts';
+import { lstat, mkdir, readFile, readdir, rm } from '../host/files.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { parseRepository, type RegistryHost, type RepositoryName } from '../oci/reference.ts';
 

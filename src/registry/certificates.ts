@@ -1,6 +1,6 @@
-import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { StkError, errnoOf } from '../core/errors.ts';
+import { readFile, readdir } from '../host/files.ts';
 import type { TlsSettings } from '../host/http-agents.ts';
 import type { RegistryHost } from '../oci/reference.ts';
 

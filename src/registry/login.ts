@@ -1,9 +1,9 @@
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { StkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { writeFileAtomic } from '../host/atomic-write.ts';
 import { lockFile } from '../host/file-lock.ts';
+import { mkdir } from '../host/files.ts';
 import { authFiles, readAuthFile, type AuthEntry, type AuthFile, type CredentialEnvironment } from './credentials.ts';
 
 /**

@@ -1,6 +1,6 @@
-import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { StkError, errnoOf, messageOf } from '../core/errors.ts';
+import { readFile, readdir } from '../host/files.ts';
 import { parseRepository, type RegistryHost, type RegistryReference } from '../oci/reference.ts';
 
 /** What of the process's environment decides where registries are configured. */

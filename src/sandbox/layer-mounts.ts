@@ -1,9 +1,9 @@
-import { mkdir, rm } from 'node:fs/promises';
 import { AsyncScope } from '../core/async-scope.ts';
 import { digestHex, type Digest } from '../core/digest.ts';
 import { StkError, messageOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { SingleFlight } from '../core/single-flight.ts';
+import { mkdir, rm } from '../host/files.ts';
 import { mountSquashfsLoop, mountSquashfuse, unmount } from '../host/tools/mount.ts';
 
 /** A squashfs blob on disk. */

@@ -1,7 +1,7 @@
-import type { Stats } from 'node:fs';
-import { lstat, mkdir, readlink, symlink } from 'node:fs/promises';
 import { StkError, errnoOf } from '../core/errors.ts';
+import { hostBytes } from '../core/host-text.ts';
 import { imagePath, joinInside, type AbsPath } from '../core/paths.ts';
+import { lstat, mkdir, readlink, symlink, type Stats } from '../host/files.ts';
 import { mountOverlay, unmount } from '../host/tools/mount.ts';
 
 const MAX_SYMLINKS = 40;
@@ -35,7 +35,7 @@ export class LowerView implements AsyncDisposable {
 
   /** Whether the path, a byte string (latin1), is a directory, every component of it being one. */
   async isDirectory(path: string): Promise<boolean> {
-    let current = Buffer.from(this.root);
+    let current = hostBytes(this.root);
     for (const part of imagePath(path).split('/')) {
       if (part === '') continue;
       current = Buffer.concat([current, Buffer.from(`/${part}`, 'latin1')]);

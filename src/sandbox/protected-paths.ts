@@ -1,5 +1,5 @@
-import { lstat } from 'node:fs/promises';
 import { mapLimited } from '../core/limiter.ts';
+import { lstat } from '../host/files.ts';
 
 /**
  * Files and directories of the kernel's own filesystems that nobody in a sandbox may read: they tell about the whole

@@ -1,7 +1,7 @@
-import { chmod, chown, lstat, mkdir, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { StkError, errnoOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
+import { chmod, chown, lstat, mkdir, utimes, writeFile } from '../host/files.ts';
 import type { LowerView } from './lower-view.ts';
 
 /** A place in the image that something is mounted on while a step runs. */

@@ -1,7 +1,7 @@
-import { chmod, chown, mkdir, lstat } from 'node:fs/promises';
 import { AsyncScope } from '../core/async-scope.ts';
 import { StkError } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
+import { chmod, chown, lstat, mkdir } from '../host/files.ts';
 import { unfitForUpper } from '../host/privileges.ts';
 import { mountOverlay, unmount } from '../host/tools/mount.ts';
 import { LowerView, linkLowers } from './lower-view.ts';

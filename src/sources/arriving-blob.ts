@@ -1,7 +1,7 @@
-import { open, type FileHandle } from 'node:fs/promises';
 import { StkError, throwIfAborted } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { storageError } from '../host/atomic-write.ts';
+import { open, type FileHandle } from '../host/files.ts';
 import { writeChunks } from '../host/write-chunks.ts';
 
 const READ_BYTES = 1 << 20;

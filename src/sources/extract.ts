@@ -1,10 +1,10 @@
-import { createWriteStream } from 'node:fs';
-import { access, chmod, mkdir, rename, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { digestHex } from '../core/digest.ts';
 import { StkError, errnoOf, throwIfAborted } from '../core/errors.ts';
+import { byteString, textOfByteString } from '../core/host-text.ts';
 import { imagePath, joinInside, type AbsPath } from '../core/paths.ts';
+import { access, chmod, createWriteStream, mkdir, rename, symlink } from '../host/files.ts';
 import { makeTempDir } from '../host/temp-dir.ts';
 import type { LayoutStore } from '../oci/layout.ts';
 import { contentKey } from '../plan/content-key.ts';
@@ -37,7 +37,7 @@ export async function extractFromImage(
   const copy = joinInside(home, path.posix.basename(imagePath(wanted)) || 'root');
   if (await exists(copy)) return copy;
   await using stack = await openLayerStack(ports.layout, image.layers, signal);
-  const found = await stack?.resolve(wanted, signal);
+  const found = await stack?.resolve(byteString(wanted), signal);
   if (!stack || !found) {
     throw new StkError('not-found', `image ${image.name} has no ${wanted}`, {
       hint: `look what it has: stk ls ${image.name}:${path.posix.dirname(wanted)}`,
@@ -67,24 +67,16 @@ async function copyNode(
       await pipeline(stack.openFile(node, signal), createWriteStream(target, { flags: 'wx' }));
       return chmod(target, inode.mode);
     case 'symlink':
-      return symlink(Buffer.from(inode.target, 'latin1'), target);
+      return symlink(textOfByteString(inode.target), target);
     case 'directory':
       await mkdir(target);
       for await (const entry of stack.readDirectory(node, signal)) {
-        const name = utf8Name(entry.name);
-        await copyNode(stack, entry.node, joinInside(target, name), depth + 1, signal);
+        await copyNode(stack, entry.node, joinInside(target, textOfByteString(entry.name)), depth + 1, signal);
       }
       return chmod(target, inode.mode);
     default:
       throw new StkError('unsupported', `cannot import a ${inode.type} from an image: ${target}`);
   }
-}
-
-function utf8Name(name: string): string {
-  const bytes = Buffer.from(name, 'latin1');
-  const text = bytes.toString('utf8');
-  if (Buffer.from(text).equals(bytes)) return text;
-  throw new StkError('unsupported', `cannot import a file whose name is not UTF-8: ${text}`);
 }
 
 async function exists(file: AbsPath): Promise<boolean> {

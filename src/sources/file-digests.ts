@@ -1,9 +1,8 @@
-import { lstatSync, type BigIntStats } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { Digester, isDigest, type Digest } from '../core/digest.ts';
 import { StkError, errnoOf, throwIfAborted } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { writeFileAtomic } from '../host/atomic-write.ts';
+import { lstatSync, readFile, type BigIntStats } from '../host/files.ts';
 import { readRegularFile } from '../host/open-regular-file.ts';
 
 /** A file changed this recently before it was hashed may change again without its times showing it. */

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { canonicalJson } from '../core/canonical-json.ts';
 import { digestHex, digestOf, isDigest, type Digest } from '../core/digest.ts';
 import { StkError, isStkError, redact, throwIfAborted } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { SingleFlight } from '../core/single-flight.ts';
+import { mkdir, rename, rm, stat } from '../host/files.ts';
 import type { FileDigests } from './file-digests.ts';
 import type { RecordCache } from './record-cache.ts';
 

@@ -1,5 +1,5 @@
-import { chmod, lstat, mkdir, rename } from 'node:fs/promises';
 import path from 'node:path';
+import { chmod, lstat, mkdir, rename } from '../host/files.ts';
 import { contentKey } from '../plan/content-key.ts';
 import { digestHex, digestOf, type Digest } from '../core/digest.ts';
 import { StkError, errnoOf } from '../core/errors.ts';

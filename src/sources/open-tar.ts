@@ -1,6 +1,6 @@
-import { stat } from 'node:fs/promises';
 import { AsyncScope } from '../core/async-scope.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
+import { stat } from '../host/files.ts';
 import { readRegularFile } from '../host/open-regular-file.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';

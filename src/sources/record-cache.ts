@@ -1,9 +1,9 @@
-import { mkdir, readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { canonicalJson, type JsonValue } from '../core/canonical-json.ts';
 import { digestHex, type Digest } from '../core/digest.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { writeFileAtomic } from '../host/atomic-write.ts';
+import { mkdir, readFile, readdir } from '../host/files.ts';
 
 /** Kinds of remembered work; each is a directory. */
 export type RecordKind = 'step' | 'image' | 'apply' | 'convert' | 'extract' | 'http' | 'manifest';

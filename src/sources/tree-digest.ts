@@ -1,9 +1,8 @@
-import { lstatSync } from 'node:fs';
-import { readdir, readlink, stat } from 'node:fs/promises';
 import { digestOf, type Digest } from '../core/digest.ts';
 import { StkError, throwIfAborted } from '../core/errors.ts';
 import { mapLimited } from '../core/limiter.ts';
 import type { AbsPath } from '../core/paths.ts';
+import { lstatSync, readdir, readlink, stat } from '../host/files.ts';
 import { missingFile, type FileDigests } from './file-digests.ts';
 
 const MAX_DEPTH = 512;

@@ -1,8 +1,8 @@
-import { createReadStream } from 'node:fs';
 import { mapLimited } from '../core/limiter.ts';
 import type { Digest } from '../core/digest.ts';
 import { silent, withTask, type Emit } from '../core/events.ts';
 import { formatBytes } from '../core/bytes.ts';
+import { createReadStream } from '../host/files.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
 import type { Document } from '../oci/compose.ts';
 import type { Descriptor } from '../oci/descriptor.ts';

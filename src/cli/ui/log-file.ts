@@ -1,7 +1,7 @@
-import { createWriteStream, openSync } from 'node:fs';
 import { StkError, messageOf } from '../../core/errors.ts';
 import type { StkEvent } from '../../core/events.ts';
 import type { AbsPath } from '../../core/paths.ts';
+import { createWriteStream, openSync } from '../../host/files.ts';
 import { LineWriter } from './line-writer.ts';
 import { plainFormatter } from './plain.ts';
 

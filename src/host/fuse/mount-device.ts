@@ -1,7 +1,7 @@
-import { open, type FileHandle } from 'node:fs/promises';
 import { StkError, errnoOf } from '../../core/errors.ts';
 import type { AbsPath } from '../../core/paths.ts';
 import { runTool } from '../exec.ts';
+import { open, type FileHandle } from '../files.ts';
 
 const DEVICE = '/dev/fuse';
 

@@ -1,6 +1,6 @@
-import { writeFile } from 'node:fs/promises';
 import type { AbsPath } from '../../core/paths.ts';
 import { runTool } from '../exec.ts';
+import { writeFile } from '../files.ts';
 import { findMount, type MountEntry } from '../mount-table.ts';
 
 /** Lets the kernel read further ahead than its 128 KiB. Only real root may; anybody else's mount stays as it is. */

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
-import { open, readFile, stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { StkError, errnoOf, interrupted, throwIfAborted } from '../../core/errors.ts';
 import type { AbsPath } from '../../core/paths.ts';
+import { open, readFile, stat } from '../files.ts';
+import { systemCommand } from '../raw-command.ts';
 import { toolEnvironment } from '../tool-path.ts';
 
 /** Descriptors of the server: its settings come on 0, its messages go to the log on 1 and 2, what it says first to 3. */
@@ -45,11 +46,13 @@ export async function spawnServer(server: ServerProcess): Promise<StartedServer>
   try {
     const { size } = await log.stat();
     const [file = '', ...args] = server.command;
-    const child = spawn(file, args, {
+    const env = toolEnvironment({ UV_THREADPOOL_SIZE: String(server.threads) });
+    const command = systemCommand({ file, args, env });
+    const child = spawn(command.file, command.args, {
       cwd: '/',
       detached: true,
       stdio: ['pipe', log.fd, log.fd, 'pipe', server.device ?? 'ignore'],
-      env: toolEnvironment({ UV_THREADPOOL_SIZE: String(server.threads) }),
+      env: command.env,
     });
     const failed = new Promise<never>((_, reject) => {
       child.on('error', cause => reject(new StkError('missing-capability', `cannot start ${file}`, { cause })));

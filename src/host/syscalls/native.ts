@@ -1,8 +1,8 @@
-import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type * as Koffi from 'koffi';
 import { StkError, isStkError, messageOf } from '../../core/errors.ts';
+import { existsSync } from '../files.ts';
 
 /** What a C function of this room takes: integers, text (UTF-8 for C, copied), bytes (shared for the call), no pointer. */
 export type NativeArgument = number | bigint | string | Uint8Array | null;

@@ -1,7 +1,8 @@
-import { open, unlink, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
+import { hostBytes } from '../../core/host-text.ts';
 import type { AbsPath } from '../../core/paths.ts';
 import { temporaryName } from '../atomic-write.ts';
+import { open, unlink, type FileHandle } from '../files.ts';
 
 /**
  * Arguments for `bwrap --args`, in a file without a name, at its beginning: they travel through a descriptor, so that no
@@ -13,7 +14,7 @@ export async function openBwrapArguments(scratch: AbsPath, words: readonly strin
   const file = temporaryName(path.join(scratch, 'bwrap-args'));
   await using written = await open(file, 'wx+', 0o600);
   await unlink(file);
-  await written.writeFile(words.map(word => `${word}\0`).join(''));
+  await written.writeFile(hostBytes(words.map(word => `${word}\0`).join('')));
   // A child shares the file offset; bubblewrap reads from the start.
   return await open(`/proc/self/fd/${written.fd}`, 'r');
 }

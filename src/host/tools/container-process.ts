@@ -1,10 +1,11 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { open, readFile, type FileHandle } from 'node:fs/promises';
 import { AsyncScope } from '../../core/async-scope.ts';
 import { errnoOf, StkError } from '../../core/errors.ts';
 import { joinInside, type AbsPath } from '../../core/paths.ts';
+import { open, readFile, type FileHandle } from '../files.ts';
 import { missingTool } from '../find-tool.ts';
 import { closeInheritedFiles } from '../inherited-files.ts';
+import { systemCommand } from '../raw-command.ts';
 import { toolEnvironment } from '../tool-path.ts';
 import { openBwrapArguments } from './bwrap-arguments.ts';
 import { exitStatus } from './exit-status.ts';
@@ -71,10 +72,11 @@ function startChild(
   [args, info]: readonly [FileHandle, FileHandle],
 ): ChildProcess {
   if (!tty) {
-    const [program = '', ...rest] = words;
-    return spawn(program, rest, {
+    const [file = '', ...rest] = words;
+    const command = systemCommand({ file, args: rest, env: toolEnvironment() });
+    return spawn(command.file, command.args, {
       stdio: [stdin ? 'inherit' : 'ignore', 'inherit', 'inherit', args.fd, info.fd],
-      env: toolEnvironment(),
+      env: command.env,
       // Keys such as Ctrl-C reach the container once: by us.
       detached: true,
     });
@@ -82,10 +84,12 @@ function startChild(
   // script(1) hands down no descriptors, so that its shell opens them. Keys go to the container's own terminal.
   const own = `/proc/${process.pid}/fd`;
   const shell = `exec ${words.map(quoted).join(' ')} 3<${own}/${args.fd} 4>${own}/${info.fd}`;
-  return spawn('setpriv', ['--pdeathsig', 'KILL', 'script', '-qefc', shell, '/dev/null'], {
-    stdio: 'inherit',
+  const command = systemCommand({
+    file: 'setpriv',
+    args: ['--pdeathsig', 'KILL', 'script', '-qefc', shell, '/dev/null'],
     env: { ...toolEnvironment(), SHELL: '/bin/sh' },
   });
+  return spawn(command.file, command.args, { stdio: 'inherit', env: command.env });
 }
 
 async function signalCommand(child: ChildProcess, info: AbsPath, name: NodeJS.Signals | number): Promise<void> {

@@ -1,7 +1,7 @@
-import { mkdir } from 'node:fs/promises';
 import { messageOf } from '../../core/errors.ts';
 import type { AbsPath } from '../../core/paths.ts';
 import { runTool } from '../exec.ts';
+import { mkdir } from '../files.ts';
 
 /**
  * Copies a file or a directory tree natively, sharing extents where the filesystem can, keeping modes, times, links,

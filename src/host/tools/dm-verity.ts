@@ -1,7 +1,7 @@
-import { open } from 'node:fs/promises';
 import { StkError, errnoOf } from '../../core/errors.ts';
 import type { AbsPath } from '../../core/paths.ts';
 import { runTool } from '../exec.ts';
+import { open } from '../files.ts';
 import { findTool } from '../find-tool.ts';
 import { canAccess } from '../privileges.ts';
 

@@ -1,7 +1,7 @@
-import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { elfInterpreter } from '../elf-interpreter.ts';
 import { runTool } from '../exec.ts';
+import { realpath } from '../files.ts';
 import { findTool, missingTool } from '../find-tool.ts';
 
 /** A program of the host with what it needs to run in any root. */

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { StkError } from '../../core/errors.ts';
+import { systemCommand } from '../raw-command.ts';
 import { toolEnvironment } from '../tool-path.ts';
 import { exitStatus } from './exit-status.ts';
 
@@ -22,9 +23,10 @@ export interface Reexec {
 export async function reexec(options: Reexec): Promise<number> {
   const args = ['--pdeathsig', 'KILL', 'unshare', ...options.namespaces];
   args.push('--pid', '--fork', '--kill-child', '--mount-proc', '--', ...options.command);
-  const child = spawn('setpriv', args, {
+  const command = systemCommand({ file: 'setpriv', args, env: { ...toolEnvironment(), ...options.env } });
+  const child = spawn(command.file, command.args, {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
-    env: { ...toolEnvironment(), ...options.env },
+    env: command.env,
   });
   const tell = () => {
     if (child.connected) child.send({ type: 'abort', reason: String(options.signal.reason) }, () => {});

@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AsyncScope } from '../../../core/async-scope.ts';
 import { StkError, isStkError } from '../../../core/errors.ts';
@@ -9,6 +8,7 @@ import type { Workshop } from '../../../builder/do-step.ts';
 import { imageGraph } from '../../../builder/image-graph.ts';
 import type { BuildOptions } from '../../../builder/options.ts';
 import { stateDirectories } from '../../../builder/workspace.ts';
+import { writeFile } from '../../../host/files.ts';
 import { LayoutStore } from '../../../oci/layout.ts';
 import { topologicalOrder } from '../../../plan/run-graph.ts';
 import type { Recipe } from '../../../recipe/model.ts';

@@ -1,9 +1,9 @@
-import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { StkError } from '../../../core/errors.ts';
 import { digestHex } from '../../../core/digest.ts';
 import { absPath, joinInside, type AbsPath } from '../../../core/paths.ts';
 import { writeFileAtomic } from '../../../host/atomic-write.ts';
+import { mkdir, readFile } from '../../../host/files.ts';
 import { loadRecipes, type LoadedRecipes } from '../../../recipe/load.ts';
 import type { ParseCache } from '../../../recipe/parse-cache.ts';
 import { stateDirectories } from '../../../builder/workspace.ts';

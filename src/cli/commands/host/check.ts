@@ -1,3 +1,4 @@
+import { access, readFile } from '../../../host/files.ts';
 import { findTool, installHint } from '../../../host/find-tool.ts';
 import { canAccess, readPrivileges, unfitForUpper, type Privileges } from '../../../host/privileges.ts';
 import { runTool } from '../../../host/exec.ts';
@@ -6,7 +7,6 @@ import { planNamespaces } from '../../../sandbox/enter-namespaces.ts';
 import { EXIT } from '../../exit-status.ts';
 import type { Session } from '../../session.ts';
 import path from 'node:path';
-import { access, readFile } from 'node:fs/promises';
 import { messageOf } from '../../../core/errors.ts';
 import type { AbsPath } from '../../../core/paths.ts';
 

@@ -1,6 +1,6 @@
-import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { AbsPath } from '../../../core/paths.ts';
+import { stat } from '../../../host/files.ts';
 import type { Session } from '../../session.ts';
 
 /**

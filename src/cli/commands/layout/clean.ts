@@ -1,8 +1,8 @@
-import { access, readdir, realpath } from 'node:fs/promises';
 import { StkError } from '../../../core/errors.ts';
 import { containersHome, listContainers } from '../../../container/container-record.ts';
 import { joinInside, type AbsPath } from '../../../core/paths.ts';
 import { tryLockFile } from '../../../host/file-lock.ts';
+import { access, readdir, realpath } from '../../../host/files.ts';
 import { readMountTable } from '../../../host/mount-table.ts';
 import { removeTree } from '../../../host/tools/copy.ts';
 import { LayoutStore } from '../../../oci/layout.ts';

@@ -1,4 +1,3 @@
-import { lstat, realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { AsyncScope } from '../../../core/async-scope.ts';
 import { StkError, errnoOf } from '../../../core/errors.ts';
@@ -7,6 +6,7 @@ import { parseChange } from '../../../container/commit-changes.ts';
 import { commitImage, type CommitRequest } from '../../../container/commit-image.ts';
 import { containersHome, hasContainer, openContainer } from '../../../container/container-record.ts';
 import { tryLockFile } from '../../../host/file-lock.ts';
+import { lstat, realpath } from '../../../host/files.ts';
 import { readPrivileges } from '../../../host/privileges.ts';
 import { defaultPackOptions, parseCompression } from '../../../layer/pack-options.ts';
 import { readBase } from '../../../mount/upper-base.ts';

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { StkError, messageOf } from '../../../core/errors.ts';
 import { absPath, imagePath, joinInside, type AbsPath } from '../../../core/paths.ts';
@@ -12,6 +11,7 @@ import {
 } from '../../../container/container-record.ts';
 import type { HostMount } from '../../../container/place-mounts.ts';
 import { runContainer } from '../../../container/run-container.ts';
+import { readFile } from '../../../host/files.ts';
 import { readPrivileges } from '../../../host/privileges.ts';
 import { readLayeredImage } from '../../../mount/image-layers.ts';
 import { stateHome } from '../../../mount/state-directory.ts';

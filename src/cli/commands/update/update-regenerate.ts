@@ -1,10 +1,10 @@
-import { createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { regenerate } from '../../../apply/regenerate.ts';
 import type { AsyncScope } from '../../../core/async-scope.ts';
 import { digestHex } from '../../../core/digest.ts';
 import type { Workshop } from '../../../builder/do-step.ts';
 import { joinInside, type AbsPath } from '../../../core/paths.ts';
+import { createWriteStream } from '../../../host/files.ts';
 import type { PackOptions } from '../../../layer/pack-options.ts';
 import type { LayoutStore } from '../../../oci/layout.ts';
 import type { PlacedLayer, Regenerate } from '../../../update/update-image.ts';

@@ -1,7 +1,7 @@
-import { mkdir } from 'node:fs/promises';
 import type { ConflictRule } from '../../../apply/merge-problem.ts';
 import type { AsyncScope } from '../../../core/async-scope.ts';
 import { joinInside, type AbsPath } from '../../../core/paths.ts';
+import { mkdir } from '../../../host/files.ts';
 import { defaultPackOptions } from '../../../layer/pack-options.ts';
 import { isLayout } from '../../../oci/layout.ts';
 import { parseReference, type LayoutReference, type RegistryReference } from '../../../oci/reference.ts';
