@@ -1,5 +1,5 @@
 import fsSync from 'node:fs';
-import fs from 'node:fs/promises';
+import * as fs from 'node:fs/promises';
 import { hasRawBytes, hostBytes, hostText } from '../core/host-text.ts';
 
 /*
@@ -10,10 +10,10 @@ import { hasRawBytes, hostBytes, hostText } from '../core/host-text.ts';
 
 export { constants } from 'node:fs/promises';
 export type { FileHandle } from 'node:fs/promises';
-export type { BigIntStats, Dirent, ReadStream, Stats, StatsFs } from 'node:fs';
+export type { BigIntStats, Stats } from 'node:fs';
 
 /** A path as Node hands it to the system unchanged. */
-export function systemPath<T>(path: T): T | Buffer {
+function systemPath<T>(path: T): T | Buffer {
   return typeof path === 'string' && hasRawBytes(path) ? hostBytes(path) : path;
 }
 
@@ -44,11 +44,8 @@ function answeringPath<F extends AnyCall>(call: F): F {
 export const access = onPath(fs.access);
 export const chmod = onPath(fs.chmod);
 export const chown = onPath(fs.chown);
-export const copyFile = onPaths(fs.copyFile);
-export const lchown = onPath(fs.lchown);
 export const link = onPaths(fs.link);
 export const lstat = onPath(fs.lstat);
-export const lutimes = onPath(fs.lutimes);
 export const mkdir = onPath(fs.mkdir);
 export const open = onPath(fs.open);
 export const readFile = onPath(fs.readFile);
@@ -58,7 +55,6 @@ export const rmdir = onPath(fs.rmdir);
 export const stat = onPath(fs.stat);
 export const statfs = onPath(fs.statfs);
 export const symlink = onPaths(fs.symlink);
-export const truncate = onPath(fs.truncate);
 export const unlink = onPath(fs.unlink);
 export const utimes = onPath(fs.utimes);
 export const writeFile = onPath(fs.writeFile);

@@ -17,7 +17,7 @@ afterAll(() => rmSync(scratch, { recursive: true }));
 
 function run(command: Command): Buffer {
   const { file, args, cwd, env } = systemCommand(command);
-  const { stdout, stderr } = spawnSync(file, args, { cwd, env: env as NodeJS.ProcessEnv });
+  const { stdout, stderr } = spawnSync(file, args, { cwd, env });
   expect(stderr.toString()).toBe('');
   return stdout;
 }
@@ -53,7 +53,7 @@ describe('systemCommand', () => {
 
   it('is replaced by the program', () => {
     const { file, args, env } = systemCommand({ file: 'sh', args: ['-c', 'echo $$', '\udce9'], env: ENV });
-    const child = spawnSync(file, args, { env: env as NodeJS.ProcessEnv });
+    const child = spawnSync(file, args, { env });
     expect(Number(child.stdout)).toBe(child.pid);
   });
 });

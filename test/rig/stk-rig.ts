@@ -3,6 +3,7 @@ import path from 'node:path';
 import { execa } from 'execa';
 import { inject } from 'vitest';
 import { AsyncScope } from '../../src/core/async-scope.ts';
+import { systemCommand } from '../../src/host/raw-command.ts';
 import { ControlledSteps } from './controlled-steps.ts';
 import { DockerRegistry, type DockerRegistryOptions } from './docker-registry.ts';
 import { findLeftovers, unmountBelow } from './leftovers.ts';
@@ -107,10 +108,12 @@ export class StkRig implements AsyncDisposable {
     const env = { ...this.#environment(), ...options.env };
     const words = inTerminal(inheriting([node, cli, ...args], options.inherits), options.terminal);
     const command = await commandAs(options.as ?? this.#actor, words, env);
-    const child = execa(command.file, command.args, {
+    // Arguments and directories in the form of `hostText` reach it as bytes.
+    const raw = systemCommand({ file: command.file, args: command.args, cwd: options.cwd ?? this.directory, env });
+    const child = execa(raw.file, raw.args, {
       ...command.identity,
-      cwd: options.cwd ?? this.directory,
-      env,
+      cwd: raw.cwd ?? '/',
+      env: raw.env,
       extendEnv: false,
       input: options.stdin ?? '',
       reject: false,

@@ -1,3 +1,5 @@
+import { shownHostText } from '../../core/host-text.ts';
+
 /**
  * ECMA-48 control sequences, 7-bit and 8-bit: CSI, the string commands up to their terminator, two-character escapes. An
  * unterminated string command loses its introducer only, so that hostile output cannot hide what follows.
@@ -33,7 +35,7 @@ export function printableLines(text: string): string[] {
 }
 
 function scrub(text: string): string {
-  const visible = lastState(text.replace(ESCAPES, ''));
+  const visible = shownHostText(lastState(text.replace(ESCAPES, '')));
   return visible.replace(SEPARATORS, ' ').replace(CONTROLS, '').replace(LONE, '\ufffd');
 }
 

@@ -15,6 +15,7 @@ import type { Recipe } from '../../../recipe/model.ts';
 import { FileDigests } from '../../../sources/file-digests.ts';
 import type { StepCaches } from '../../../sources/step-cache.ts';
 import type { Session } from '../../session.ts';
+import { jsonText } from '../../ui/json-text.ts';
 import { openUi, type Ui } from '../../ui/open-ui.ts';
 import type { BuildFlags } from './build-flags.ts';
 import { buildOptions } from './build-options.ts';
@@ -209,7 +210,7 @@ async function report(session: Session, results: readonly BuildResult[], flags: 
     return { name, buildOnly, cached, digest, tags, layers, merged };
   });
   const directory = session.global.ociDir;
-  await writeFile(file, `${JSON.stringify({ layout: directory, images }, null, 2)}\n`).catch((cause: unknown) => {
+  await writeFile(file, `${jsonText({ layout: directory, images }, 2)}\n`).catch((cause: unknown) => {
     throw new StkError('storage', `cannot write ${file}`, { cause });
   });
 }

@@ -2,6 +2,8 @@ import { RecipeError, type Diagnostic } from '../../../core/diagnostics.ts';
 import { EXIT } from '../../exit-status.ts';
 import { renderDiagnostic } from '../../render-error.ts';
 import type { Session } from '../../session.ts';
+import { jsonText } from '../../ui/json-text.ts';
+import { printableLine } from '../../ui/printable-line.ts';
 import { loadBuildRecipes, type SubstitutionFlags } from './load-recipes.ts';
 
 /** `stk lint`: all problems of all files on stdout; returns the exit status. */
@@ -12,12 +14,12 @@ export async function runLint(
 ): Promise<number> {
   const { diagnostics, sources, images } = await inspect(session, files, flags);
   const errors = diagnostics.filter(diagnostic => diagnostic.severity === 'error').length;
-  if (flags.json) session.stdout.write(`${JSON.stringify({ errors, images, diagnostics })}\n`);
+  if (flags.json) session.stdout.write(`${jsonText({ errors, images, diagnostics })}\n`);
   else {
     for (const diagnostic of diagnostics) {
       session.stdout.write(`${renderDiagnostic(diagnostic, sources, { color: session.color })}\n`);
     }
-    if (errors === 0) session.stdout.write(`${files.join(', ')}: ${images} images, no problems\n`);
+    if (errors === 0) session.stdout.write(`${printableLine(files.join(', '))}: ${images} images, no problems\n`);
   }
   return errors === 0 ? EXIT.ok : EXIT.recipe;
 }

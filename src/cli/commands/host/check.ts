@@ -9,6 +9,7 @@ import type { Session } from '../../session.ts';
 import path from 'node:path';
 import { messageOf } from '../../../core/errors.ts';
 import type { AbsPath } from '../../../core/paths.ts';
+import { jsonText } from '../../ui/json-text.ts';
 
 interface Finding {
   readonly name: string;
@@ -31,7 +32,7 @@ export async function runCheck(session: Session, flags: { readonly json?: boolea
     await stateFilesystem(session),
   ];
   const failed = findings.filter(finding => finding.required && !finding.ok);
-  if (flags.json) session.stdout.write(`${JSON.stringify({ ok: failed.length === 0, findings })}\n`);
+  if (flags.json) session.stdout.write(`${jsonText({ ok: failed.length === 0, findings })}\n`);
   else {
     for (const finding of findings) {
       const mark = finding.ok ? 'ok     ' : finding.required ? 'MISSING' : 'absent ';

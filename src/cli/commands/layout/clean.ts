@@ -8,6 +8,7 @@ import { removeTree } from '../../../host/tools/copy.ts';
 import { LayoutStore } from '../../../oci/layout.ts';
 import { removeAbandoned, stateDirectories } from '../../../builder/workspace.ts';
 import type { Session } from '../../session.ts';
+import { printableLine } from '../../ui/printable-line.ts';
 
 /** `stk clean`: steps leave files of many owners, so the removal happens as root of the namespaces. */
 export async function runClean(session: Session, flags: { readonly all?: boolean }): Promise<number> {
@@ -21,7 +22,7 @@ export async function runClean(session: Session, flags: { readonly all?: boolean
   if (targets.includes(ociDir)) await LayoutStore.open(ociDir);
   for (const target of targets) {
     await removeTree(target, session.signal);
-    session.stdout.write(`removed ${target}\n`);
+    session.stdout.write(`removed ${printableLine(target)}\n`);
   }
   return 0;
 }

@@ -7,6 +7,7 @@ import { containersHome, listContainers } from '../../../container/container-rec
 import { LayoutStore } from '../../../oci/layout.ts';
 import { RecordCache } from '../../../sources/record-cache.ts';
 import type { Session } from '../../session.ts';
+import { jsonText } from '../../ui/json-text.ts';
 
 /** `stk gc`. */
 export async function runGc(
@@ -32,8 +33,7 @@ export async function runGc(
     onWait: () => session.stderr.write('waiting for a running build to end\n'),
   });
   const sizeBytes = garbage.reduce((sum, blob) => sum + blob.sizeBytes, 0);
-  if (flags.json)
-    session.stdout.write(`${JSON.stringify({ removed: garbage, sizeBytes, dryRun: flags.dryRun === true })}\n`);
+  if (flags.json) session.stdout.write(`${jsonText({ removed: garbage, sizeBytes, dryRun: flags.dryRun === true })}\n`);
   else {
     for (const blob of garbage) session.stdout.write(`${blob.digest} ${formatBytes(blob.sizeBytes)}\n`);
     const verb = flags.dryRun ? 'would remove' : 'removed';

@@ -7,6 +7,8 @@ import { readIndex, tagOf } from '../../../oci/layout-index.ts';
 import { parseImageConfig, parseManifest } from '../../../oci/parse-manifest.ts';
 import { APPLY_LIST, UPDATE_FROM, parseAppliedEntries } from '../../../oci/layer-annotations.ts';
 import type { Session } from '../../session.ts';
+import { jsonText } from '../../ui/json-text.ts';
+import { quotedName } from '../../ui/quoted-name.ts';
 import { printableLine } from '../../ui/printable-line.ts';
 import { formatTable, type Column } from '../../ui/table.ts';
 import { openLocalImage } from '../images/image-ref.ts';
@@ -66,7 +68,7 @@ export async function runInspect(session: Session, ref: string | undefined, flag
   if (flags.json) {
     const { digest, mediaType } = image.descriptor;
     const summary = { name: image.tag, digest, mediaType };
-    session.stdout.write(`${JSON.stringify({ ...summary, layers, applied, config, annotations })}\n`);
+    session.stdout.write(`${jsonText({ ...summary, layers, applied, config, annotations })}\n`);
     return 0;
   }
   const size = descriptors.reduce((sum, layer) => sum + layer.size, 0);
@@ -120,7 +122,11 @@ function layerRow(layer: InspectedLayer, index: number): readonly string[] {
 function writeMerged(session: Session, index: number, { role, merged, mergedCount }: InspectedLayer): void {
   if (merged === undefined || mergedCount === undefined) return;
   session.stdout.write(`\nlayer ${index + 1} (${printableLine(role)}) settles ${mergedCount} paths\n`);
-  writeTable(session, MERGED_COLUMNS, merged);
+  writeTable(
+    session,
+    MERGED_COLUMNS,
+    merged.map(([path, driver]) => [quotedName(path), driver]),
+  );
   const more = mergedCount - merged.length;
   if (more > 0) session.stdout.write(`and ${more} more\n`);
 }
@@ -132,9 +138,14 @@ async function listImages(session: Session, layout: LayoutStore, flags: InspectF
     const size = manifest.layers.reduce((sum, layer) => sum + layer.size, 0);
     rows.push({ name: tag, digest: descriptor.digest, layers: manifest.layers.length, size });
   }
-  if (flags.json) session.stdout.write(`${JSON.stringify(rows)}\n`);
+  if (flags.json) session.stdout.write(`${jsonText(rows)}\n`);
   else {
-    const cells = rows.map(row => [row.name, row.digest.slice(7, 19), String(row.layers), formatBytes(row.size)]);
+    const cells = rows.map(row => [
+      quotedName(row.name),
+      row.digest.slice(7, 19),
+      String(row.layers),
+      formatBytes(row.size),
+    ]);
     writeTable(session, IMAGE_COLUMNS, cells);
   }
   return 0;

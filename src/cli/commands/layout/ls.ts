@@ -1,5 +1,6 @@
 import { formatBytes } from '../../../core/bytes.ts';
 import { StkError } from '../../../core/errors.ts';
+import { byteString, textOfByteString } from '../../../core/host-text.ts';
 import { imagePath } from '../../../core/paths.ts';
 import type { Descriptor, Manifest } from '../../../oci/descriptor.ts';
 import { LayoutStore } from '../../../oci/layout.ts';
@@ -10,7 +11,8 @@ import type { Inode } from '../../../squashfs/inode.ts';
 import { isWhiteout } from '../../../squashfs/overlay.ts';
 import type { SquashfsReader } from '../../../squashfs/squashfs-reader.ts';
 import type { Session } from '../../session.ts';
-import { printableLine } from '../../ui/printable-line.ts';
+import { jsonText } from '../../ui/json-text.ts';
+import { quotedByteString, quotedName } from '../../ui/quoted-name.ts';
 import { openLocalImage, type LocalImageRef } from '../images/image-ref.ts';
 import { OutputLines } from '../../ui/output-lines.ts';
 
@@ -41,15 +43,14 @@ const TYPE_LETTERS: Readonly<Record<Inode['type'], string>> = {
 export async function runLs(session: Session, ref: string | undefined, flags: LsFlags): Promise<number> {
   if (ref === undefined) {
     const layout = await LayoutStore.open(session.global.ociDir);
-    for (const tag of await layout.tags()) session.stdout.write(`${tag}\n`);
+    for (const tag of await layout.tags()) session.stdout.write(`${quotedName(tag)}\n`);
     return 0;
   }
   const image = await openLocalImage(session, ref);
   const lines = new OutputLines(session.stdout);
   for await (const row of rows(session, image, flags)) {
-    const shown = text(row.path === '' ? '/' : row.path);
-    if (flags.json) await lines.write(JSON.stringify(toJson(row, shown)));
-    else await lines.write(flags.long ? longLine(row, shown) : printableLine(shown));
+    if (flags.json) await lines.write(jsonText(toJson(row)));
+    else await lines.write(flags.long ? longLine(row) : quotedByteString(shownPath(row)));
   }
   await lines.flush();
   return 0;
@@ -68,13 +69,13 @@ async function* rows(session: Session, image: LocalImageRef, flags: LsFlags): As
   const squashfs = layers.map(layer => ({ squashfs: layer }));
   await using stack = await openLayerStack(image.layout, squashfs, signal);
   if (!stack) return;
-  const path = image.path ?? '/';
+  const path = byteString(image.path ?? '/');
   if (wanted) {
     yield* layerRows(stack.layers[0]!, imagePath(path), flags, signal);
     return;
   }
   const found = await stack.resolve(path, signal);
-  if (!found) throw new StkError('not-found', `${image.tag} has no ${path}`);
+  if (!found) throw new StkError('not-found', `${image.tag} has no ${image.path}`);
   if (found.node.inode.type !== 'directory') yield { path: found.path, inode: found.node.inode };
   else if (flags.recursive) {
     for await (const { path: name, node } of stack.walk({ path: found.path, signal })) {
@@ -114,28 +115,30 @@ function pickLayer(manifest: Manifest, prefix: string): Descriptor {
   });
 }
 
-function toJson({ inode }: Row, path: string): object {
+function toJson(row: Row): object {
+  const { inode } = row;
   return {
-    path,
+    path: textOfByteString(shownPath(row)),
     type: isWhiteout(inode) ? 'whiteout' : inode.type,
     mode: inode.mode.toString(8).padStart(4, '0'),
     uid: inode.uid,
     gid: inode.gid,
     size: inode.size,
     mtime: inode.mtime,
-    ...(inode.type === 'symlink' ? { target: text(inode.target) } : {}),
+    ...(inode.type === 'symlink' ? { target: textOfByteString(inode.target) } : {}),
     ...('major' in inode ? { device: [inode.major, inode.minor] } : {}),
   };
 }
 
-function longLine({ inode }: Row, path: string): string {
+function longLine(row: Row): string {
+  const { inode } = row;
   const time = new Date(inode.mtime * 1000).toISOString().slice(0, 16).replace('T', ' ');
   const size = 'major' in inode ? `${inode.major}, ${inode.minor}` : formatBytes(inode.size);
-  const target = inode.type === 'symlink' ? ` -> ${printableLine(text(inode.target))}` : '';
+  const target = inode.type === 'symlink' ? ` -> ${quotedByteString(inode.target)}` : '';
   const mark = isWhiteout(inode) ? ' (whiteout)' : '';
   const owner = `${inode.uid}/${inode.gid}`.padEnd(9);
   const mode = `${TYPE_LETTERS[inode.type]}${modeText(inode.mode)}`;
-  return `${mode} ${owner} ${size.padStart(8)} ${time} ${printableLine(path)}${target}${mark}`;
+  return `${mode} ${owner} ${size.padStart(8)} ${time} ${quotedByteString(shownPath(row))}${target}${mark}`;
 }
 
 /** As `ls -l` writes permission bits, set-id and sticky bits included. */
@@ -149,7 +152,7 @@ function modeText(mode: number): string {
   return triple(6, 0o4000, 's') + triple(3, 0o2000, 's') + triple(0, 0o1000, 't');
 }
 
-/** A byte string of the image as text for people. */
-function text(bytes: string): string {
-  return Buffer.from(bytes, 'latin1').toString('utf8');
+/** A byte string. */
+function shownPath({ path }: Row): string {
+  return path === '' ? '/' : path;
 }

@@ -6,6 +6,7 @@ import { stateHome } from '../../../mount/state-directory.ts';
 import type { UpperWish } from '../../../mount/writable-upper.ts';
 import type { VerifyMode } from '../../../mount/choose-method.ts';
 import type { Session } from '../../session.ts';
+import { printableLine } from '../../ui/printable-line.ts';
 import { hostPlatform } from '../build/build-options.ts';
 import { openImage } from '../images/mount-image-ref.ts';
 import { demandsSignature, requireSignature, type SignatureFlags } from '../signature/require-signature.ts';
@@ -26,8 +27,9 @@ export async function runMount(session: Session, ref: string, target: string, fl
   const mounted = await mountImage({ ...request, target: absPath(target, session.workingDirectory) });
   const { record, isNew } = mounted;
   sayWarnings(session, mounted);
-  if (!isNew) session.stdout.write(`${request.tag} is mounted on ${record.target} already\n`);
-  else session.stdout.write(`mounted ${request.tag} on ${record.target}: ${describeMount(mounted)}\n`);
+  if (!isNew) session.stdout.write(`${printableLine(`${request.tag} is mounted on ${record.target} already`)}\n`);
+  else
+    session.stdout.write(`${printableLine(`mounted ${request.tag} on ${record.target}: ${describeMount(mounted)}`)}\n`);
   sayLogs(session, mounted);
   return 0;
 }
@@ -70,7 +72,7 @@ export function sayWarnings(session: Session, { warnings }: Pick<Mounted, 'warni
 
 export function sayLogs(session: Session, { logs }: Mounted): void {
   if (session.global.progress === 'quiet') return;
-  for (const log of logs) session.stdout.write(`reads that fail the check are logged in ${log}\n`);
+  for (const log of logs) session.stdout.write(`reads that fail the check are logged in ${printableLine(log)}\n`);
 }
 
 /** A signature reaches every block only through root hashes: without them what is read need not be what was signed. */

@@ -2,6 +2,8 @@ import { readPrivileges } from '../../../host/privileges.ts';
 import { listMounts, repairMounts, type MountList } from '../../../mount/list-mounts.ts';
 import { stateHome } from '../../../mount/state-directory.ts';
 import type { Session } from '../../session.ts';
+import { jsonText } from '../../ui/json-text.ts';
+import { quotedName } from '../../ui/quoted-name.ts';
 import { formatTable, type Column } from '../../ui/table.ts';
 
 const COLUMNS: readonly Column[] = [
@@ -25,22 +27,22 @@ export async function runMounts(
   const request = { home, signal: session.signal };
   if (flags.repair) {
     const { cleared, releasedLayers } = await repairMounts(request);
-    if (flags.json) session.stdout.write(`${JSON.stringify({ cleared, releasedLayers })}\n`);
+    if (flags.json) session.stdout.write(`${jsonText({ cleared, releasedLayers })}\n`);
     else {
-      for (const target of cleared) session.stdout.write(`cleared ${target}\n`);
+      for (const target of cleared) session.stdout.write(`cleared ${quotedName(target)}\n`);
       session.stdout.write(`cleared ${cleared.length} mounts and ${releasedLayers} layers\n`);
     }
     return 0;
   }
   const list = await listMounts(request);
-  if (flags.json) session.stdout.write(`${JSON.stringify(list)}\n`);
+  if (flags.json) session.stdout.write(`${jsonText(list)}\n`);
   else print(session, list);
   return 0;
 }
 
 function print(session: Session, { mounts, strays }: MountList): void {
   const rows = mounts.map(mount => [
-    mount.target,
+    quotedName(mount.target),
     mount.status,
     mount.image,
     mount.digest.slice(7, 19),

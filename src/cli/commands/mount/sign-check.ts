@@ -2,6 +2,7 @@ import { AsyncScope } from '../../../core/async-scope.ts';
 import type { Digest } from '../../../core/digest.ts';
 import { StkError } from '../../../core/errors.ts';
 import type { Session } from '../../session.ts';
+import { printableLine } from '../../ui/printable-line.ts';
 import { openSource } from '../images/publish-stores.ts';
 import type { SignatureFlags } from '../signature/require-signature.ts';
 import { imageName, openSignatureDemand } from '../signature/signature-demand.ts';
@@ -21,9 +22,12 @@ export async function runSignatureCheck(
     if (reference === undefined) throw new StkError('usage', `${name} names no image`, { hint: 'write oci:DIR:TAG' });
     const demand = await openSignatureDemand(session, flags);
     const { digest, signatures } = await demand.check(store, reference, imageName(session, ref), true);
-    if (flags.policy !== undefined) session.stdout.write(`${ref} meets the policy\n  digest ${digest}\n`);
+    if (flags.policy !== undefined)
+      session.stdout.write(`${printableLine(ref)} meets the policy\n  digest ${digest}\n`);
     for (const found of signatures) {
-      session.stdout.write(`${ref} is signed as ${found.identity}\n  key ${found.key}\n  digest ${found.digest}\n`);
+      session.stdout.write(
+        `${printableLine(ref)} is signed as ${found.identity}\n  key ${found.key}\n  digest ${found.digest}\n`,
+      );
     }
     return digest;
   } finally {

@@ -3,6 +3,7 @@ import { readPrivileges } from '../../../host/privileges.ts';
 import { stateHome } from '../../../mount/state-directory.ts';
 import { umountBundle } from '../../../container/bundle-umount.ts';
 import type { Session } from '../../session.ts';
+import { printableLine } from '../../ui/printable-line.ts';
 
 /** `stk umount TARGET`; a bundle is unmounted by its own name, too. */
 export async function runUmount(session: Session, target: string): Promise<number> {
@@ -12,6 +13,6 @@ export async function runUmount(session: Session, target: string): Promise<numbe
     signal: session.signal,
   });
   const kept = unmounted.keptLayers > 0 ? `; ${unmounted.keptLayers} layers are used by other mounts` : '';
-  session.stdout.write(`unmounted ${unmounted.target}${kept}\n`);
+  session.stdout.write(`unmounted ${printableLine(unmounted.target)}${kept}\n`);
   return 0;
 }

@@ -3,6 +3,7 @@ import { formatBytes } from '../../../core/bytes.ts';
 import type { Digest } from '../../../core/digest.ts';
 import { verifyImage } from '../../../mount/verify-image.ts';
 import type { Session } from '../../session.ts';
+import { jsonText } from '../../ui/json-text.ts';
 import { hostPlatform } from '../build/build-options.ts';
 import { openImage } from '../images/mount-image-ref.ts';
 
@@ -51,7 +52,7 @@ function report(session: Session, name: string, image: Intact, how: string, flag
   const { digest, blobs, sizeBytes } = image;
   session.stdout.write(
     flags.json
-      ? `${JSON.stringify({ ok: true, name, ...image })}\n`
+      ? `${jsonText({ ok: true, name, ...image })}\n`
       : `${name} is intact: ${blobs} blobs, ${formatBytes(sizeBytes)}, ${how}\n  digest ${digest}\n`,
   );
 }

@@ -12,6 +12,7 @@ import { parseTarget } from '../../../transfer/destination.ts';
 import { LayerConverter } from '../../../sources/convert-layers.ts';
 import { RecordCache } from '../../../sources/record-cache.ts';
 import type { Session } from '../../session.ts';
+import { printableLine } from '../../ui/printable-line.ts';
 import { hostPlatform } from '../build/build-options.ts';
 import { openSessionUi } from '../build/build.ts';
 import { openSource, openTarget } from '../images/publish-stores.ts';
@@ -70,7 +71,7 @@ export async function runConvert(session: Session, from: string, to: string, fla
       converted = await convertImage(image.store, image.reference, request, ports);
       await layout.tag(converted.descriptor, tag ?? 'latest', signal);
     } else converted = await convertToStore(image, request, ports, { store: destination, tag });
-    session.stdout.write(`${formatReference(target)} ${converted.descriptor.digest}\n`);
+    session.stdout.write(`${printableLine(formatReference(target))} ${converted.descriptor.digest}\n`);
   } finally {
     await scope[Symbol.asyncDispose]();
   }

@@ -10,6 +10,7 @@ import { copyImage, type CopyResult } from '../../../transfer/copy-image.ts';
 import { parseDestination, parseTarget, targetOf } from '../../../transfer/destination.ts';
 import type { ImageDefinition } from '../../../recipe/model.ts';
 import type { Session } from '../../session.ts';
+import { printableLine } from '../../ui/printable-line.ts';
 import type { BuildFlags } from '../build/build-flags.ts';
 import { buildOptions } from '../build/build-options.ts';
 import { findBuildFiles, findUpToDate, openSessionUi } from '../build/build.ts';
@@ -65,7 +66,8 @@ export async function runPublish(session: Session, args: readonly string[], flag
         : await planImage(session, first, second, flags, scope);
     if (flags.showOnly) {
       for (const { name, targets } of plan.publications) {
-        for (const target of targets) session.stdout.write(`would publish: ${name} to ${formatReference(target)}\n`);
+        for (const target of targets)
+          session.stdout.write(`would publish: ${name} to ${printableLine(formatReference(target))}\n`);
       }
       return 0;
     }
@@ -218,7 +220,7 @@ async function publish(
   for (const { tag } of signer ? targets : others) await store.putManifest(result.root, tag, { signal });
   say(emit, 'info', `published: ${summary(result)}`, name);
   for (const each of targets) {
-    session.stdout.write(`${formatReference(each)} ${result.root.descriptor.digest}\n`);
+    session.stdout.write(`${printableLine(formatReference(each))} ${result.root.descriptor.digest}\n`);
   }
 }
 

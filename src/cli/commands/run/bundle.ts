@@ -2,6 +2,7 @@ import { StkError } from '../../../core/errors.ts';
 import { absPath } from '../../../core/paths.ts';
 import { bundleImage } from '../../../container/bundle-image.ts';
 import type { Session } from '../../session.ts';
+import { printableLine } from '../../ui/printable-line.ts';
 import { describeMount, mountRequest, sayLogs, sayWarnings, type MountFlags } from '../mount/mount.ts';
 
 export interface BundleFlags extends MountFlags {
@@ -32,7 +33,7 @@ export async function runBundle(session: Session, { ref, directory, command, fla
   const kept = config === 'kept' ? [`${bundle.directory}/config.json was changed by hand and is kept`] : [];
   sayWarnings(session, { warnings: [...mounted.warnings, ...warnings, ...kept] });
   const how = mounted.isNew ? describeMount(mounted) : 'mounted already';
-  session.stdout.write(`bundle of ${request.tag} in ${bundle.directory}: ${how}\n`);
+  session.stdout.write(`${printableLine(`bundle of ${request.tag} in ${bundle.directory}: ${how}`)}\n`);
   sayLogs(session, mounted);
   return 0;
 }

@@ -1,6 +1,7 @@
 import { containersHome, listContainers, removeContainer } from '../../../container/container-record.ts';
 import { readPrivileges } from '../../../host/privileges.ts';
 import type { Session } from '../../session.ts';
+import { jsonText } from '../../ui/json-text.ts';
 import { formatTable } from '../../ui/table.ts';
 
 /** `stk containers`. */
@@ -13,7 +14,7 @@ export async function runContainers(session: Session, flags: { readonly json?: b
       ...record,
       readable: record !== undefined,
     }));
-    session.stdout.write(`${JSON.stringify(list)}\n`);
+    session.stdout.write(`${jsonText(list)}\n`);
     return 0;
   }
   const rows = containers.map(({ name, record, inUse }) => [

@@ -2,10 +2,13 @@ import type { Aspect } from '../../../apply/diff-nodes.ts';
 import type { TreeChange } from '../../../apply/diff-trees.ts';
 import { formatBytes } from '../../../core/bytes.ts';
 import type { JsonValue } from '../../../core/canonical-json.ts';
+import { textOfByteString } from '../../../core/host-text.ts';
 import type { Descriptor } from '../../../oci/descriptor.ts';
 import { LAYER_ROLE } from '../../../oci/layer-annotations.ts';
 import type { MergedNode } from '../../../squashfs/layer-stack.ts';
+import { jsonText } from '../../ui/json-text.ts';
 import { printableLine } from '../../ui/printable-line.ts';
+import { quotedByteString } from '../../ui/quoted-name.ts';
 import { formatTable } from '../../ui/table.ts';
 import type { FoundImage } from '../images/image-source.ts';
 import { OutputLines } from '../../ui/output-lines.ts';
@@ -67,18 +70,18 @@ export class JsonDiff implements DiffReport {
   }
 
   async begin(): Promise<void> {
-    await this.#lines.write(`${JSON.stringify(this.#head).slice(0, -1)},"changes":[`);
+    await this.#lines.write(`${jsonText(this.#head).slice(0, -1)},"changes":[`);
   }
 
   async change({ path, before, after, aspects }: TreeChange): Promise<void> {
     const value = {
-      path: `/${text(path)}`,
+      path: `/${textOfByteString(path)}`,
       change: before === undefined ? 'added' : after === undefined ? 'removed' : 'changed',
       ...(before && after ? { aspects } : {}),
       ...(before ? { before: nodeJson(before) } : {}),
       ...(after ? { after: nodeJson(after) } : {}),
     };
-    await this.#lines.write(`${this.#first ? '' : ','}${JSON.stringify(value)}`);
+    await this.#lines.write(`${this.#first ? '' : ','}${jsonText(value)}`);
     this.#first = false;
   }
 
@@ -118,7 +121,7 @@ export class TextDiff implements DiffReport {
     if (rows.length > 0) await this.#lines.write(`  ${shared} layers in common`);
     else if (!this.#head.layers.sameOrder) await this.#lines.write('the same layers in another order');
     for (const { name, before, after } of this.#head.settings) {
-      await this.#lines.write(printableLine(`  ${name}: ${jsonText(before)} -> ${jsonText(after)}`));
+      await this.#lines.write(printableLine(`  ${name}: ${settingText(before)} -> ${settingText(after)}`));
     }
   }
 
@@ -139,11 +142,11 @@ export class TextDiff implements DiffReport {
 
 function changeLine({ path, before, after, aspects }: TreeChange): string {
   const node = after ?? before!;
-  const shown = printableLine(`/${text(path)}${node.inode.type === 'directory' && path !== '' ? '/' : ''}`);
+  const shown = `/${quotedByteString(path)}${node.inode.type === 'directory' && path !== '' ? '/' : ''}`;
   if (!before) return `A ${shown}${sizeNote(node)}`;
   if (!after) return `D ${shown}${sizeNote(node)}`;
   const notes = aspects.map(aspect => aspectNote(aspect, before, after));
-  return `M ${shown} (${printableLine(notes.join(', '))})`;
+  return `M ${shown} (${notes.join(', ')})`;
 }
 
 function sizeNote({ inode }: MergedNode): string {
@@ -157,26 +160,21 @@ function nodeJson({ inode }: MergedNode): object {
     uid: inode.uid,
     gid: inode.gid,
     ...(inode.type === 'file' ? { size: inode.size } : {}),
-    ...(inode.type === 'symlink' ? { target: text(inode.target) } : {}),
+    ...(inode.type === 'symlink' ? { target: textOfByteString(inode.target) } : {}),
     ...('major' in inode ? { device: [inode.major, inode.minor] } : {}),
   };
 }
 
 function targetOf({ inode }: MergedNode): string {
-  return inode.type === 'symlink' ? text(inode.target) : '';
+  return inode.type === 'symlink' ? quotedByteString(inode.target) : '';
 }
 
 function octal(mode: number): string {
   return mode.toString(8).padStart(4, '0');
 }
 
-function jsonText(value: JsonValue | undefined): string {
+function settingText(value: JsonValue | undefined): string {
   return value === undefined ? 'none' : JSON.stringify(value);
-}
-
-/** A byte string of the image as text for people. */
-function text(bytes: string): string {
-  return Buffer.from(bytes, 'latin1').toString('utf8');
 }
 
 function aspectNote(aspect: Aspect, before: MergedNode, after: MergedNode): string {

@@ -1,5 +1,6 @@
 import { AsyncScope } from '../../../core/async-scope.ts';
 import { canonicalJson, type JsonValue } from '../../../core/canonical-json.ts';
+import { byteString } from '../../../core/host-text.ts';
 import { imagePath } from '../../../core/paths.ts';
 import { diffTrees, type TreeChange } from '../../../apply/diff-trees.ts';
 import type { Descriptor, ImageConfig } from '../../../oci/descriptor.ts';
@@ -53,7 +54,7 @@ export async function runDiff(
       const changes = diffTrees({
         before: await opened.stack(before.store, before.manifest.layers, signal),
         after: await opened.stack(after.store, after.manifest.layers, signal),
-        paths: paths.map(path => imagePath(Buffer.from(path).toString('latin1'))),
+        paths: paths.map(path => imagePath(byteString(path))),
         signal,
       });
       for await (const change of changes) {

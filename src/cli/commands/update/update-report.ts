@@ -1,10 +1,13 @@
 import { formatBytes } from '../../../core/bytes.ts';
+import { textOfByteString } from '../../../core/host-text.ts';
 import type { BlobStore } from '../../../oci/blob-store.ts';
 import type { Descriptor } from '../../../oci/descriptor.ts';
 import { APPLY_NAME, LAYER_ROLE } from '../../../oci/layer-annotations.ts';
 import { isSameRegistry } from '../../../oci/store-place.ts';
 import type { NewBlob, UpdatedImage } from '../../../update/update-image.ts';
+import { jsonText } from '../../ui/json-text.ts';
 import { printableLine } from '../../ui/printable-line.ts';
+import { quotedByteString } from '../../ui/quoted-name.ts';
 import { formatTable, type Column } from '../../ui/table.ts';
 import { errorToJson } from '../../render-error.ts';
 import type { FailedTarget, UpdateTarget } from './update-targets.ts';
@@ -58,7 +61,9 @@ export function writeOutcome(stdout: NodeJS.WriteStream, outcome: UpdateOutcome)
     ...updated.fresh.map(({ descriptor }) => layerRow('+', descriptor)),
   ];
   const stay = updated.layers.length - updated.fresh.length;
-  const paths = updated.settled.slice(0, MOST_PATHS).map(({ path, driver }) => `  ${driver}: /${text(path)}`);
+  const paths = updated.settled
+    .slice(0, MOST_PATHS)
+    .map(({ path, driver }) => `  ${driver}: /${quotedByteString(path)}`);
   const more = updated.settled.length - paths.length;
   const bytes =
     'missing' in outcome ? `${formatBytes(outcome.missing)} to send` : `${formatBytes(outcome.sentBytes)} sent`;
@@ -75,7 +80,7 @@ export function writeOutcome(stdout: NodeJS.WriteStream, outcome: UpdateOutcome)
 
 /** One JSON list for all images. */
 export function writeOutcomes(stdout: NodeJS.WriteStream, outcomes: readonly UpdateOutcome[]): void {
-  stdout.write(`${JSON.stringify(outcomes.map(outcomeJson))}\n`);
+  stdout.write(`${jsonText(outcomes.map(outcomeJson))}\n`);
 }
 
 function outcomeJson(outcome: UpdateOutcome): object {
@@ -98,7 +103,11 @@ function outcomeJson(outcome: UpdateOutcome): object {
       added: updated.fresh.map(({ descriptor }) => layerJson(descriptor)),
       kept: updated.layers.length - updated.fresh.length,
     },
-    merged: updated.settled.map(({ path, driver, sides }) => ({ path: `/${text(path)}`, driver, sides })),
+    merged: updated.settled.map(({ path, driver, sides }) => ({
+      path: `/${textOfByteString(path)}`,
+      driver,
+      sides,
+    })),
     ...bytes,
   };
 }
@@ -115,9 +124,4 @@ function layerRow(sign: string, { annotations, digest, size }: Descriptor): read
 
 function layerJson({ annotations, digest, size }: Descriptor): object {
   return { role: annotations?.[LAYER_ROLE], name: annotations?.[APPLY_NAME], digest, size };
-}
-
-/** A byte string of the image as text for people. */
-function text(bytes: string): string {
-  return Buffer.from(bytes, 'latin1').toString('utf8');
 }
