@@ -5,7 +5,7 @@ import type { Platform } from '../oci/descriptor.ts';
 
 /** A value for a `secrets` entry of a recipe, from `--secret id=…`. */
 export type SecretSource =
-  { readonly type: 'file'; readonly path: AbsPath } | { readonly type: 'value'; readonly value: string };
+  { readonly type: 'file'; readonly path: AbsPath } | { readonly type: 'value'; readonly value: string | Uint8Array };
 
 /** What `stk build` was asked for, apart from the recipes themselves. */
 export interface BuildOptions {

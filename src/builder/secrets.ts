@@ -57,7 +57,7 @@ async function readSecret(id: string, sources: ReadonlyMap<string, SecretSource>
       hint: `give it: --secret id=${id},src=FILE or --secret id=${id},env=VARIABLE`,
     });
   }
-  if (source.type === 'value') return Buffer.from(source.value);
+  if (source.type === 'value') return Buffer.from(source.value as Uint8Array);
   return readFile(source.path).catch((cause: unknown) => {
     throw new StkError('not-found', `cannot read the secret ${id}: ${messageOf(cause)}`, { cause });
   });

@@ -7,6 +7,7 @@ import { absPath } from '../core/paths.ts';
 import { readFileSync } from '../host/files.ts';
 import { setToolPath } from '../host/tool-path.ts';
 import { EXIT, exitStatusOf } from './exit-status.ts';
+import { GivenFiles } from './given-files.ts';
 import { readProcessText } from './process-text.ts';
 import { makeProgram } from './program.ts';
 import { errorToJson, renderError } from './render-error.ts';
@@ -35,6 +36,7 @@ async function main(): Promise<number> {
   const color = process.stderr.isTTY && !environment['NO_COLOR'] && environment['TERM'] !== 'dumb';
   const debug = argv.includes('--debug');
   const json = argv.join(' ').includes('--progress=json') || argv.join(' ').includes('--progress json');
+  const given = new GivenFiles(inside === undefined ? {} : await receiveGiven(), controller.signal);
   const view = { stepOutputShown: false, statusStands: false };
   const session = (global: GlobalOptions): Session => ({
     workingDirectory: absPath('.', workingDirectory),
@@ -46,6 +48,7 @@ async function main(): Promise<number> {
     signal: controller.signal,
     view,
     scope,
+    given,
     version: version(),
     build: typeof STK_BUILD === 'string' ? STK_BUILD : 'source',
     self: [process.execPath, ...process.execArgv, path.resolve(workingDirectory, argv[1] ?? '')],
@@ -53,7 +56,8 @@ async function main(): Promise<number> {
     enter: async () => {
       const { enterNamespaces } = await import('../sandbox/enter-namespaces.ts');
       const command = [process.execPath, ...process.execArgv, ...argv.slice(1)];
-      return enterNamespaces(command, { ...environment, [INSIDE]: '1' }, controller.signal);
+      const message = { type: 'given', files: await given.handOver() };
+      return enterNamespaces({ command, env: { ...environment, [INSIDE]: '1' }, message, signal: controller.signal });
     },
   });
   await using scope = new AsyncScope();
@@ -83,7 +87,7 @@ function listenForEnd(controller: AbortController): void {
     });
   }
   process.on('disconnect', () => controller.abort(new StkError('interrupted', 'SIGHUP')));
-  process.on('message', (message: { type?: string; reason?: string }) => {
+  process.on('message', (message: Message) => {
     if (message.type === 'abort') controller.abort(new StkError('interrupted', String(message.reason)));
   });
   // The channel to whoever started this process must not keep it alive.
@@ -92,6 +96,26 @@ function listenForEnd(controller: AbortController): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) =>
     process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.bug),
   );
+}
+
+/** What whoever started this process inside of the namespaces says; `given` comes first. */
+interface Message {
+  readonly type?: string;
+  readonly reason?: string;
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+async function receiveGiven(): Promise<Readonly<Record<string, string>>> {
+  process.channel?.ref();
+  const message = await new Promise<Message>(resolve => {
+    process.on('disconnect', () => resolve({}));
+    process.on('message', (message: Message) => {
+      if (message.type === 'given') resolve(message);
+    });
+    if (!process.connected) resolve({});
+  });
+  process.channel?.unref();
+  return message.files ?? {};
 }
 
 function abortStatus(signal: AbortSignal): number {

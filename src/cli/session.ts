@@ -1,5 +1,6 @@
 import type { AsyncScope } from '../core/async-scope.ts';
 import type { AbsPath } from '../core/paths.ts';
+import type { GivenFiles } from './given-files.ts';
 
 /** Everything a command gets from the outside world; made once, in main.ts. */
 export interface Session {
@@ -17,6 +18,8 @@ export interface Session {
     /** The exit status is the command's own answer, also where a signal came in between. */
     statusStands: boolean;
   };
+  /** Files that the command line names. */
+  readonly given: GivenFiles;
   /** Closed at the end of the command, whatever its outcome. */
   readonly scope: AsyncScope;
   /** Version of stk. */

@@ -109,6 +109,46 @@ describe('loading', () => {
     ]);
   });
 
+  it.each([
+    ['nothing', ''],
+    ['comments', '# app: {from: scratch}\n'],
+    ['null', 'null'],
+    ['an empty map', '{}'],
+    ['an empty config', 'config: {}'],
+    ['no prerequisites', 'config: {prerequisites: []}'],
+  ])('refuses a recipe that holds %s, and warns of one beside others', async (_, text) => {
+    await write({ 'empty.yaml': text, 'a.yaml': 'config: {prerequisites: [empty.yaml]}\na: {from: scratch}' });
+    expect(await complaints(load('empty.yaml'))).toEqual(['/empty.yaml:1 empty-recipe the recipe has no images']);
+    for (const files of [['a.yaml'], ['a.yaml', 'empty.yaml']]) {
+      const { warnings, recipes } = await load(files);
+      expect(warnings.map(({ rule, span }) => [rule, span?.file])).toEqual([
+        ['empty-recipe', `${directory}/empty.yaml`],
+      ]);
+      expect(recipes.flatMap(({ images }) => images)).toHaveLength(1);
+    }
+  });
+
+  it('takes a recipe that has nothing but prerequisites', async () => {
+    await write({ 'a.yaml': 'config: {prerequisites: [b.yaml]}', 'b.yaml': 'b: {from: scratch}' });
+    expect(await load('a.yaml')).toMatchObject({ warnings: [], recipes: [{}, {}] });
+  });
+
+  it('resolves the paths of a recipe from a pipe against the working directory', async () => {
+    const readPipe = async (file: string) =>
+      file === '/dev/fd/9' ? Buffer.from('config: {prerequisites: [b.yaml]}\na: {from: b, imports: f}') : undefined;
+    await write({ 'b.yaml': 'b: {from: scratch}' });
+    const { recipes } = await load('/dev/fd/9', { readPipe });
+    expect(recipes[1]!.images[0]!.imports[0]!.source).toEqual({ type: 'path', path: `${directory}/f` });
+    expect(recipes[1]!.file).toBe('/dev/fd/9');
+  });
+
+  it('reads no pipe that a recipe names', async () => {
+    await write({ 'a.yaml': 'config: {prerequisites: [/dev/fd/9]}\na: {from: scratch}' });
+    const readPipe = (file: string) =>
+      file === '/dev/fd/9' ? Promise.reject(new Error('read')) : Promise.resolve(undefined);
+    expect(await complaints(load('a.yaml', { readPipe }))).toHaveLength(1);
+  });
+
   it('reports names that two files have', async () => {
     await write({ 'a.yaml': 'config: {prerequisites: [b.yaml]}\nx: {from: scratch}', 'b.yaml': 'x: {from: scratch}' });
     expect(await complaints(load('a.yaml'))).toEqual([

@@ -12,9 +12,14 @@ import { YAML_LIMITS } from './yaml-limits.ts';
 /** Fetches the text behind an http(s) URL, bounded in size and time. */
 export type ReadText = (url: string, signal?: AbortSignal) => Promise<string>;
 
+/** Bytes of a file that can be read but once, such as a pipe; `undefined` where it is an ordinary one. */
+export type ReadPipe = (file: AbsPath) => Promise<Uint8Array | undefined>;
+
 export interface LoadOptions {
   readonly workingDirectory: AbsPath;
   readonly readText: ReadText;
+  /** For recipes that are asked for; those that a recipe names must be ordinary files. */
+  readonly readPipe?: ReadPipe;
   readonly substitutions?: ReadonlyMap<string, string>;
   /** Spares reading YAML that was read before. */
   readonly cache?: ParseCache;
@@ -62,10 +67,10 @@ class Loader {
     if (this.#known.has(identity)) return;
     if (this.#known.size >= MOST_FILES) return this.#report('prerequisite', 'there are too many prerequisites', from);
     this.#known.add(identity);
-    const text = await this.#read(file, from);
-    if (text === undefined) return;
+    const read = await this.#read(file, from);
+    if (read === undefined) return;
+    const { text, directory } = read;
     const { workingDirectory, substitutions, cache } = this.#options;
-    const directory = isUrl(file) ? workingDirectory : absPath(path.dirname(file), '/');
     const rest = { workingDirectory, ...(substitutions && { substitutions }) };
     const parsed = await parseCached(text, { file, directory, ...rest }, cache);
     this.#sources.set(file, text);
@@ -88,19 +93,44 @@ class Loader {
         ),
       );
     }
+    this.#reportEmpty();
     const recipes = this.#parsed.flatMap(parsed => parsed.recipe ?? []);
     if (this.#diagnostics.some(d => d.severity === 'error')) throw new RecipeError(this.#diagnostics, this.#sources);
     return { recipes, warnings: this.#diagnostics, sources: this.#sources };
   }
 
-  async #read(file: string, from: SourceSpan | undefined): Promise<string | undefined> {
-    const { readText, signal } = this.#options;
+  async #read(file: string, from: SourceSpan | undefined): Promise<RecipeText | undefined> {
+    const { readText, readPipe, workingDirectory: directory, signal } = this.#options;
     try {
-      return isUrl(file) ? await readText(file, signal) : await readLocal(file, from === undefined);
+      if (isUrl(file)) return { text: await readText(file, signal), directory };
+      // A pipe has no place of its own. One that a recipe names might never end.
+      const piped = from === undefined ? await readPipe?.(file as AbsPath) : undefined;
+      if (piped) return { text: recipeText(file, piped), directory };
+      return { text: await readLocal(file), directory: absPath(path.dirname(file), '/') };
     } catch (error) {
       if (from === undefined || isStkError(error, 'interrupted') || !(isStkError(error) || errnoOf(error))) throw error;
       this.#report('prerequisite', `couldn't find prerequisite ${file}: ${messageOf(error)}`, from);
       return undefined;
+    }
+  }
+
+  /** Nothing to build is what a template or a pipe that failed leaves. */
+  #reportEmpty(): void {
+    const isEmpty = ({ readable, unreadable, diagnostics }: ParsedRecipe) =>
+      readable.images.length === 0 &&
+      readable.prerequisites.length === 0 &&
+      unreadable?.length === 0 &&
+      diagnostics.length === 0;
+    const isError = this.#parsed.every(({ readable }) => readable.images.length === 0);
+    for (const { readable } of this.#parsed.filter(isEmpty)) {
+      const span = { file: readable.file, line: 1, column: 1, endLine: 1, endColumn: 1 };
+      this.#diagnostics.push({
+        severity: isError ? 'error' : 'warning',
+        rule: 'empty-recipe',
+        message: 'the recipe has no images',
+        span,
+        suggestion: 'an image is a name and a map of directives, such as `app: {from: scratch}`',
+      });
     }
   }
 
@@ -115,6 +145,12 @@ class Loader {
   }
 }
 
+/** A recipe's text, and what its relative paths resolve against. */
+interface RecipeText {
+  readonly text: string;
+  readonly directory: AbsPath;
+}
+
 function isUrl(file: string): boolean {
   return /^https?:\/\//.test(file);
 }
@@ -122,28 +158,30 @@ function isUrl(file: string): boolean {
 /** Bytes; a character of the longest text takes at most three of them in UTF-8. */
 const MOST_BYTES = YAML_LIMITS.textLength * 3;
 
-/** A pipe may be given on the command line, as shells do for `<(…)`, but not be named by a recipe: it might never end. */
-async function readLocal(file: string, pipeAllowed: boolean): Promise<string> {
+async function readLocal(file: string): Promise<string> {
   const hint = 'name a recipe with -f FILE';
   // Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
-  const flags = constants.O_RDONLY | (pipeAllowed ? 0 : constants.O_NONBLOCK);
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK;
   await using handle = await open(file, flags).catch((error: unknown) => {
     if (errnoOf(error) !== 'ENOENT' && errnoOf(error) !== 'ENOTDIR') throw error;
     throw new StkError('not-found', `no such recipe: ${file}`, { cause: error, hint });
   });
   const status = await handle.stat();
-  if (!status.isFile() && !(pipeAllowed && status.isFIFO())) {
-    throw new StkError('invalid-input', `a recipe must be a file: ${file}`, { hint });
-  }
+  if (!status.isFile()) throw new StkError('invalid-input', `a recipe must be a file: ${file}`, { hint });
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
   for await (const chunk of handle.createReadStream({ autoClose: false, highWaterMark: 1 << 18 })) {
     chunks.push(chunk as Buffer);
     sizeBytes += (chunk as Buffer).byteLength;
-    if (sizeBytes > MOST_BYTES) throw new StkError('invalid-input', `the recipe is too large: ${file}`);
+    if (sizeBytes > MOST_BYTES) break;
   }
+  return recipeText(file, Buffer.concat(chunks));
+}
+
+function recipeText(file: string, bytes: Uint8Array): string {
+  if (bytes.byteLength > MOST_BYTES) throw new StkError('invalid-input', `the recipe is too large: ${file}`);
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
     throw new StkError('invalid-input', `the recipe is not UTF-8: ${file}`, { cause: error });
   }

@@ -1,7 +1,7 @@
 import { StkError } from '../core/errors.ts';
 import { findTool } from '../host/find-tool.ts';
 import { readPrivileges, type Privileges } from '../host/privileges.ts';
-import { reexec } from '../host/tools/reexec.ts';
+import { reexec, type Reexec } from '../host/tools/reexec.ts';
 
 /** Ids that a Debian or Fedora base uses at least (nobody is 65534). */
 const WANTED_IDS = 65_535;
@@ -28,14 +28,10 @@ export async function planNamespaces(privileges: Privileges): Promise<NamespaceP
 }
 
 /** Runs this program again as root of fresh namespaces and returns its exit status (see `reexec`). */
-export async function enterNamespaces(
-  command: readonly string[],
-  env: Readonly<Record<string, string | undefined>>,
-  signal: AbortSignal,
-): Promise<number> {
+export async function enterNamespaces(request: Omit<Reexec, 'namespaces'>): Promise<number> {
   const plan = await planNamespaces(await readPrivileges());
   try {
-    return await reexec({ namespaces: plan.namespaces, command, env, signal });
+    return await reexec({ ...request, namespaces: plan.namespaces });
   } catch (cause) {
     throw new StkError('missing-capability', 'cannot enter new namespaces', {
       cause,

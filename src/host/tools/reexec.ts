@@ -11,6 +11,8 @@ export interface Reexec {
   readonly command: readonly string[];
   /** The whole environment of the program inside. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Sent to the program inside as its first message. */
+  readonly message: object;
   /** Aborted when this process is asked to end; the reason's text is told to the program inside. */
   readonly signal: AbortSignal;
 }
@@ -28,6 +30,7 @@ export async function reexec(options: Reexec): Promise<number> {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
     env: command.env,
   });
+  child.send(options.message, () => {});
   const tell = () => {
     if (child.connected) child.send({ type: 'abort', reason: String(options.signal.reason) }, () => {});
   };

@@ -9,7 +9,11 @@ import type { Session } from '../../session.ts';
 import type { BuildFlags } from './build-flags.ts';
 
 /** Checks and converts the flags of a build. Throws `usage`. */
-export function buildOptions(session: Session, names: readonly string[], flags: BuildFlags): BuildOptions {
+export async function buildOptions(
+  session: Session,
+  names: readonly string[],
+  flags: BuildFlags,
+): Promise<BuildOptions> {
   const packing = flags.compression === undefined ? defaultPackOptions : parseCompression(flags.compression);
   for (const type of flags.layerType) {
     if (!LAYER_TYPES.includes(type)) {
@@ -23,7 +27,7 @@ export function buildOptions(session: Session, names: readonly string[], flags: 
     packing: { ...packing, verity: flags.verity },
     requireHash: flags.requireHash === true,
     jobs: parseJobs(flags.jobs),
-    secrets: new Map(flags.secret.map(spec => parseSecret(spec, session))),
+    secrets: new Map(await Promise.all(flags.secret.map(spec => parseSecret(spec, session)))),
     epochSeconds: parseEpoch(session.environment['SOURCE_DATE_EPOCH']),
     environment: session.environment,
     hostPlatform: hostPlatform(),
@@ -54,7 +58,7 @@ export function parseEpoch(text: string | undefined): number | undefined {
 }
 
 /** `id=NAME,src=FILE` or `id=NAME,env=VARIABLE`; with `id` alone, the variable of that name. */
-function parseSecret(spec: string, session: Session): readonly [string, SecretSource] {
+async function parseSecret(spec: string, session: Session): Promise<readonly [string, SecretSource]> {
   const fields = new Map(spec.split(',').map(part => part.split(/=(.*)/s, 2) as [string, string]));
   const id = fields.get('id');
   const hint = 'write --secret id=NAME,src=FILE or --secret id=NAME,env=VARIABLE';
@@ -65,7 +69,11 @@ function parseSecret(spec: string, session: Session): readonly [string, SecretSo
   }
   if (!id) throw new StkError('usage', '--secret: no id', { hint });
   const file = fields.get('src') ?? fields.get('source');
-  if (file) return [id, { type: 'file', path: absPath(file, session.workingDirectory) }];
+  if (file) {
+    const path = absPath(file, session.workingDirectory);
+    const value = await session.given.readPipe(path);
+    return [id, value ? { type: 'value', value } : { type: 'file', path }];
+  }
   const variable = fields.get('env') ?? id;
   const value = session.environment[variable];
   if (value === undefined) throw new StkError('usage', `--secret ${id}: the variable ${variable} is not set`, { hint });

@@ -7,7 +7,7 @@ import { signatureOptions } from '../signature/require-signature.ts';
 export function addBuildCommands(program: Command, act: Act): void {
   buildFlags(program.command('build [names...]'))
     .description('build the images of a recipe into the OCI layout')
-    .option('-f, --stacker-file <file>', 'the recipe: a path or an http(s) URL', 'stacker.yaml')
+    .option('-f, --stacker-file <file>', 'the recipe: a path, an http(s) URL, or - for stdin', 'stacker.yaml')
     .addHelpText(
       'after',
       `

@@ -35,7 +35,7 @@ export async function runBuild(
   flags: BuildFlags,
 ): Promise<number> {
   const loaded = await loadBuildRecipes(session, files, flags);
-  const options = buildOptions(session, names, flags);
+  const options = await buildOptions(session, names, flags);
   if (flags.orderOnly) {
     const wanted = { names, layerTypes: options.layerTypes, layout: session.global.ociDir };
     const graph = await imageGraph(loaded.recipes, wanted);

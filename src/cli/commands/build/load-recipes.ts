@@ -32,18 +32,20 @@ export async function loadBuildRecipes(
     }),
   );
   for (const name of flags.substituteFile) {
-    const file = absPath(name, session.workingDirectory);
-    const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    const file = absPath(name === '-' ? '/dev/stdin' : name, session.workingDirectory);
+    const bytes = await session.given.read(file).catch((cause: unknown) => {
       throw new StkError('not-found', `cannot read --substitute-file ${file}`, { cause });
     });
     const { parseSubstitutionFile } = await import('../../../recipe/substitution-file.ts');
-    for (const [key, value] of parseSubstitutionFile(file, text)) values.set(key, value);
+    for (const [key, value] of parseSubstitutionFile(file, bytes.toString('utf8'))) values.set(key, value);
   }
   for (const text of flags.substitute) values.set(...parseSubstitution(text));
-  return loadRecipes(files, {
+  const named = files.map(file => (file === '-' ? '/dev/stdin' : file));
+  return loadRecipes(named, {
     workingDirectory: session.workingDirectory,
     substitutions: values,
     readText: makeReadText(session),
+    readPipe: file => session.given.readPipe(file),
     cache: parseCache(stateDirectories(stkDir).records, session.build),
     signal: session.signal,
   });

@@ -141,7 +141,7 @@ async function builtDigests(
 ): Promise<ReadonlyMap<string, Digest>> {
   const names = images.map(image => image.name);
   const build: BuildFlags = { ...flags, cache: true, jobs: '2', secret: [] };
-  const results = await findUpToDate(session, recipes, buildOptions(session, names, build));
+  const results = await findUpToDate(session, recipes, await buildOptions(session, names, build));
   if (results)
     return new Map(results.flatMap(result => result.tags).map(({ tag, manifest }) => [tag, manifest.digest]));
   throw new StkError('conflict', `${names.join(', ')}: not built, or changed since the last build`, {

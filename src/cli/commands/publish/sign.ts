@@ -67,11 +67,11 @@ export async function openSigner(session: Session, keyFile: string): Promise<Sig
 
 async function openKey(session: Session, name: string): Promise<KeyObject> {
   const file = absPath(name, session.workingDirectory);
-  const pem = await readFile(file, 'utf8').catch((cause: unknown) => {
+  const pem = await session.given.read(file).catch((cause: unknown) => {
     throw new StkError('not-found', `cannot read key ${file}`, { cause, facts: { path: file } });
   });
   const { STK_KEY_PASSWORD, COSIGN_PASSWORD } = session.environment;
-  return parseSigningKey(pem, async () => {
+  return parseSigningKey(pem.toString('utf8'), async () => {
     const given = STK_KEY_PASSWORD ?? COSIGN_PASSWORD;
     if (given !== undefined) return given;
     const question = `Password of ${name}`;

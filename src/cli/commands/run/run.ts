@@ -157,10 +157,15 @@ async function environmentOf(session: Session, flags: RunFlags): Promise<Record<
   const entries: string[] = [];
   for (const name of flags.envFile) {
     const file = absPath(name, session.workingDirectory);
-    const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    const bytes = await session.given.read(file).catch((cause: unknown) => {
       throw new StkError('not-found', `cannot read ${file}`, { cause, facts: { path: file } });
     });
-    entries.push(...text.split('\n').filter(line => line.trim() !== '' && !line.startsWith('#')));
+    entries.push(
+      ...bytes
+        .toString('utf8')
+        .split('\n')
+        .filter(line => line.trim() !== '' && !line.startsWith('#')),
+    );
   }
   const environment: Record<string, string> = {};
   for (const entry of [...entries, ...flags.env]) {

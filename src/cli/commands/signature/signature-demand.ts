@@ -81,7 +81,8 @@ function notSigned(name: Reference, digest: Digest, why: string): StkError {
 
 async function readText(session: Session, name: string): Promise<string> {
   const file = absPath(name, session.workingDirectory);
-  return readFile(file, 'utf8').catch((cause: unknown) => {
+  const bytes = await session.given.read(file).catch((cause: unknown) => {
     throw new StkError('not-found', `cannot read ${file}`, { cause, facts: { path: file } });
   });
+  return bytes.toString('utf8');
 }
