@@ -12,7 +12,6 @@ import type { LayerRole } from '../oci/layer-annotations.ts';
 import type { LayoutStore } from '../oci/layout.ts';
 import type { ImageDefinition } from '../recipe/model.ts';
 import type { LayerMounts } from '../sandbox/layer-mounts.ts';
-import type { StepRun } from '../sandbox/run-step.ts';
 import type { StepRoot } from '../sandbox/step-root.ts';
 import type { KnownImport } from '../sources/imports.ts';
 import { layerDescriptor } from '../sources/layer-descriptor.ts';
@@ -22,7 +21,8 @@ import { openCacheDirs } from './cache-dirs.ts';
 import { importEntries, overlayEntries } from './copy-entries.ts';
 import { scriptEnvironment, type ImageStep } from './image-steps.ts';
 import type { BuildOptions } from './options.ts';
-import { runScript } from './run-script.ts';
+import { runScript, type OnFailure } from './run-script.ts';
+import { shortLines } from './secret-mask.ts';
 import { mountSecrets } from './secrets.ts';
 import type { StepRecord } from './step-record.ts';
 
@@ -33,7 +33,7 @@ export interface Workshop {
   /** The build's own directory. */
   readonly directory: AbsPath;
   readonly cacheDirs: AbsPath;
-  readonly onFailure: ((root: StepRoot, run: StepRun) => Promise<void>) | undefined;
+  readonly onFailure: OnFailure | undefined;
 }
 
 export interface StepWork {
@@ -153,6 +153,7 @@ async function openScript(
   await mkdir(directory);
   const layers = await mountStack(work);
   await using secrets = await mountSecrets(definition.secrets, options.secrets, directory);
+  for (const { id, value } of secrets.secrets) warnOfShort(work, id, value);
   await using cacheDirs = await openCacheDirs(definition.cacheDirs, workshop.cacheDirs, signal);
   const root = await withTask(
     work.emit,
@@ -176,6 +177,14 @@ async function openScript(
     signal,
   );
   return { root, [Symbol.asyncDispose]: () => root[Symbol.asyncDispose]() };
+}
+
+function warnOfShort({ emit, definition }: StepWork, id: string, value: Buffer): void {
+  const count = shortLines(value);
+  if (count === 0) return;
+  const which = count === 1 ? 'a line' : `${count} lines`;
+  const text = `the secret ${id} has ${which} of fewer than four characters: output may show them`;
+  say(emit, 'warning', text, definition.name);
 }
 
 function mountStack({ workshop, stack, layout, signal }: StepWork): Promise<AbsPath[]> {

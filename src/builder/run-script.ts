@@ -7,12 +7,16 @@ import { runStep, sandboxMountPoints, type StepMount, type StepRun } from '../sa
 import { openStepRoot, type StepRoot } from '../sandbox/step-root.ts';
 import type { KnownImport } from '../sources/imports.ts';
 import type { MountedCacheDir } from './cache-dirs.ts';
+import { SecretMask } from './secret-mask.ts';
 import type { MountedSecret } from './secrets.ts';
 
 const SCRIPT_PLACE = '/stacker/.stk-run';
 
 /** Lines of output that are shown again when a step fails. */
 const FAILURE_TAIL = 20;
+
+/** Looks around in the root of a failed script; what it shows goes through the mask. */
+export type OnFailure = (root: StepRoot, run: StepRun, mask: SecretMask) => Promise<void>;
 
 export interface ScriptRun {
   readonly definition: ImageDefinition;
@@ -29,7 +33,7 @@ export interface ScriptRun {
   /** Something of the host's that the script may write to, and where it sees it. */
   readonly writable?: { readonly source: AbsPath; readonly target: string };
   /** Called with the root of a failed script, before it is taken apart. */
-  readonly onFailure?: ((root: StepRoot, run: StepRun) => Promise<void>) | undefined;
+  readonly onFailure?: OnFailure | undefined;
   readonly task: TaskHandle;
   readonly signal?: AbortSignal | undefined;
 }
@@ -45,6 +49,7 @@ export async function runScript(run: ScriptRun): Promise<StepRoot> {
   });
   try {
     const tail: string[] = [];
+    const mask = new SecretMask(run.secrets.map(secret => secret.value));
     const step: StepRun = {
       command: interpreter(run.script),
       workingDirectory: '/',
@@ -57,7 +62,7 @@ export async function runScript(run: ScriptRun): Promise<StepRoot> {
       stdio: 'capture',
       signal: run.signal,
       onOutput(stream, line) {
-        const text = hideSecrets(line, run.secrets);
+        const text = mask.line(stream, line);
         run.task.output(stream, [text]);
         tail.push(text);
         if (tail.length > FAILURE_TAIL) tail.shift();
@@ -65,7 +70,7 @@ export async function runScript(run: ScriptRun): Promise<StepRoot> {
     };
     const status = await runStep(root, step);
     if (status !== 0) {
-      await run.onFailure?.(root, step);
+      await run.onFailure?.(root, step, mask);
       throw stepFailure(run, status, tail);
     }
     return root;
@@ -131,15 +136,6 @@ async function networkFiles(run: ScriptRun, files: AbsPath): Promise<StepMount[]
 
 async function readOr(file: string, otherwise: string): Promise<string> {
   return readFile(file, 'utf8').catch(() => otherwise);
-}
-
-function hideSecrets(line: string, secrets: readonly MountedSecret[]): string {
-  let text = line;
-  for (const { value } of secrets) {
-    const word = value.toString('utf8').trim();
-    if (word.length >= 4) text = text.replaceAll(word, '***');
-  }
-  return text;
 }
 
 function stepFailure(run: ScriptRun, status: number, tail: readonly string[]): StkError {

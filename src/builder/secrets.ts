@@ -7,6 +7,7 @@ import type { SecretSource } from './options.ts';
 
 /** A secret as a step sees it. */
 export interface MountedSecret {
+  readonly id: string;
   /** On a tmpfs that only this process's mount namespace has. */
   readonly file: AbsPath;
   readonly target: string;
@@ -41,7 +42,7 @@ export async function mountSecrets(
       const value = values[index]!;
       await writeFile(file, value, { mode: 0o400 });
       const variable = entry.env === undefined ? [] : [[entry.env, value.toString('utf8').replace(/\n$/, '')] as const];
-      secrets.push({ file, target: entry.dest, value, variable });
+      secrets.push({ id: entry.id, file, target: entry.dest, value, variable });
     }
     return { secrets, [Symbol.asyncDispose]: () => unmount(home, { lazy: true }) };
   } catch (error) {

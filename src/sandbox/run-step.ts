@@ -28,8 +28,13 @@ export interface StepRun {
   readonly hostname: string;
   /** Directory for short-lived private files. */
   readonly scratch: AbsPath;
-  readonly stdio: 'capture' | 'inherit';
+  /**
+   * `capture`: no input, output line by line. `inherit`: the caller's streams. `watch`: the caller's input, output line by
+   * line. `terminal`: a terminal of its own below the caller's, what it shows to `onTerminal`.
+   */
+  readonly stdio: 'capture' | 'inherit' | 'watch' | 'terminal';
   readonly onOutput: (stream: 'stdout' | 'stderr', line: string) => void;
+  readonly onTerminal?: (bytes: Uint8Array) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -75,14 +80,16 @@ function isNested(mount: StepMount, mounts: readonly StepMount[]): boolean {
  * @returns the exit status; 128 + n where a signal ended it
  */
 export async function runStep(root: StepRoot, run: StepRun): Promise<number> {
+  const ownSession = run.stdio === 'capture' || run.stdio === 'watch';
   const tool = await startBwrap({
-    options: await bwrapOptions(root, { ...run, ownSession: run.stdio === 'capture' }),
+    options: await bwrapOptions(root, { ...run, ownSession }),
     command: run.command,
     scratch: run.scratch,
     stdio: run.stdio,
     signal: run.signal,
     onStdout: line => run.onOutput('stdout', line),
     onStderr: line => run.onOutput('stderr', line),
+    ...(run.onTerminal ? { onTerminal: run.onTerminal } : {}),
   });
   try {
     await tool.done;

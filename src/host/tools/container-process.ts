@@ -9,6 +9,7 @@ import { systemCommand } from '../raw-command.ts';
 import { toolEnvironment } from '../tool-path.ts';
 import { openBwrapArguments } from './bwrap-arguments.ts';
 import { exitStatus } from './exit-status.ts';
+import { quoted } from './quoted.ts';
 
 export interface ContainerProcessOptions {
   /** bubblewrap's own arguments. */
@@ -115,8 +116,4 @@ async function commandPid(info: AbsPath): Promise<number | undefined> {
   const children = await readFile(`/proc/${init}/task/${init}/children`, 'utf8').catch(() => '');
   const [first] = children.trim().split(/\s+/);
   return first ? Number(first) : init;
-}
-
-function quoted(word: string): string {
-  return `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -1,12 +1,12 @@
 import { joinInside } from '../../../core/paths.ts';
 import type { AsyncScope } from '../../../core/async-scope.ts';
 import type { Workshop } from '../../../builder/do-step.ts';
+import type { SecretMask } from '../../../builder/secret-mask.ts';
 import { openWorkspace, stateDirectories } from '../../../builder/workspace.ts';
 import { readPrivileges } from '../../../host/privileges.ts';
 import type { LayoutStore } from '../../../oci/layout.ts';
 import { LayerMounts } from '../../../sandbox/layer-mounts.ts';
 import { runStep, type StepRun } from '../../../sandbox/run-step.ts';
-import type { StepRoot } from '../../../sandbox/step-root.ts';
 import type { Session } from '../../session.ts';
 import type { Ui } from '../../ui/open-ui.ts';
 
@@ -36,17 +36,36 @@ export async function openWorkshop(request: WorkshopRequest): Promise<Workshop> 
   };
 }
 
-/** `--on-run-failure CMD` and `--shell-fail`: the terminal belongs to the command until it ends. */
+/**
+ * `--on-run-failure CMD` and `--shell-fail`: the terminal belongs to the command until it ends. Where the step had secrets,
+ * what it shows passes by us, so that it shows none.
+ */
 function failureHook(request: WorkshopRequest): Workshop['onFailure'] {
   const { flags, session, ui } = request;
   const command = flags.shellFail ? '/bin/sh' : flags.onRunFailure;
   if (command === undefined) return undefined;
-  return async (root: StepRoot, run: StepRun) => {
+  return async (root, run, mask) => {
     const resume = await ui.suspend();
+    const hook = { ...run, command: ['/bin/sh', '-c', command], signal: session.signal };
+    const { stdout } = session;
+    const terminal = !mask.isEmpty && process.stdin.isTTY && stdout.isTTY ? mask.stream() : undefined;
     try {
-      await runStep(root, { ...run, command: ['/bin/sh', '-c', command], stdio: 'inherit', signal: session.signal });
+      if (mask.isEmpty) await runStep(root, { ...hook, stdio: 'inherit' });
+      else if (!terminal) await runStep(root, { ...hook, stdio: 'watch', onOutput: maskedOutput(mask, session) });
+      else {
+        await runStep(root, {
+          ...hook,
+          stdio: 'terminal',
+          onTerminal: bytes => void stdout.write(terminal.push(bytes)),
+        });
+      }
     } finally {
+      if (terminal) stdout.write(terminal.end());
       await resume();
     }
   };
+}
+
+function maskedOutput(mask: SecretMask, session: Session): StepRun['onOutput'] {
+  return (stream, line) => void session[stream].write(`${mask.line(stream, line)}\n`);
 }
