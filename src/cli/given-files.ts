@@ -1,9 +1,8 @@
-import { createReadStream } from 'node:fs';
-import { open, readFile, stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { StkError, errnoOf } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { unlessAborted } from '../core/unless-aborted.ts';
+import { createReadStream, open, readFile, stat } from '../host/files.ts';
 
 /** More than any recipe, key or secret has. */
 const MAX_BYTES = 16 * 1024 * 1024;

@@ -1,4 +1,4 @@
-import type { FileHandle } from 'node:fs/promises';
+import type { FileHandle } from '../files.ts';
 import type { AbsPath } from '../../core/paths.ts';
 import { startTool, type RunningTool } from '../exec.ts';
 import { openBwrapArguments } from './bwrap-arguments.ts';

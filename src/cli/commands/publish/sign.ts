@@ -3,7 +3,6 @@ import { AsyncScope } from '../../../core/async-scope.ts';
 import { StkError } from '../../../core/errors.ts';
 import { say, silent, type Emit } from '../../../core/events.ts';
 import { absPath } from '../../../core/paths.ts';
-import { readFile } from '../../../host/files.ts';
 import type { BlobStore } from '../../../oci/blob-store.ts';
 import type { Descriptor } from '../../../oci/descriptor.ts';
 import {

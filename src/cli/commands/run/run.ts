@@ -11,7 +11,6 @@ import {
 } from '../../../container/container-record.ts';
 import type { HostMount } from '../../../container/place-mounts.ts';
 import { runContainer } from '../../../container/run-container.ts';
-import { readFile } from '../../../host/files.ts';
 import { readPrivileges } from '../../../host/privileges.ts';
 import { readLayeredImage } from '../../../mount/image-layers.ts';
 import { stateHome } from '../../../mount/state-directory.ts';

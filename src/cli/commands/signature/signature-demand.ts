@@ -1,7 +1,6 @@
 import type { Digest } from '../../../core/digest.ts';
 import { StkError } from '../../../core/errors.ts';
 import { absPath } from '../../../core/paths.ts';
-import { readFile } from '../../../host/files.ts';
 import type { BlobStore } from '../../../oci/blob-store.ts';
 import { formatReference, parseReference, type Reference } from '../../../oci/reference.ts';
 import { checkPolicy, parsePolicy } from '../../../signing/signature-policy.ts';
