@@ -1,7 +1,8 @@
-import { chmod, mkdir, mkdtemp, readFile, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { execa } from 'execa';
 import { describe, expect, inject, it } from 'vitest';
 import { missing, requires } from '../rig/gates.ts';
+import { PODMAN_LIMITS, withPodman } from '../rig/podman.ts';
 import { onShell } from '../rig/shell-image.ts';
 import { StkRig } from '../rig/stk-rig.ts';
 import { commandAs, type Actor } from '../rig/users.ts';
@@ -175,30 +176,11 @@ describe('the user of the image', () => {
 
 describe('podman', () => {
   requires('root', 'userns', 'overlay', 'fuse', 'kernel-squashfs', 'tool:podman', 'tool:runc', 'tool:busybox');
-  const limits = '--ulimit nofile=1024:1024 --ulimit nproc=1024:1024';
-
-  /**
-   * Gives a command line of podman with storage and state of its own, in short names: podman refuses long ones. The
-   * process that holds a user's namespace outlives every command, so it is ended here.
-   */
-  async function withPodman(rig: StkRig, actor: Actor, use: (podman: string) => Promise<void>): Promise<void> {
-    const home = await mkdtemp('/tmp/stk-');
-    await chmod(home, 0o777);
-    await script(rig, actor, `mkdir -m 700 ${home}/x`);
-    const storage = `--root ${home}/s --runroot ${home}/r --storage-driver vfs --cgroup-manager cgroupfs --runtime runc`;
-    try {
-      await use(`env XDG_RUNTIME_DIR=${home}/x podman ${storage}`);
-    } finally {
-      const end = `! test -e ${home}/x/libpod/tmp/pause.pid || kill $(cat ${home}/x/libpod/tmp/pause.pid)`;
-      await script(rig, 'root', `${end}; umount --lazy ${home}/s 2> /dev/null || true; rm -rf ${home}`);
-    }
-  }
-
   it('runs the root of a bundle, with what it writes in a layer of its own', async () => {
     await using rig = await openRig('root');
     await withPodman(rig, 'root', async podman => {
       await rig.ok(['bundle', 'app', 'b']);
-      const run = `${podman} run --rm --network none ${limits} --rootfs ${rig.path('b/rootfs')}:O`;
+      const run = `${podman} run --rm --network none ${PODMAN_LIMITS} --rootfs ${rig.path('b/rootfs')}:O`;
       const said = await script(rig, 'root', `${run} sh -c 'cat /srv/data/seed; touch /new && ls -d /new'`);
       expect(said).toBe('seed\n/new');
       await rig.ok(['umount', 'b']);
@@ -209,7 +191,7 @@ describe('podman', () => {
     await using rig = await openRig('user');
     await withPodman(rig, 'user', async podman => {
       const { node, cli } = inject('stk');
-      const run = `${podman} run --rm --network host ${limits} --user web --rootfs ${rig.path('b/rootfs')}:O`;
+      const run = `${podman} run --rm --network host ${PODMAN_LIMITS} --user web --rootfs ${rig.path('b/rootfs')}:O`;
       const inside = `${node} ${cli} bundle app b -q > /dev/null; ${run} id -un; ${node} ${cli} umount b -q > /dev/null`;
       expect(await script(rig, 'user', `${podman} unshare sh -ec '${inside}'`)).toBe('web');
     });
