@@ -104,6 +104,12 @@ export interface Survey {
    * have a say. Only content that it makes counts then.
    */
   readonly joint?: ReadonlySet<string>;
+  /**
+   * Files that some trees have under another name than the merged tree will, such as those that a package diverts. By the
+   * path in the merged tree, and by the position of the tree (-1: the ancestor): where that tree has it; `undefined`: it has
+   * nothing that belongs there. Never directories.
+   */
+  readonly elsewhere?: ReadonlyMap<string, ReadonlyMap<number, string | undefined>>;
   /** Conflicts of the database itself, each reported once, with the path that it is filed under. */
   readonly conflicts: readonly {
     readonly path: string;

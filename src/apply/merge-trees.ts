@@ -1,5 +1,6 @@
 import { AsyncScope } from '../core/async-scope.ts';
 import { throwIfAborted } from '../core/errors.ts';
+import type { LayerStack } from '../squashfs/layer-stack.ts';
 import { ChildCursor } from './child-cursor.ts';
 import { compileRules } from './conflict-rules.ts';
 import { conflictAt, lostDirectory } from './describe-clash.ts';
@@ -11,7 +12,7 @@ import { MergeOutcome } from './merge-outcome.ts';
 import type { MergeProblem } from './merge-problem.ts';
 import type { MergeResult } from './merge-result.ts';
 import { coveredBy, namedChildren, namedRoots, type NamedPath } from './named-paths.ts';
-import { ownedPaths, type OwnedPaths } from './owned-paths.ts';
+import { ownedPaths, type OwnedPaths, type Relocation } from './owned-paths.ts';
 import { settleLostDirectory, settlePath, type Settling } from './settle-path.ts';
 import type { Place, Settlement } from './settlement.ts';
 import { takeTree } from './take-tree.ts';
@@ -59,8 +60,8 @@ export async function mergeTrees(problem: MergeProblem, options: MergeOptions = 
   if (sides.length < 2) return outcome.result();
   const rules = compileRules(sides);
   const context = mergeContext(problem, rules, signal);
-  const { owners, owned, joint } = await ownedPaths(drivers, context, outcome);
-  const merge = new TreeMerge(problem, { drivers, context, rules, owners, joint }, outcome);
+  const { owned, ...surveyed } = await ownedPaths(drivers, context, outcome);
+  const merge = new TreeMerge(problem, { drivers, context, rules, ...surveyed }, outcome);
   const roots = new Map<number, TreeNode>();
   for (const [side, { tree }] of sides.entries()) roots.set(side, await rootOf(tree, signal));
   await merge.visit({
@@ -141,8 +142,8 @@ class TreeMerge {
   }
 
   async #record(visit: Visit, settled: Settlement): Promise<void> {
-    const { path, plain, remains } = visit;
-    const { desired, changed, driver } = settled;
+    const { path, plain, remains, movedBy } = visit;
+    const { desired, changed, driver = movedBy } = settled;
     if (desired.type !== 'absent') remains?.add(path, changed);
     const names = this.#names(changed);
     if (desired.type === 'regenerate') {
@@ -170,16 +171,30 @@ class TreeMerge {
         if (own === undefined) cursors.set(side, (own = cursor(visit.sides.get(side) ?? NOTHING)));
         nodes.set(side, await own.child(name));
       }
+      const path = visit.path === '' ? name : `${visit.path}/${name}`;
+      const ancestor = await ancestors.child(name);
+      const relocation = this.#settling.elsewhere.get(path);
       await this.visit({
-        path: visit.path === '' ? name : `${visit.path}/${name}`,
-        ancestor: await ancestors.child(name),
-        sides: nodes,
+        path,
+        ...(relocation ? await this.#relocated(path, relocation) : { ancestor, sides: nodes }),
         plain: await plains.child(name),
         named: below,
         owned: visit.owned?.get(name),
         remains,
       });
     }
+  }
+
+  /** What belongs to a path in trees that have it elsewhere. */
+  async #relocated(path: string, { driver, at }: Relocation): Promise<Pick<Visit, 'ancestor' | 'sides' | 'movedBy'>> {
+    const find = async (tree: LayerStack | undefined, position: number): Promise<TreeNode> => {
+      const place = at.has(position) ? at.get(position) : path;
+      const node = place === undefined ? undefined : await tree?.lookup(place, this.#signal);
+      return node === undefined ? NOTHING : { tree, node };
+    };
+    const sides = new Map<number, TreeNode>();
+    for (const [side, { tree }] of this.#problem.sides.entries()) sides.set(side, await find(tree, side));
+    return { ancestor: await find(this.#problem.ancestor, -1), sides, movedBy: driver };
   }
 
   #names(sides: readonly number[]): readonly string[] {

@@ -1,4 +1,4 @@
-import type { MergeContext, MergeDriver } from './driver.ts';
+import type { DriverName, MergeContext, MergeDriver } from './driver.ts';
 import type { MergeOutcome } from './merge-outcome.ts';
 import type { Owner } from './settlement.ts';
 
@@ -11,6 +11,13 @@ export interface SurveyedPaths {
   readonly owned: OwnedPaths;
   /** Of all surveys. */
   readonly joint: ReadonlySet<string>;
+  readonly elsewhere: ReadonlyMap<string, Relocation>;
+}
+
+/** Where trees, by position (-1: the ancestor), have what belongs to a path, and which driver says so. */
+export interface Relocation {
+  readonly driver: DriverName;
+  readonly at: ReadonlyMap<number, string | undefined>;
 }
 
 type Names = Map<string, Names>;
@@ -24,11 +31,16 @@ export async function ownedPaths(
   const owners = new Map<string, Owner>();
   const owned: Names = new Map();
   const joint = new Set<string>();
+  const elsewhere = new Map<string, Relocation>();
   for (const driver of drivers) {
     const survey = await driver.survey?.(context);
     if (!survey) continue;
     for (const path of survey.joint ?? []) {
       joint.add(path);
+      addNames(owned, path);
+    }
+    for (const [path, at] of survey.elsewhere ?? []) {
+      elsewhere.set(path, { driver: driver.name, at });
       addNames(owned, path);
     }
     for (const [path, side] of survey.owners) {
@@ -41,7 +53,7 @@ export async function ownedPaths(
       outcome.addConflict({ ...reason, path, driver: driver.name, sides: did });
     }
   }
-  return { owners, owned, joint };
+  return { owners, owned, joint, elsewhere };
 }
 
 function addNames(owned: Names, path: string): void {

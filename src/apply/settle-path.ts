@@ -5,6 +5,7 @@ import type { DriverName, MergeContext, MergeDriver, Outcome, PathVersions, Side
 import { generated } from './generated/generated.ts';
 import { text } from './text/text.ts';
 import { mergeAttributes } from './merge-attributes.ts';
+import type { Relocation } from './owned-paths.ts';
 import type { Desired, Owner, Place, Settlement, Unsettled } from './settlement.ts';
 import { differences, isDirectory, isSame, versionOf, type TreeNode } from './tree-versions.ts';
 
@@ -14,6 +15,7 @@ export interface Settling {
   readonly rules: RuleLookup;
   readonly owners: ReadonlyMap<string, Owner>;
   readonly joint: ReadonlySet<string>;
+  readonly elsewhere: ReadonlyMap<string, Relocation>;
 }
 
 /** Decides what the merged tree has at a path, regardless of what lies below. */

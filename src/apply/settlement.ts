@@ -40,6 +40,8 @@ export interface Place {
   readonly ancestor: TreeNode;
   /** Sides that may differ from the ancestor, ascending; the others are like it. */
   readonly sides: ReadonlyMap<number, TreeNode>;
+  /** The driver that had trees looked at in other places for this path. */
+  readonly movedBy?: DriverName | undefined;
 }
 
 /** The side that a package database gives a path to. */

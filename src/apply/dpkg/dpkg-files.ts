@@ -2,7 +2,7 @@ import { imagePath } from '../../core/paths.ts';
 import type { LayerStack, MergedNode } from '../../squashfs/layer-stack.ts';
 import type { MergeContext } from '../driver.ts';
 import { infoStems, type PackageRecord } from './dpkg-database.ts';
-import { diversionsOf } from './dpkg-diversions.ts';
+import { mergedDiversions } from './dpkg-diversions.ts';
 
 /** Control files that dpkg keeps of a package. */
 const INFO_KINDS = [
@@ -29,8 +29,8 @@ interface PackageOfSide {
 }
 
 /**
- * Where the files of a package lie on any of the sides, its control files included; paths without symlinks in the form of
- * `imagePath`. Directories are left out: packages share them.
+ * Where the files that a package has on any of the sides lie in the merged tree, its control files included; paths without
+ * symlinks in the form of `imagePath`. Directories are left out: packages share them.
  */
 export async function filesOfPackage(
   packages: readonly PackageOfSide[],
@@ -38,18 +38,18 @@ export async function filesOfPackage(
 ): Promise<readonly string[]> {
   const paths = new Set<string>();
   const { signal } = context;
+  const diversions = await mergedDiversions(context);
   for (const { side, record } of packages) {
     const { tree } = context.sides[side]!;
     if (record === undefined || tree === undefined) continue;
     for (const stem of infoStems(record)) {
       for (const kind of INFO_KINDS) paths.add(`var/lib/dpkg/info/${stem}.${kind}`);
     }
-    // Files of the package that lie elsewhere because another package put its own there.
-    const against = (await diversionsOf(side, context)).filter(({ by }) => by !== record.name);
-    const diverted = new Map(against.map(({ from, to }) => [from, to]));
     const parents = new Parents(tree, signal);
     for (const listed of await listOf(tree, record, signal)) {
-      const path = imagePath(diverted.get(listed) ?? listed);
+      // Files of the package will lie elsewhere where another package puts its own there.
+      const diversion = diversions.get(listed);
+      const path = imagePath(diversion && diversion.by !== record.name ? diversion.to : listed);
       if (path === '') continue;
       const { at, node } = await parents.find(path);
       if (node?.inode.type !== 'directory') paths.add(at);

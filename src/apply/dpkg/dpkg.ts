@@ -3,7 +3,7 @@ import { mergeDebconf } from './debconf.ts';
 import { mergeGroupFile, mergeLink, ownersOfLinks } from './dpkg-alternatives.ts';
 import { mergeAutomatic } from './dpkg-automatic.ts';
 import { packageDatabases, STATUS } from './dpkg-databases.ts';
-import { diversionConflicts } from './dpkg-diverted.ts';
+import { divertedFiles } from './dpkg-diverted.ts';
 import { mergeInfo } from './dpkg-info.ts';
 import {
   DIVERSIONS,
@@ -46,10 +46,11 @@ export const dpkg: MergeDriver = {
 async function survey(context: MergeContext): Promise<Survey> {
   const plan = await packagePlan(context);
   const links = await ownersOfLinks(context);
-  const diverted = await diversionConflicts(context);
+  const diverted = await divertedFiles(context);
   return {
     owners: new Map([...links, ...(plan?.owners ?? [])]),
-    conflicts: [...(plan?.conflicts ?? []), ...diverted],
+    conflicts: [...(plan?.conflicts ?? []), ...diverted.conflicts],
+    elsewhere: diverted.elsewhere,
     ...(plan && { joint: new Set([MARKS]) }),
   };
 }
