@@ -63,7 +63,19 @@ describe('conflicts', () => {
   it('of one directory are settled by one rule, single ones first', () => {
     const many = ['a', 'b', 'c', 'd'].map(name => conflict(`usr/share/x/${name}`));
     const rules = suggestRules([...many, conflict('usr/share/x/e', { remedies: ['newer'] }), conflict('top')]);
-    expect(formatRules(rules)).toBe('conflicts:\n  /usr/share/x/e: newer\n  /top: last\n  /usr/share/x/*: last');
+    expect(formatRules(rules)).toBe(
+      'conflicts:\n  /usr/share/x/e: newer\n  /top: last\n  "/usr/share/x/{a,b,c,d}": last',
+    );
+  });
+
+  it('of one directory match themselves and nothing else', () => {
+    const names = ['passwd,x', 'a{b}', 'c*', 'd', ...Array.from({ length: 200 }, (_, n) => `e${n}`)];
+    const rules = suggestRules(names.map(name => conflict(`etc/${name}`)));
+    const globs = rules.map(({ glob }) => compileGlob(glob)!);
+    const matched = (path: string) => globs.filter(matches => matches(path)).length;
+    expect(names.map(name => matched(`/etc/${name}`))).toEqual(names.map(() => 1));
+    for (const path of ['/etc/passwd', '/etc/x', '/etc/ab', '/etc/cc', '/etc/e200']) expect(matched(path)).toBe(0);
+    expect(Math.max(...rules.map(({ glob }) => glob.length))).toBeLessThan(1000);
   });
 
   it.each([
@@ -104,10 +116,15 @@ describe('conflicts', () => {
     expect(conflictError(conflicts, 'app').hint).toContain(suggestEntries(conflicts));
   });
 
-  it('without a remedy suggest nothing', () => {
+  it('without a remedy propose no rule, and say what else there is to do', () => {
     const conflicts = [conflict('f', { remedies: [] })];
     expect(suggestEntries(conflicts)).toBe('');
-    expect(conflictError(conflicts, 'app').hint).toBeUndefined();
+    expect(conflictError(conflicts, 'app').hint).toContain('apply them without each other');
+    const some = conflictError([...conflicts, conflict('g')], 'app').hint;
+    expect(some).toContain('/g: last');
+    expect(some).toContain('apply them without each other');
+    const packages = conflict('f', { remedies: [], excludes: true });
+    expect(conflictError([packages], 'app').hint).toBeUndefined();
   });
 
   it('become one error of bounded length that holds the paths', () => {

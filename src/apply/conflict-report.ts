@@ -36,9 +36,16 @@ const OF_A_BUILD: ConflictWording = {
   head: (image, count) => `${image}: ${count} between applied images`,
   hint(conflicts) {
     const suggestion = suggestEntries(conflicts);
-    return suggestion === ''
-      ? undefined
-      : `decide, and write each block below its entry of apply, with \`image:\` before it:\n${suggestion}`;
+    const rest = conflicts.some(({ remedies, excludes }) => remedies.length === 0 && excludes !== true)
+      ? [
+          `no rule settles ${suggestion === '' ? 'this' : 'the rest'}: mend one of the images, or apply them without each other`,
+        ]
+      : [];
+    const blocks =
+      suggestion === ''
+        ? []
+        : [`decide, and write each block below its entry of apply, with \`image:\` before it:\n${suggestion}`];
+    return blocks.length + rest.length === 0 ? undefined : [...rest, ...blocks].join('\n');
   },
 };
 

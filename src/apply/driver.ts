@@ -51,6 +51,11 @@ export interface ConflictReason {
   readonly excerpt?: string;
   /** Rules that would settle it, the best first; `error` never. */
   readonly remedies: readonly ConflictResolution[];
+  /**
+   * The sides hold packages that cannot be installed together. Whatever else they differ in follows from that, or is of no
+   * use before it is settled, so it is reported alone.
+   */
+  readonly excludes?: true;
 }
 
 /** What a driver can look at besides the path that it merges. */

@@ -59,6 +59,14 @@ export function conflict(
   return { type: 'conflict', conflict: conflictReason(message, options) };
 }
 
+/**
+ * The outcome for a file that speaks of others, such as a database: if it is a conflict, no rule for the file alone settles
+ * it, because one side's version would contradict what the merged tree has of the others.
+ */
+export function inseparable(outcome: Outcome): Outcome {
+  return outcome.type === 'conflict' ? { ...outcome, conflict: { ...outcome.conflict, remedies: [] } } : outcome;
+}
+
 export function conflictReason(
   message: string,
   {

@@ -72,11 +72,12 @@ export class MergeOutcome {
       const key = `${path}\0${message}`;
       return !said.has(key) && said.add(key);
     });
+    const excluding = conflicts.filter(({ excludes }) => excludes);
     return {
       entries: this.#entries.toSorted(byPath),
       settled: this.#settled.toSorted(byPath),
       regenerate: [...commands.values()],
-      conflicts,
+      conflicts: excluding.length > 0 ? excluding : conflicts,
     };
   }
 }

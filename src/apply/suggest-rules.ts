@@ -5,6 +5,8 @@ import { printable } from './printable.ts';
 const MOST_RULES = 50;
 /** As many conflicts in one directory become one rule. */
 const ENOUGH_FOR_GLOB = 4;
+const MOST_NAMES_IN_GLOB = 40;
+const MOST_GLOB_CHARACTERS = 800;
 
 export interface SuggestedRule {
   /** May hold whatever the name of a file holds. */
@@ -14,7 +16,8 @@ export interface SuggestedRule {
 
 /**
  * Rules that take the best remedy of each conflict, each glob once, in the order in which they have to be asked; none
- * where no rule would help.
+ * where no rule would help. They match the files in conflict and no others: what drivers know how to merge in the same
+ * directory must stay theirs.
  */
 export function suggestRules(conflicts: readonly MergeConflict[]): readonly SuggestedRule[] {
   const single: SuggestedRule[] = [];
@@ -29,13 +32,31 @@ export function suggestRules(conflicts: readonly MergeConflict[]): readonly Sugg
     else byDirectory.set(key, { resolution, paths: [path] });
   }
   for (const { resolution, paths } of byDirectory.values()) {
-    const directory = parentOf(paths[0]!);
-    if (paths.length >= ENOUGH_FOR_GLOB && directory !== '') {
-      common.push({ glob: `${literal(directory)}/*`, resolution });
-    } else for (const path of paths) single.push({ glob: literal(path), resolution });
+    if (paths.length < ENOUGH_FOR_GLOB) for (const path of paths) single.push({ glob: literal(path), resolution });
+    else for (const glob of commonGlobs(paths)) common.push({ glob, resolution });
   }
-  // The first glob that matches decides, so what is said of a single path comes first.
   return [...new Map([...single, ...common].map(rule => [rule.glob, rule])).values()];
+}
+
+/** Globs with the names of files of one directory in braces. */
+function commonGlobs(paths: readonly string[]): readonly string[] {
+  const directory = parentOf(paths[0]!);
+  const before = directory === '' ? '/' : `${literal(directory)}/`;
+  const groups: string[][] = [];
+  let length = 0;
+  for (const path of new Set(paths)) {
+    const name = literal(path.slice(directory === '' ? 0 : directory.length + 1))
+      .slice(1)
+      .replaceAll(',', '\\,');
+    const last = groups.at(-1);
+    length += name.length + 1;
+    if (last && last.length < MOST_NAMES_IN_GLOB && before.length + length < MOST_GLOB_CHARACTERS) last.push(name);
+    else {
+      groups.push([name]);
+      length = name.length;
+    }
+  }
+  return groups.map(names => (names.length === 1 ? `${before}${names[0]}` : `${before}{${names.join(',')}}`));
 }
 
 /** A `conflicts:` block in YAML, cut after as many rules as a person would read; empty without rules. */

@@ -9,6 +9,7 @@ import { changedSides } from '../changed-sides.ts';
 import {
   conflict,
   isConflict,
+  inseparable,
   readContents,
   shown,
   takeLast,
@@ -35,11 +36,11 @@ export const apk: MergeDriver = {
     const [, directory, file] = PATHS.exec(versions.path) ?? [];
     switch (file) {
       case 'installed':
-        return mergedInstalled(versions.path, context);
+        return inseparable(await mergedInstalled(versions.path, context));
       case 'triggers':
       case 'scripts.tar':
       case 'scripts.tar.gz':
-        return mergedAccessory(versions, await checksums(`${directory}/installed`, context));
+        return inseparable(await mergedAccessory(versions, await checksums(`${directory}/installed`, context)));
       case undefined:
         return mergedWorld(versions);
       default:

@@ -1,7 +1,7 @@
 import type { ConflictReason } from '../driver.ts';
 import { conflictReason, shown } from '../file-versions.ts';
 import { isInstalled, type PackageDatabase, type PackageRecord } from './dpkg-database.ts';
-import { Installed } from './dpkg-relations.ts';
+import { Installed, type BrokenRelation } from './dpkg-relations.ts';
 
 /** What `dpkg` or `apt-get check` would find wrong with merged packages though no side is wrong by itself. */
 export interface Incoherence {
@@ -34,43 +34,59 @@ export function sharedNameConflicts(
     const message =
       `${name} is for ${record.architecture} in ${nameOf(left)} and for ${other.architecture} in ${nameOf(right)}, ` +
       'and both cannot be installed together';
-    found.push({ record, involved: positions([...left, ...right]), reason: coherenceReason(message) });
+    found.push({ record, involved: positions([...left, ...right]), reason: excludingReason(message) });
   }
   return found;
 }
 
-/** Relations that hold in the tree of each side and not among the merged packages. */
+/** Relations that hold in the tree of each side and not among the merged packages; two packages are named once. */
 export function relationConflicts(
   merged: readonly PackageRecord[],
   sides: readonly NamedRecords[],
 ): readonly Incoherence[] {
   const installed = new Installed(merged);
   const own = new Map<number, Installed>();
+  const told = new Set<string>();
   const found: Incoherence[] = [];
   for (const record of merged) {
     if (!isInstalled(record)) continue;
-    for (const { field, text, by } of installed.broken(record)) {
+    for (const relation of installed.broken(record)) {
       const holding = holders(sides, record);
       const wasBroken = holding.some(({ side, records }) => {
         const known = own.get(side) ?? new Installed(records.values());
         own.set(side, known);
-        return known.broken(record).some(relation => relation.field === field && relation.text === text);
+        return known.broken(record).some(({ field, text }) => field === relation.field && text === relation.text);
       });
       if (wasBroken) continue;
-      const whose = `${record.name} ${record.version} of ${nameOf(holding)}`;
-      const against = by ? holders(sides, by) : [];
-      const message = by
-        ? `${whose} ${field === 'Breaks' ? 'breaks' : 'conflicts with'} ${shown(text)}, and ${nameOf(against)} has ${by.name} ${by.version}`
-        : `${whose} depends on ${shown(text)}, which the merged packages do not satisfy`;
+      const against = relation.by ? holders(sides, relation.by) : [];
+      const pair = [record.name, relation.by?.name ?? relation.text].toSorted().join(' ');
+      if (relation.by && told.has(pair)) continue;
+      told.add(pair);
       const all = holding.length === 0 ? sides : holding;
-      found.push({ record, involved: positions([...all, ...against]), reason: coherenceReason(message) });
+      const message = relationMessage(record, relation, { holding, against });
+      const reason = relation.by ? excludingReason(message) : conflictReason(message, { remedies: [] });
+      found.push({ record, involved: positions([...all, ...against]), reason });
     }
   }
   return found;
 }
 
-function coherenceReason(message: string): ConflictReason {
-  return conflictReason(message, { remedies: ['merge'] });
+function relationMessage(
+  record: PackageRecord,
+  { field, text, by }: BrokenRelation,
+  { holding, against }: { readonly holding: readonly NamedRecords[]; readonly against: readonly NamedRecords[] },
+): string {
+  const whose = `${record.name} ${record.version} of ${nameOf(holding)}`;
+  if (by === undefined) return `${whose} depends on ${shown(text)}, which the merged packages do not satisfy`;
+  const verb = field === 'Breaks' ? 'breaks' : 'conflicts with';
+  const isNamed = text.split(/[\s:(]/)[0] === by.name;
+  const other = `${by.name} ${by.version} of ${nameOf(against)}`;
+  const what = isNamed ? `${shown(text)}, and so with ${other}` : `${shown(text)}, which ${other} provides`;
+  return `${whose} ${verb} ${what}: only one of them can be installed, so apply one of these images alone`;
+}
+
+function excludingReason(message: string): ConflictReason {
+  return { ...conflictReason(message, { remedies: [] }), excludes: true };
 }
 
 /** The sides whose database has exactly this record. */

@@ -1,3 +1,4 @@
+import type { LayerStack } from '../../squashfs/layer-stack.ts';
 import { changedSides } from '../changed-sides.ts';
 import { parseDatabase, type PackageDatabase } from './dpkg-database.ts';
 import { conflict, isConflict, readContents, type ConflictOutcome } from '../file-versions.ts';
@@ -13,6 +14,14 @@ export interface PackageDatabases {
   readonly ancestor: PackageDatabase;
   /** Of every side, in their order: `ancestor` itself where it is the same, `undefined` where the side deleted it. */
   readonly sides: readonly (PackageDatabase | undefined)[];
+}
+
+/** A side whose database differs from the ancestor's. */
+export interface PackageSide {
+  readonly side: number;
+  readonly name: string;
+  readonly tree: LayerStack;
+  readonly records: PackageDatabase;
 }
 
 /** Reads `/var/lib/dpkg/status` of all trees, or says which cannot be read. */

@@ -58,7 +58,8 @@ export async function filesOfPackage(
   return [...paths];
 }
 
-async function listOf(
+/** Paths of a package's files, as dpkg has them; none where it has no list. */
+export async function listOf(
   tree: LayerStack,
   record: PackageRecord,
   signal: AbortSignal | undefined,

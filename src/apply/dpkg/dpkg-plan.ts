@@ -1,4 +1,3 @@
-import type { LayerStack } from '../../squashfs/layer-stack.ts';
 import type { ConflictResolution } from '../../recipe/model.ts';
 import type { ConflictReason, MergeContext, Survey } from '../driver.ts';
 import { changedSides } from '../changed-sides.ts';
@@ -11,9 +10,10 @@ import {
   type PackageDatabase,
   type PackageRecord,
 } from './dpkg-database.ts';
-import { packageDatabases, STATUS } from './dpkg-databases.ts';
+import { packageDatabases, STATUS, type PackageSide } from './dpkg-databases.ts';
 import { filesOfPackage } from './dpkg-files.ts';
 import { relationConflicts, sharedNameConflicts } from './dpkg-coherence.ts';
+import { overwrittenFiles } from './dpkg-overwritten.ts';
 import { conflict, isConflict, shown, type ConflictOutcome } from '../file-versions.ts';
 import { oncePerMerge } from '../once-per-merge.ts';
 import { joinStanzas } from '../packages/stanzas.ts';
@@ -27,14 +27,6 @@ export interface PackagePlan {
   readonly status: string | ConflictOutcome;
   readonly owners: ReadonlyMap<string, number>;
   readonly conflicts: Survey['conflicts'];
-}
-
-/** A side whose database differs from the ancestor's. */
-export interface PackageSide {
-  readonly side: number;
-  readonly name: string;
-  readonly tree: LayerStack;
-  readonly records: PackageDatabase;
 }
 
 /** The plan for a merge, made once; `undefined` where fewer than two sides changed the database. */
@@ -99,6 +91,11 @@ async function makePlan(context: MergeContext): Promise<PackagePlan | undefined>
     for (const { record, involved, reason } of find(records, sides))
       if (!allowed(record)) report(record, involved, reason);
   }
+  const isExcluding = conflicts.some(({ reason }) => reason.excludes);
+  const overwritten = isExcluding ? undefined : await overwrittenFiles(before, sides, context);
+  for (const [path, side] of overwritten?.owners ?? []) if (!owners.has(path)) owners.set(path, side);
+  for (const { record, involved, reason } of overwritten?.conflicts ?? [])
+    if (!allowed(record)) report(record, involved, reason);
   const inOrder = [before, ...sides.map(({ records: own }) => own)].every(isSorted);
   if (inOrder) records.sort(compareRecords);
   return { status: joinStanzas(records.map(({ stanza }) => stanza)), owners, conflicts };

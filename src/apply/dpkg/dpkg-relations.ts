@@ -76,6 +76,17 @@ interface Relation {
 
 const RELATION = /^([A-Za-z0-9][A-Za-z0-9+._-]*)(?::([a-z0-9-]+))?\s*(?:\(\s*(<<|<=|=|>=|>>|<|>)\s*([^\s)]+)\s*\))?$/;
 
+/** Whether a package takes over files of another. */
+export function replaces(record: PackageRecord, other: PackageRecord): boolean {
+  return relationsOf(record, 'Replaces').some(([wanted]) => {
+    if (wanted === undefined) return false;
+    if (wanted.name === other.name) return satisfies(other.version, wanted);
+    return relationsOf(other, 'Provides').some(
+      ([offer]) => offer?.name === wanted.name && satisfies(offer.version, wanted),
+    );
+  });
+}
+
 /** A relation field: each of its parts with the alternatives; what cannot be read holds always. */
 function relationsOf(record: PackageRecord, field: string): readonly (readonly Relation[])[] {
   const value = fieldOf(record.stanza, field);

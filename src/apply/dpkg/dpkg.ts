@@ -20,6 +20,7 @@ import { packagePlan } from './dpkg-plan.ts';
 import { mergeLooseRecords, mergeRecordFile } from './dpkg-record-files.ts';
 import {
   conflict,
+  inseparable,
   isConflict,
   readContents,
   shown,
@@ -74,7 +75,7 @@ async function merge(versions: PathVersions, context: MergeContext): Promise<Out
     case 'empty':
       return takeLastPresent(versions);
     default:
-      return mergeText(versions, context, file.kind);
+      return inseparable(await mergeText(versions, context, file.kind));
   }
 }
 

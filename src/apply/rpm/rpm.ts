@@ -4,6 +4,7 @@ import { changedSides } from '../changed-sides.ts';
 import {
   conflict,
   isConflict,
+  inseparable,
   readContents,
   shown,
   takeLast,
@@ -32,7 +33,7 @@ export const rpm: MergeDriver = {
     const file = PATHS.exec(versions.path)?.[1];
     switch (file) {
       case 'rpmdb.sqlite':
-        return mergedDatabase(versions.path, context);
+        return inseparable(await mergedDatabase(versions.path, context));
       case 'rpmdb.sqlite-wal':
       case 'rpmdb.sqlite-shm':
         // An empty log needs no index, and a full one was a conflict of the database.
@@ -42,6 +43,7 @@ export const rpm: MergeDriver = {
         const format = file === 'Packages' ? 'Berkeley DB' : 'ndb';
         return conflict(
           `/${shown(versions.path)} is a package database in the format ${format}, which cannot be merged; convert it to sqlite in the base, with rpmdb --rebuilddb`,
+          { remedies: [] },
         );
       }
       default:
