@@ -95,6 +95,17 @@ export interface MergeDriver {
   merge(versions: PathVersions, context: MergeContext): Promise<Outcome>;
   /** Called once before the paths are looked at: what the database as a whole says of other files. */
   survey?(context: MergeContext): Promise<Survey>;
+  /**
+   * Called once all is settled, without conflicts: what files of its own have to be because of what became of others. At
+   * most one outcome for a path; `content`, `drop` and `regenerate` alone. Content takes the attributes of what is there.
+   */
+  revise?(merged: MergedView, context: MergeContext): Promise<readonly Revision[]>;
+}
+
+export interface Revision {
+  /** Without symlinks on the way to it. */
+  readonly path: string;
+  readonly outcome: Extract<Outcome, { type: 'content' | 'drop' | 'regenerate' }>;
 }
 
 /** What a package database says of files that belong together. */
@@ -121,4 +132,30 @@ export interface Survey {
     readonly sides: readonly number[];
     readonly reason: ConflictReason;
   }[];
+}
+
+/** What the plain stack and a merge layer show together; files that are made anew are as they were. */
+export interface MergedView {
+  /** Paths that the plain stack shows and the merged tree does not have. */
+  readonly deleted: readonly string[];
+  isMadeAnew(path: string): boolean;
+  /** The node at a path, symlinks on the way to it followed, and itself if `follow` says so; `undefined` for none. */
+  find(path: string, follow: boolean): Promise<MergedPlace | undefined>;
+}
+
+export interface MergedPlace {
+  /** Where it lies, symlinks followed, as a byte string in the form of `imagePath`. */
+  readonly path: string;
+  readonly node: MergedNode;
+  /** Content of a regular file, also what the merge made of it. */
+  readonly read: (maxBytes: number) => Promise<Buffer>;
+  readonly attributes: () => Promise<MergedAttributes>;
+}
+
+export interface MergedAttributes {
+  /** Permission bits alone, set-id and sticky bits included. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly xattrs: ReadonlyMap<string, Buffer>;
 }

@@ -2,7 +2,8 @@ import path from 'node:path';
 import { StkError, errnoOf } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { constants, open, realpath } from '../host/files.ts';
-import type { MergedAttributes, MergeResult } from './merge-result.ts';
+import type { MergedAttributes } from './driver.ts';
+import type { MergeResult } from './merge-result.ts';
 import { shownImagePath } from './printable.ts';
 
 /** A generated file that is larger is refused: it is held in memory. */

@@ -1,6 +1,5 @@
 import type { Xattrs } from '../squashfs/xattrs.ts';
-import type { ConflictReason, PathVersions, SideVersion } from './driver.ts';
-import type { MergedAttributes } from './merge-result.ts';
+import type { ConflictReason, MergedAttributes, PathVersions, SideVersion } from './driver.ts';
 
 interface Named {
   readonly name: string;

@@ -10,7 +10,8 @@ import { lookupInStack } from '../layer/stack-lookup.ts';
 import type { TarEntry } from '../layer/tar-entry.ts';
 import type { LayerStack, MergedNode } from '../squashfs/layer-stack.ts';
 import type { MergeProblem } from './merge-problem.ts';
-import type { MergedAttributes, MergeEntry, MergeResult } from './merge-result.ts';
+import type { MergedAttributes } from './driver.ts';
+import type { MergeEntry, MergeResult } from './merge-result.ts';
 
 export interface MergeLayerRequest {
   readonly result: Pick<MergeResult, 'entries'>;

@@ -55,6 +55,18 @@ export class MergeOutcome {
     this.#settled.push({ path, driver, sides });
   }
 
+  /** In place of whatever was found for the path. */
+  revise(path: string, driver: DriverName, entry: MergeEntry | undefined): void {
+    const at = this.#entries.findIndex(each => each.path === path);
+    if (at >= 0) this.#entries.splice(at, 1);
+    if (entry) this.#entries.push(entry);
+    if (!this.#settled.some(each => each.path === path)) this.#settled.push({ path, driver, sides: [] });
+  }
+
+  get hasConflicts(): boolean {
+    return this.#conflicts.length > 0;
+  }
+
   addConflict(conflict: MergeConflict): void {
     this.#conflicts.push(conflict);
   }

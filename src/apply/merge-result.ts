@@ -1,5 +1,5 @@
 import type { MergedNode } from '../squashfs/layer-stack.ts';
-import type { ConflictReason, DriverName } from './driver.ts';
+import type { ConflictReason, DriverName, MergedAttributes } from './driver.ts';
 
 /** What a merge layer does at one path. Paths are byte strings in the form of `imagePath`. */
 export type MergeEntry =
@@ -16,14 +16,6 @@ export type MergeEntry =
       readonly bytes?: Uint8Array;
       readonly attributes: MergedAttributes;
     };
-
-export interface MergedAttributes {
-  /** Permission bits alone, set-id and sticky bits included. */
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly xattrs: ReadonlyMap<string, Buffer>;
-}
 
 /** A path that the merge settled, for `inspect` and metadata. */
 export interface SettledPath {

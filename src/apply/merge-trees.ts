@@ -13,6 +13,7 @@ import type { MergeProblem } from './merge-problem.ts';
 import type { MergeResult } from './merge-result.ts';
 import { coveredBy, namedChildren, namedRoots, type NamedPath } from './named-paths.ts';
 import { ownedPaths, type OwnedPaths, type Relocation } from './owned-paths.ts';
+import { reviseOutcome } from './revise.ts';
 import { settleLostDirectory, settlePath, type Settling } from './settle-path.ts';
 import type { Place, Settlement } from './settlement.ts';
 import { takeTree } from './take-tree.ts';
@@ -73,6 +74,7 @@ export async function mergeTrees(problem: MergeProblem, options: MergeOptions = 
     owned,
     remains: undefined,
   });
+  if (!outcome.hasConflicts) await reviseOutcome(problem, drivers, context, outcome);
   return outcome.result();
 }
 

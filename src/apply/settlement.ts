@@ -1,5 +1,4 @@
-import type { ConflictReason, DriverName } from './driver.ts';
-import type { MergedAttributes } from './merge-result.ts';
+import type { ConflictReason, DriverName, MergedAttributes } from './driver.ts';
 import type { TreeNode } from './tree-versions.ts';
 
 /** What the merged tree has at a path. */

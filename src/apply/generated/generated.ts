@@ -1,11 +1,12 @@
-import type { MergeContext, MergeDriver, Outcome, PathVersions } from '../driver.ts';
+import type { MergeContext, MergeDriver, MergedView, Outcome, PathVersions, Revision } from '../driver.ts';
 import { mergePemBundles, parsePemBundle } from './ca-bundle.ts';
 import { conflict, isConflict, readContents, shown, textOutcome, type ConflictOutcome } from '../file-versions.ts';
 import { findTool, hasTool } from './generated-tools.ts';
-import { mergeLibraryCaches } from './ld-so-cache.ts';
+import { libraryCacheOf, mergeLibraryCaches } from './ld-so-cache.ts';
 import { isPythonCache, mergePythonCache } from './python-cache.ts';
 
 const LIBRARY_CACHE = 'etc/ld.so.cache';
+const MOST_CACHE_BYTES = 16 * 1024 * 1024;
 
 /** Bundles of certificates where distributions keep them. */
 const CA_BUNDLE =
@@ -31,7 +32,31 @@ export const generated: MergeDriver = {
     if (path === LIBRARY_CACHE && wish !== 'regenerate') return mergeLibraryCache(versions, context);
     return regenerate(versions, context);
   },
+  revise: reviseLibraryCache,
 };
+
+/**
+ * Libraries that the merge left out, such as those of the older of two versions of a package, leave the cache as well, and
+ * so do links to them that ldconfig made, as it would take them away itself.
+ */
+async function reviseLibraryCache(merged: MergedView, context: MergeContext): Promise<readonly Revision[]> {
+  if (merged.isMadeAnew(LIBRARY_CACHE) || !merged.deleted.some(path => path.includes('.so'))) return [];
+  const place = await merged.find(LIBRARY_CACHE, false);
+  if (place?.node.inode.type !== 'file' || place.node.inode.size > MOST_CACHE_BYTES) return [];
+  const isThere = async (path: string) => (await merged.find(path, true))?.node.inode.type === 'file';
+  const cache = await libraryCacheOf(await place.read(MOST_CACHE_BYTES), isThere);
+  if (cache === 'unknown') {
+    const command = (await findTool(LIBRARY_CACHE, context))?.command;
+    return command === undefined ? [] : [{ path: LIBRARY_CACHE, outcome: { type: 'regenerate', command } }];
+  }
+  if (cache.missing.length === 0) return [];
+  const revisions: Revision[] = [{ path: LIBRARY_CACHE, outcome: { type: 'content', bytes: cache.bytes } }];
+  for (const path of new Set(cache.missing)) {
+    const link = await merged.find(path, false);
+    if (link?.node.inode.type === 'symlink') revisions.push({ path: link.path, outcome: { type: 'drop' } });
+  }
+  return revisions;
+}
 
 async function mergeLibraryCache(versions: PathVersions, context: MergeContext): Promise<Outcome> {
   const contents = await readContents(versions);

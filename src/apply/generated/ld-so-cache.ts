@@ -31,6 +31,29 @@ export function mergeLibraryCaches(ancestor: Buffer | undefined, sides: readonly
   return entries === undefined ? 'unknown' : encodeLibraryCache({ layout: chosen.layout, entries });
 }
 
+/**
+ * The cache without libraries that are not there, and whether none was missing. `unknown`: it is not laid out as known
+ * versions of glibc do, or tells two things of one library, of which only ldconfig itself can tell which is right.
+ */
+export async function libraryCacheOf(
+  bytes: Buffer,
+  isThere: (path: string) => Promise<boolean>,
+): Promise<{ readonly bytes: Buffer; readonly missing: readonly string[] } | 'unknown'> {
+  const cache = parseFaithfully(bytes);
+  if (cache === undefined) return 'unknown';
+  const kept: LibraryEntry[] = [];
+  const missing: string[] = [];
+  const seen = new Set<string>();
+  for (const entry of cache.entries) {
+    if (!(await isThere(entry.path))) missing.push(entry.path);
+    else kept.push(entry);
+    const key = `${entry.name}\0${entry.path}\0${entry.subdirectory ?? ''}`;
+    if (seen.has(key)) return 'unknown';
+    seen.add(key);
+  }
+  return { bytes: encodeLibraryCache({ layout: cache.layout, entries: kept }), missing };
+}
+
 /** Only files that would be written alike again are understood; anything else may hold more than what was read. */
 function parseFaithfully(bytes: Buffer): LibraryCache | undefined {
   const cache = parseLibraryCache(bytes);
