@@ -39,7 +39,7 @@ export async function campaign(
   try {
     const names = ['seed', 'minutes', ...Object.keys(defaults)];
     const options = Object.fromEntries(names.map(option => [option, { type: 'string' as const }]));
-    values = { ...defaults, ...parseArgs({ options, strict: true }).values } as Record<string, string | undefined>;
+    values = { ...defaults, ...parseArgs({ options, strict: true }).values };
     seed = wholeNumber('seed', values['seed'] ?? '1');
     minutes = values['minutes'] === undefined ? undefined : wholeNumber('minutes', values['minutes']);
   } catch (cause) {

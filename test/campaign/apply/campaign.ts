@@ -65,7 +65,7 @@ const archivesOf = ({ home }: Stk) => path.join(home, 'archives');
 const tagOf = ({ name }: CampaignPackage) => `p-${name}`;
 const installed = ({ name, install = name }: CampaignPackage) => install;
 
-/** An image for each package; those that do not build are left out and named. */
+/** An image for each package, built once; those that do not build are left out and named. */
 async function buildImages(stk: Stk, packages: readonly CampaignPackage[]): Promise<readonly CampaignPackage[]> {
   const recipe: Record<string, object> = {
     debian: {
@@ -74,25 +74,29 @@ async function buildImages(stk: Stk, packages: readonly CampaignPackage[]): Prom
         'echo force-unsafe-io > /etc/dpkg/dpkg.cfg.d/campaign',
         'printf "#!/bin/sh\\nexit 101\\n" > /usr/sbin/policy-rc.d',
         'chmod 755 /usr/sbin/policy-rc.d',
-        // As the archives of all images are kept in one place.
-        'echo "APT::Keep-Downloaded-Packages true;" > /etc/apt/apt.conf.d/campaign',
         'apt-get update',
       ],
     },
   };
   for (const each of packages) {
-    recipe[tagOf(each)] = {
-      from: 'debian',
-      binds: [{ source: archivesOf(stk), dest: '/var/cache/apt/archives' }],
-      run: [QUIET, `${INSTALL} ${installed(each)}`],
-    };
+    const run = [QUIET, `${INSTALL} ${installed(each)}`, 'apt-get clean'];
+    recipe[tagOf(each)] = { from: 'debian', run };
   }
   const file = await stk.write('images.json', recipe);
   const usable: CampaignPackage[] = [];
   for (const each of packages) {
-    const { exitCode, output } = await stk.run('build', '-f', file, tagOf(each), '--progress', 'plain');
-    if (exitCode === 0) usable.push(each);
-    else console.log(`${each.name} does not build: ${output.slice(-600)}`);
+    const wanted = JSON.stringify([recipe['debian'], recipe[tagOf(each)]]);
+    const known = path.join(stk.home, 'images', each.name);
+    if ((await readFile(known, 'utf8').catch(() => undefined)) !== wanted) {
+      const { exitCode, output } = await stk.run('build', '-f', file, tagOf(each), '--progress', 'plain');
+      if (exitCode !== 0) {
+        console.log(`${each.name} does not build: ${output.slice(-600)}`);
+        continue;
+      }
+      await mkdir(path.dirname(known), { recursive: true });
+      await writeFile(known, wanted);
+    }
+    usable.push(each);
   }
   return usable;
 }
@@ -106,9 +110,9 @@ async function compare(stk: Stk, packages: readonly CampaignPackage[]): Promise<
   const work = await mkdtemp(path.join(stk.home, 'work-'));
   const containers: string[] = [];
   try {
-    const recipe = JSON.parse(await readFile(path.join(stk.home, 'images.json'), 'utf8')) as Record<string, object>;
     const file = path.join(work, 'stacker.json');
-    await writeFile(file, JSON.stringify({ ...recipe, applied: { from: 'debian', apply: packages.map(tagOf) } }));
+    const apply = packages.map(each => `oci:oci:${tagOf(each)}`);
+    await writeFile(file, JSON.stringify({ applied: { from: 'oci:oci:debian', apply } }));
     const build = await stk.run('build', '-f', file, 'applied', '--progress', 'plain');
     const container = (name: string) => {
       containers.push(name);
