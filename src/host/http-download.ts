@@ -70,7 +70,7 @@ async function create(target: string, response: HttpResponse): Promise<FileHandl
 async function writeBody(response: HttpResponse, file: FileHandle, options: DownloadOptions): Promise<void> {
   try {
     let doneBytes = 0;
-    for await (const chunk of response.stream()) {
+    for await (const chunk of response.rawStream()) {
       await file.writeFile(chunk);
       doneBytes += chunk.byteLength;
       options.onProgress?.(doneBytes, response.contentLength);

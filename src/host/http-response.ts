@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici';
+import { contentCoding, decodeContent } from './content-coding.ts';
 import { StkError, errnoOf, interrupted, isStkError, messageOf } from '../core/errors.ts';
 import { showUrl } from './http-url.ts';
 
@@ -43,13 +44,30 @@ export class HttpResponse {
     return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
   }
 
-  /** The body in pieces; each belongs to the reader. A dropped connection is `network`. */
-  async *stream(): AsyncGenerator<Buffer, void, undefined> {
+  /** How the body is coded although nobody asked for it (RFC 9110, section 8.4); `undefined` for as it is. */
+  get coding(): string | undefined {
+    return contentCoding(this.header('content-encoding'));
+  }
+
+  /** Whether the status says that the request succeeded. */
+  get isSuccess(): boolean {
+    return this.status >= 200 && this.status < 300;
+  }
+
+  /** The body in pieces as it was sent, coded or not; each belongs to the reader. A dropped connection is `network`. */
+  async *rawStream(): AsyncGenerator<Buffer, void, undefined> {
     try {
       for await (const chunk of this.#data.body as AsyncIterable<Buffer>) yield chunk;
     } catch (error) {
       throw transportError(error, this.#context);
     }
+  }
+
+  /** The body in pieces, decoded. As `rawStream`; a coding that is not known, or content that is broken, is `registry`. */
+  async *stream(): AsyncGenerator<Buffer, void, undefined> {
+    const { coding } = this;
+    if (coding === undefined) yield* this.rawStream();
+    else yield* decodeContent(this.rawStream(), coding, showUrl(this.url));
   }
 
   /** The whole body, `registry` if it is longer than `maxBytes`. */
@@ -58,7 +76,7 @@ export class HttpResponse {
     let sizeBytes = 0;
     const deadline = setTimeout(() => this.#data.body.destroy(timedOut(this.#context)), WHOLE_BODY_MS);
     try {
-      if ((this.contentLength ?? 0) > maxBytes) throw tooLong(this.#context, maxBytes);
+      if (this.coding === undefined && (this.contentLength ?? 0) > maxBytes) throw tooLong(this.#context, maxBytes);
       for await (const chunk of this.stream()) {
         sizeBytes += chunk.byteLength;
         if (sizeBytes > maxBytes) throw tooLong(this.#context, maxBytes);

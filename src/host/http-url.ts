@@ -21,6 +21,8 @@ export function locationUrl(from: URL, location: string, allowUnsafe: boolean): 
   if (to.protocol !== 'http:' && to.protocol !== 'https:') throw badLocation(from, `a location of ${to.protocol}`);
   if (to.username !== '' || to.password !== '') throw badLocation(from, 'a location with credentials in it');
   if (allowUnsafe) return to;
+  if (from.protocol === 'https:' && isOwnPlainAddress(from, to))
+    return new URL(`https://${from.host}${to.pathname}${to.search}`);
   if (from.protocol === 'https:' && to.protocol === 'http:') {
     throw badLocation(from, `a redirect from https to http (${showUrl(to)})`);
   }
@@ -28,6 +30,11 @@ export function locationUrl(from: URL, location: string, allowUnsafe: boolean): 
     throw badLocation(from, `a redirect into this machine (${showUrl(to)})`);
   }
   return to;
+}
+
+/** A registry behind a proxy that ends TLS may not know that it is reached by https, and name itself by http. */
+function isOwnPlainAddress(from: URL, to: URL): boolean {
+  return to.protocol === 'http:' && to.hostname === from.hostname && (to.port === '' || to.port === from.port);
 }
 
 export function badLocation(url: URL, problem: string): StkError {

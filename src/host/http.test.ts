@@ -51,7 +51,8 @@ describe('redirects', () => {
   });
 
   it.each<[string, string, boolean]>([
-    ['https://a.example/', 'http://a.example/x', true],
+    ['https://a.example/', 'http://b.example/x', true],
+    ['https://a.example/', 'http://a.example:81/x', true],
     ['https://a.example/', 'http://127.0.0.1/x', true],
     ['http://a.example/', 'http://localhost:22/x', true],
     ['https://a.example/', 'https://[::1]/x', true],
@@ -64,6 +65,13 @@ describe('redirects', () => {
     expect(() => locationUrl(new URL(from), to, false)).toThrow(refused);
     if (allowed) expect(locationUrl(new URL(from), to, true).href).toBe(new URL(to).href);
     else expect(() => locationUrl(new URL(from), to, true)).toThrow(refused);
+  });
+  it.each([
+    ['https://a.example/v2/', 'http://a.example/x?y=1', 'https://a.example/x?y=1'],
+    ['https://a.example:5000/', 'http://a.example:5000/x', 'https://a.example:5000/x'],
+    ['https://a.example:5000/', 'http://a.example/x', 'https://a.example:5000/x'],
+  ])('stays with https where %s names itself as %s', (from, to, target) => {
+    expect(locationUrl(new URL(from), to, false).href).toBe(target);
   });
 });
 

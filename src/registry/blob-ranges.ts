@@ -1,4 +1,5 @@
 import { StkError } from '../core/errors.ts';
+import { isCoded } from './blob-body.ts';
 import { cutShort, isTransient, type HttpResponse } from '../host/http-response.ts';
 import type { CallOptions } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -34,7 +35,7 @@ export class BlobRanges {
       try {
         const response = await this.#open(descriptor, offset + done, offset + length, options.signal);
         const skipBytes = await this.#waste(response, descriptor, offset + done);
-        for await (const chunk of skipped(response, skipBytes)) {
+        for await (const chunk of skipped(response, descriptor, skipBytes)) {
           const copied = chunk.copy(buffer, done);
           done += copied;
           // A body that was read to its end leaves its connection to the next request; one with more costs it.
@@ -71,7 +72,7 @@ export class BlobRanges {
     if (known) {
       const headers = { range: `bytes=${from}-${end - 1}` };
       const response = await this.#session.send({ target: known, access: 'pull', headers, signal });
-      if (response.status === 206) return response;
+      if (response.status === 206 && !isCoded(response, descriptor)) return response;
       // Such URLs expire; the registry gives a new one.
       await response.discard();
       this.#redirects.delete(descriptor.digest);

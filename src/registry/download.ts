@@ -1,4 +1,5 @@
 import { StkError } from '../core/errors.ts';
+import { blobBody, isCoded } from './blob-body.ts';
 import { cutShort, isTransient, type HttpResponse } from '../host/http-response.ts';
 import { showUrl } from '../host/http-url.ts';
 import { openDigester } from '../host/thread-digester.ts';
@@ -29,7 +30,7 @@ export async function* downloadBlob(
         const from = digester.sizeBytes;
         const response = await openBlob(session, descriptor, from, undefined, options.signal);
         const skipBytes = from - (await firstByte(response, descriptor, from));
-        for await (const chunk of skipped(response, skipBytes)) {
+        for await (const chunk of skipped(response, descriptor, skipBytes)) {
           const wait = digester.update(chunk);
           if (wait) await wait;
           if (digester.sizeBytes > descriptor.size) throw wrongBytes(session, descriptor, digester.sizeBytes);
@@ -67,6 +68,11 @@ export async function openBlob(
   const range = from > 0 || end !== undefined ? { range: `bytes=${from}-${end === undefined ? '' : end - 1}` } : {};
   const target = `blobs/${descriptor.digest}`;
   const response = await session.send({ target, access: 'pull', headers: range, signal });
+  if (response.status === 206 && isCoded(response, descriptor)) {
+    // A part of what is coded is of no use.
+    await response.discard();
+    return openBlob(session, descriptor, 0, undefined, signal);
+  }
   if (response.status === 200 || response.status === 206) {
     await assertNoPage(response, descriptor);
     return response;
@@ -107,7 +113,7 @@ export async function firstByte(response: HttpResponse, descriptor: Descriptor, 
 function checkedFirstByte(response: HttpResponse, descriptor: Descriptor, from: number): number | StkError {
   const { contentLength } = response;
   if (response.status === 200) {
-    if (contentLength === undefined || contentLength === descriptor.size) return 0;
+    if (contentLength === undefined || contentLength === descriptor.size || isCoded(response, descriptor)) return 0;
     return wrongSize(descriptor, `the registry's is ${contentLength} bytes long`);
   }
   const range = response.header('content-range') ?? '';
@@ -121,10 +127,14 @@ function checkedFirstByte(response: HttpResponse, descriptor: Descriptor, from: 
   return Number(first);
 }
 
-/** A body without its first bytes. */
-export async function* skipped(response: HttpResponse, skipBytes: number): AsyncGenerator<Buffer, void, undefined> {
+/** A blob's body without its first bytes. */
+export async function* skipped(
+  response: HttpResponse,
+  descriptor: Descriptor,
+  skipBytes: number,
+): AsyncGenerator<Buffer, void, undefined> {
   let left = skipBytes;
-  for await (const chunk of response.stream()) {
+  for await (const chunk of blobBody(response, descriptor)) {
     if (left === 0) yield chunk;
     else if (chunk.byteLength > left) {
       yield chunk.subarray(left);

@@ -7,6 +7,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import { MediaType, isIndexType, isManifestType } from '../oci/media-types.ts';
 import { parseManifest } from '../oci/parse-manifest.ts';
 import { isTag } from '../oci/reference.ts';
+import { PATIENCE } from './download.ts';
 import { refusal } from './refusal.ts';
 import type { RegistrySession } from './session.ts';
 
@@ -110,13 +111,33 @@ export async function putManifest(
     body: bytes,
     signal: options.signal,
   });
-  if (response.status !== 201 && response.status !== 200) {
-    throw await refusal(response, `store ${nameOf(session, tag ?? descriptor.digest)}`);
-  }
+  if (!response.isSuccess) throw await refusal(response, `store ${nameOf(session, tag ?? descriptor.digest)}`);
   await response.discard();
   const stored = response.header('docker-content-digest');
   if (isDigest(stored) && stored !== descriptor.digest) throw wrongDigest(session, descriptor.digest, stored);
+  // The specification has 201 alone; whoever answers otherwise is asked what it did.
+  if (response.status !== 201) await assertStored(session, descriptor, tag, options);
   return { tracksSubject: response.header('oci-subject') !== undefined };
+}
+
+/** Waits until the registry has a manifest that it may have taken, but has not stored yet. */
+async function assertStored(
+  session: RegistrySession,
+  { digest }: Descriptor,
+  tag: string | undefined,
+  options: CallOptions,
+): Promise<void> {
+  const reference = tag ?? digest;
+  let found: Descriptor | undefined;
+  for (let failures = 1; failures < PATIENCE; failures++) {
+    found = await resolveManifest(session, reference, options);
+    if (found?.digest === digest) return;
+    await session.client.backOff(failures, options.signal);
+  }
+  throw new StkError('registry', `${session.host} took ${nameOf(session, reference)}, but does not have it`, {
+    hint: 'the registry may need longer to store it: try again later',
+    facts: { digest, ...(found === undefined ? {} : { found: found.digest }) },
+  });
 }
 
 /** For messages. */

@@ -79,7 +79,7 @@ export class TokenSource {
       certificateFor: realm.registry,
       signal,
     });
-    if (response.status !== 200) {
+    if (!response.isSuccess) {
       const { status } = response;
       await response.discard();
       const refused = status === 400 || status === 401 || status === 403;
@@ -138,15 +138,17 @@ function parseToken(bytes: Buffer, realm: TokenRealm, askedAtMs: number): Token 
     answer = undefined;
   }
   const members = typeof answer === 'object' && answer !== null ? (answer as Record<string, unknown>) : {};
-  const value = members['token'] ?? members['access_token'];
+  // Some send one of the two empty.
+  const value = [members['token'], members['access_token']].find(member => typeof member === 'string' && member !== '');
   // What is not printable ASCII could not be sent in a header, or would end it.
   if (typeof value !== 'string' || !/^[\x21-\x7e]+$/.test(value)) {
     throw new StkError('registry', `${showUrl(realm.url)} answered without a token`, {
       facts: { url: showUrl(realm.url) },
     });
   }
-  const said = members['expires_in'];
-  const life = typeof said === 'number' && said > 0 ? Math.min(said, MAX_LIFE_SECONDS) : DEFAULT_LIFE_SECONDS;
+  // A number, by the specification; some write it as text.
+  const said = Number(members['expires_in']);
+  const life = said > 0 ? Math.min(said, MAX_LIFE_SECONDS) : DEFAULT_LIFE_SECONDS;
   const marginSeconds = Math.min(15, life / 4);
   return { value, refreshAtMs: askedAtMs + (life - marginSeconds) * 1000 };
 }

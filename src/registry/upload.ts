@@ -23,6 +23,11 @@ const MONOLITHIC_BYTES = 1024 * 1024;
 const COMMIT_TIMEOUT_MS = 10 * 60_000;
 const OCTETS = 'application/octet-stream';
 
+/** What registries answer that take no body with the request which ends an upload. */
+const NO_BODY_STATUSES: ReadonlySet<number> = new Set([400, 404, 405, 411, 415, 501]);
+/** Registries that are known to take bodies with PATCH alone, as docker sends them; the specification wants both ways. */
+const takesNoBodyAtEnd = new WeakSet<RegistrySession>();
+
 /**
  * Stores a blob (distribution-spec, "Pushing Blobs"): by cross-repository mount if there is one, else by an upload that
  * goes on after a dropped connection from the byte the registry has. Bytes are checked before the upload is ended, so
@@ -42,7 +47,7 @@ export async function uploadBlob(
     const before = upload.offset;
     try {
       const broken = await upload.proceed();
-      if (!broken) return;
+      if (!broken) return await assertStored(session, upload, hasBlob, options.signal);
       if (++failures >= PATIENCE) throw broken;
     } catch (error) {
       if (!isTransient(error)) await upload.cancel();
@@ -56,17 +61,37 @@ export async function uploadBlob(
   }
 }
 
+/** Waits until the registry has a blob that it may have taken, but has not stored yet. */
+async function assertStored(
+  session: RegistrySession,
+  upload: Upload,
+  hasBlob: () => Promise<boolean>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (upload.isSure) return;
+  for (let failures = 1; failures < PATIENCE; failures++) {
+    if (await hasBlob()) return;
+    await session.client.backOff(failures, signal);
+  }
+  throw new StkError('registry', `cannot ${upload.name}: the registry took it, but does not have it`, {
+    hint: 'the registry may need longer to store it: try again later',
+  });
+}
+
 class Upload implements AsyncDisposable {
   readonly #session: RegistrySession;
   readonly #descriptor: Descriptor;
   readonly #source: () => AsyncIterable<Uint8Array>;
   readonly #options: UploadOptions;
-  readonly #name: string;
+  /** What is attempted, for messages. */
+  readonly name: string;
   #location: URL | undefined;
   #chunkBytes = Number.POSITIVE_INFINITY;
   #cursor: SourceCursor | undefined;
   /** Bytes that the registry is thought to have. */
   offset = 0;
+  /** Whether the registry's last answer says that it has stored the blob. */
+  isSure = false;
 
   constructor(
     session: RegistrySession,
@@ -78,7 +103,7 @@ class Upload implements AsyncDisposable {
     this.#descriptor = descriptor;
     this.#source = source;
     this.#options = options;
-    this.#name = `store blob ${descriptor.digest} in ${session.host}/${session.repository}`;
+    this.name = `store blob ${descriptor.digest} in ${session.host}/${session.repository}`;
   }
 
   async begin(mountFrom?: RepositoryName): Promise<'mounted' | 'begun'> {
@@ -99,12 +124,13 @@ class Upload implements AsyncDisposable {
       await response.discard();
       return 'mounted';
     }
+    const isBegun = response.isSuccess && response.header('location') !== undefined;
     // Whoever may not read the other repository may still write to this one.
-    if (mountFrom !== undefined && response.status !== 202) {
+    if (mountFrom !== undefined && !isBegun) {
       await response.discard();
       return this.begin();
     }
-    if (response.status !== 202) throw await refusal(response, this.#name);
+    if (!response.isSuccess) throw await refusal(response, this.name);
     await response.discard();
     this.#location = this.#session.locate(response);
     this.#chunkBytes = chunkSize(response, this.#options.chunkBytes);
@@ -114,7 +140,8 @@ class Upload implements AsyncDisposable {
   /** Sends what is left and ends the upload. Returns what stopped it, if trying again may help. */
   async proceed(): Promise<StkError | undefined> {
     const { size } = this.#descriptor;
-    if (size <= MONOLITHIC_BYTES && size <= this.#chunkBytes && this.offset === 0) {
+    const isMonolithic = size <= MONOLITHIC_BYTES && size <= this.#chunkBytes && this.offset === 0;
+    if (isMonolithic && !takesNoBodyAtEnd.has(this.#session)) {
       return this.#commit(await this.#wholeSource());
     }
     while (this.offset < size) {
@@ -129,7 +156,7 @@ class Upload implements AsyncDisposable {
         },
         body: () => this.#pieces(from, end),
       });
-      if (response.status !== 202 && response.status !== 204 && response.status !== 201) return this.#broken(response);
+      if (!response.isSuccess) return this.#broken(response);
       await response.discard();
       if (response.header('location') !== undefined) this.#location = this.#session.locate(response);
       this.offset = end;
@@ -144,7 +171,7 @@ class Upload implements AsyncDisposable {
     await this.#dropCursor();
     const response = await this.#send('GET', this.#location!, { retry: true });
     const range = /^(?:bytes=)?0-(\d{1,15})$/.exec(response.header('range') ?? '')?.[1];
-    const known = response.status === 204 || response.status === 202 || response.status === 200;
+    const known = response.isSuccess;
     const has = range === undefined ? 0 : Number(range) + 1;
     await response.discard();
     const location = known && response.header('location') !== undefined ? this.#session.locate(response) : undefined;
@@ -178,23 +205,32 @@ class Upload implements AsyncDisposable {
       headersTimeoutMs: COMMIT_TIMEOUT_MS,
       ...(body ? { body } : {}),
     });
-    if (response.status !== 201 && response.status !== 204) return this.#broken(response);
+    if (!response.isSuccess) {
+      const isOtherWayLeft = body !== undefined && NO_BODY_STATUSES.has(response.status);
+      if (isOtherWayLeft) takesNoBodyAtEnd.add(this.#session);
+      return this.#broken(response, isOtherWayLeft);
+    }
     const stored = response.header('docker-content-digest');
     await response.discard();
     if (isDigest(stored) && stored !== this.#descriptor.digest) {
-      throw new StkError('integrity', `cannot ${this.#name}: the registry stored ${stored} instead`);
+      throw new StkError('integrity', `cannot ${this.name}: the registry stored ${stored} instead`);
     }
+    // The specification has 201 alone; whoever answers otherwise is asked what it did.
+    this.isSure = response.status === 201 || stored === this.#descriptor.digest;
     this.#location = undefined;
     this.offset = this.#descriptor.size;
     this.#options.onProgress?.(this.#descriptor.size);
     return undefined;
   }
 
-  /** 404 and 416 say that the registry lost the upload or a part of it. */
-  async #broken(response: HttpResponse): Promise<StkError> {
+  /**
+   * 404 and 416 say that the registry lost the upload or a part of it; and what it may say to a body with the request that
+   * ends an upload is said once, because the next attempt sends none.
+   */
+  async #broken(response: HttpResponse, isOtherWayLeft = false): Promise<StkError> {
     const { status } = response;
-    const error = await refusal(response, this.#name);
-    if (isTransientStatus(status) || status === 404 || status === 416) return error;
+    const error = await refusal(response, this.name);
+    if (isTransientStatus(status) || status === 404 || status === 416 || isOtherWayLeft) return error;
     throw error;
   }
 

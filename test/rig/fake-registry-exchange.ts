@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { gzipSync } from 'node:zlib';
 import type { Failure } from './fake-registry-failures.ts';
 
 /** One request, its answer, and what shall go wrong with it. */
@@ -59,7 +60,8 @@ export class Exchange {
 
   async sendRange(bytes: Buffer, headers: Record<string, string>): Promise<void> {
     const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(this.request.headers.range ?? '') ?? [];
-    if (first === undefined || this.failure?.kind === 'ignore-range') return this.send(200, headers, bytes);
+    const isWhole = this.failure?.kind === 'ignore-range' || this.failure?.kind === 'gzip';
+    if (first === undefined || isWhole) return this.send(200, headers, bytes);
     const from = Number(first);
     const to = last === '' || last === undefined ? bytes.byteLength - 1 : Math.min(Number(last), bytes.byteLength - 1);
     if (from > to) return this.send(416, { 'content-range': `bytes */${bytes.byteLength}` }, Buffer.alloc(0));
@@ -81,10 +83,19 @@ export class Exchange {
       sent = Buffer.concat([body, Buffer.alloc(failure.extraBytes)]);
       all['content-length'] = undefined;
     }
-    if (failure?.kind === 'headers') Object.assign(all, failure.headers);
-    if (status === 204) delete all['content-length'];
+    let answered = status;
+    if (failure?.kind === 'headers') {
+      Object.assign(all, failure.headers);
+      answered = failure.status ?? status;
+    }
+    if (failure?.kind === 'gzip' && status < 300) {
+      sent = gzipSync(body);
+      all['content-encoding'] = 'gzip';
+      all['content-length'] = failure.chunked === true ? undefined : String(sent.byteLength);
+    }
+    if (answered === 204) delete all['content-length'];
     const present = Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined);
-    this.#response.writeHead(status, Object.fromEntries(present));
+    this.#response.writeHead(answered, Object.fromEntries(present));
     if (this.method === 'HEAD') return void this.#response.end();
     if (failure?.kind === 'drop') {
       await this.#write(sent.subarray(0, failure.afterBytes));

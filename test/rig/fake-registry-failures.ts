@@ -17,8 +17,14 @@ export type Failure =
       readonly body?: string;
     }
   | { readonly kind: 'html' }
-  /** The right answer under other headers; `undefined` leaves one out. */
-  | { readonly kind: 'headers'; readonly headers: Readonly<Record<string, string | undefined>> }
+  /** The right answer under other headers, `undefined` leaves one out, or another status. */
+  | {
+      readonly kind: 'headers';
+      readonly headers: Readonly<Record<string, string | undefined>>;
+      readonly status?: number;
+    }
+  /** The right answer, coded with gzip although nobody asked for that, with its length or without. */
+  | { readonly kind: 'gzip'; readonly chunked?: boolean }
   /** The whole blob, whatever range was asked for. */
   | { readonly kind: 'ignore-range' }
   /** The upload that the request names is forgotten before it is answered. */
