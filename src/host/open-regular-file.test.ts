@@ -28,8 +28,8 @@ it.each(['file', 'link'])('opens a %s', async name => {
 
 it.each(['endless', 'directory', 'pipe'])('refuses what is no regular file without waiting for it: %s', async name => {
   const place = path.join(scratch, name) as AbsPath;
-  for (const opening of [openRegularFile(place), openFileReader(place), readSmallFile(place, 100)]) {
-    await expect(opening).rejects.toMatchObject({ code: 'invalid-input' });
+  for (const open of [openRegularFile, openFileReader, (file: AbsPath) => readSmallFile(file, 100)]) {
+    await expect(open(place)).rejects.toMatchObject({ code: 'invalid-input' });
   }
 });
 

@@ -23,7 +23,7 @@ export async function* blobBody(
   descriptor: Descriptor,
 ): AsyncGenerator<Buffer, void, undefined> {
   if (!isCoded(response, descriptor)) return yield* response.rawStream();
-  if (response.contentLength !== undefined || !isGzip(response.coding!) || !/gzip$/.test(descriptor.mediaType)) {
+  if (response.contentLength !== undefined || !isGzip(response.coding!) || !descriptor.mediaType.endsWith('gzip')) {
     return yield* response.stream();
   }
   // Without a length the content tells: what is coded is a stream of gzip in a stream of gzip.
