@@ -21,11 +21,12 @@ const RANKS: Readonly<Record<string, number>> = {
   apply: 4,
   lazy: 4,
   mount: 4,
-  builder: 5,
-  transfer: 5,
-  update: 5,
-  container: 5,
-  cli: 6,
+  stores: 5,
+  builder: 6,
+  transfer: 6,
+  update: 6,
+  container: 6,
+  cli: 7,
 };
 
 const GENERATED: ReadonlySet<string> = new Set(['src/recipe/recipe-validator.generated.ts']);

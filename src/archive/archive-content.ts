@@ -24,6 +24,8 @@ export interface ArchiveFiles {
   readonly members: ReadonlyMap<string, MemberExtent>;
   /** A small file: `invalid-input` if it is missing or larger than 4 MiB. */
   readSmall(member: string): Promise<Buffer>;
+  /** Bytes of the file itself, wherever members lie. */
+  readAt(offset: number, length: number, signal?: AbortSignal): Promise<Buffer>;
   /** The bytes of an extent in pieces. */
   stream(extent: MemberExtent, signal?: AbortSignal): AsyncIterable<Uint8Array>;
 }

@@ -94,6 +94,21 @@ export class ImageArchive implements BlobStore, AsyncDisposable {
     });
   }
 
+  /** Part of a blob, **not verified**, as of a registry. */
+  async readBlobRange(
+    { digest }: Descriptor,
+    offset: number,
+    length: number,
+    { signal }: CallOptions = {},
+  ): Promise<Buffer> {
+    const extent = this.#content.blobs.get(digest);
+    if (!extent) throw new StkError('not-found', `${this.name} has no blob ${digest}`);
+    if (offset + length > extent.sizeBytes) {
+      throw new StkError('integrity', `${this.name}: blob ${digest} is ${extent.sizeBytes} bytes long`);
+    }
+    return this.#files.readAt(extent.offset + offset, length, signal);
+  }
+
   async resolve(reference: string): Promise<Descriptor | undefined> {
     const { images, manifests } = this.#content;
     if (!isDigest(reference))
@@ -192,5 +207,6 @@ async function openFiles(reader: BlobReader, signal: AbortSignal | undefined): P
     }
     return reader.readAt(extent.offset, extent.sizeBytes, signal);
   };
-  return { name: reader.name, members, stream, readSmall };
+  const readAt: ArchiveFiles['readAt'] = (offset, length, inner) => reader.readAt(offset, length, inner ?? signal);
+  return { name: reader.name, members, stream, readSmall, readAt };
 }

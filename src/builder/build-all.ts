@@ -22,7 +22,7 @@ import type { Workshop } from './do-step.ts';
 import { tagFor, type LayerType } from './layer-types.ts';
 import type { BuildOptions } from './options.ts';
 import { provenanceOf, type Provenance } from './provenance.ts';
-import type { StateDirectories } from './workspace.ts';
+import type { StateDirectories } from './state-directories.ts';
 
 export interface BuildAll {
   readonly recipes: readonly Recipe[];

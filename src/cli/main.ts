@@ -12,6 +12,8 @@ import { readProcessText } from './process-text.ts';
 import { makeProgram } from './program.ts';
 import { errorToJson, renderError } from './render-error.ts';
 import type { GlobalOptions, Session } from './session.ts';
+import type { ImageStores, StoresPorts } from '../stores/image-stores.ts';
+import { stateDirectories } from '../builder/state-directories.ts';
 
 /** Set in the environment of the process inside the namespaces. */
 const INSIDE = 'STK_INSIDE_NAMESPACES';
@@ -38,7 +40,7 @@ async function main(): Promise<number> {
   const json = argv.join(' ').includes('--progress=json') || argv.join(' ').includes('--progress json');
   const given = new GivenFiles(inside === undefined ? {} : await receiveGiven(), controller.signal);
   const view = { stepOutputShown: false, statusStands: false };
-  const session = (global: GlobalOptions): Session => ({
+  const session = async (global: GlobalOptions): Promise<Session> => ({
     workingDirectory: absPath('.', workingDirectory),
     environment,
     global,
@@ -49,6 +51,7 @@ async function main(): Promise<number> {
     view,
     scope,
     given,
+    stores: await openStores(global, { environment, workingDirectory, scope, signal: controller.signal }),
     version: version(),
     build: typeof STK_BUILD === 'string' ? STK_BUILD : 'source',
     self: [process.execPath, ...process.execArgv, path.resolve(workingDirectory, argv[1] ?? '')],
@@ -75,6 +78,27 @@ async function main(): Promise<number> {
     );
     return controller.signal.aborted ? abortStatus(controller.signal) : exitStatusOf(error);
   }
+}
+
+/** Loaded here and not with this file: help and completion need none. */
+async function openStores(
+  global: GlobalOptions,
+  {
+    workingDirectory,
+    ...ports
+  }: Pick<StoresPorts, 'environment' | 'scope' | 'signal'> & { readonly workingDirectory: string },
+): Promise<ImageStores> {
+  const { ImageStores } = await import('../stores/image-stores.ts');
+  return new ImageStores({
+    ...ports,
+    userAgent: `stk/${version()}`,
+    workingDirectory: absPath('.', workingDirectory),
+    defaultLayout: global.ociDir,
+    scratch: stateDirectories(global.stkDir).work,
+    say(text, level) {
+      if (level === 'info' || global.debug) process.stderr.write(`${text}\n`);
+    },
+  });
 }
 
 /** One root signal for everything; a second Ctrl-C does not wait for the clean-up, unless a command listens for it. */

@@ -16,7 +16,7 @@ import { readConfigFile } from './config-file.ts';
 import type { GlobalOptions, Session } from './session.ts';
 
 /** Makes a session once the global options are known. */
-export type MakeSession = (global: GlobalOptions) => Session;
+export type MakeSession = (global: GlobalOptions) => Promise<Session>;
 
 export interface Program {
   /** Runs a command line; returns the exit status. */
@@ -63,7 +63,7 @@ export function makeProgram(
       const flags = command.optsWithGlobals();
       const given = Object.entries(flags).filter(([name]) => program.getOptionValueSource(name) !== 'default');
       const settings = await readConfigFile(flags['config'] as string | undefined, environment, workingDirectory);
-      const session = makeSession(globalOptions({ ...settings, ...Object.fromEntries(given) }, workingDirectory));
+      const session = await makeSession(globalOptions({ ...settings, ...Object.fromEntries(given) }, workingDirectory));
       status = await action(session, ...(args.slice(0, -1) as never));
     };
   addBuildCommands(program, act);

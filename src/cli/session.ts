@@ -1,6 +1,7 @@
 import type { AsyncScope } from '../core/async-scope.ts';
 import type { AbsPath } from '../core/paths.ts';
 import type { GivenFiles } from './given-files.ts';
+import type { ImageStores } from '../stores/image-stores.ts';
 
 /** Everything a command gets from the outside world; made once, in main.ts. */
 export interface Session {
@@ -22,6 +23,8 @@ export interface Session {
   readonly given: GivenFiles;
   /** Closed at the end of the command, whatever its outcome. */
   readonly scope: AsyncScope;
+  /** Opens what names of images name; serves the whole process. */
+  readonly stores: ImageStores;
   /** Version of stk. */
   readonly version: string;
   /** Differs between any two builds of stk, even of one version. */

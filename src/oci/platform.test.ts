@@ -3,7 +3,8 @@ import { digestOf } from '../core/digest.ts';
 import type { Descriptor, Platform } from './descriptor.ts';
 import { MediaType } from './media-types.ts';
 import { MemoryStore } from './memory-store.ts';
-import { formatPlatform, matchPlatform, normalizePlatform, resolveImage } from './platform.ts';
+import { formatPlatform, matchPlatform, normalizePlatform } from './platform.ts';
+import { resolveImage } from './resolve-image.ts';
 
 const AMD64: Platform = { os: 'linux', architecture: 'amd64' };
 

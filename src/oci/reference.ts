@@ -1,5 +1,5 @@
 import { isDigest, type Digest } from '../core/digest.ts';
-import { StkError } from '../core/errors.ts';
+import { ImageNameError, showReference, type TextPlace } from './image-name-error.ts';
 
 /** Path of a repository in a registry, `library/debian` (distribution-spec, "Pulling manifests": `<name>`). */
 export type RepositoryName = string & { readonly __brand: 'RepositoryName' };
@@ -16,16 +16,6 @@ export interface RegistryReference {
   readonly digest?: Digest;
 }
 
-export interface LayoutReference {
-  readonly kind: 'oci';
-  /** As written; not resolved against any directory. */
-  readonly directory: string;
-  /** Any text: a layout's tags may hold colons. */
-  readonly tag?: string;
-}
-
-export type Reference = RegistryReference | LayoutReference;
-
 /** Docker Hub's name in references, and the host that serves it. */
 const DOCKER_HUB = 'docker.io';
 const DOCKER_HUB_HOST = 'registry-1.docker.io';
@@ -36,70 +26,87 @@ const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 const LABEL = '[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?';
 const HOST = new RegExp(`^(?:${LABEL}(?:\\.${LABEL})*|\\[[0-9a-fA-F:]+\\])(?::([0-9]{1,5}))?$`);
 
-/** Parses `docker://…` or `oci:…`. Throws `invalid-input`. */
-export function parseReference(text: string): Reference {
-  if (text.startsWith('docker://')) return parseRegistryReference(text);
-  if (text.startsWith('oci:')) return parseLayoutReference(text);
-  throw bad(text, 'has no known transport', 'write docker://host/repository:tag or oci:directory:tag');
-}
-
 /**
  * Parses `[docker://]host[:port]/repository[:tag][@digest]` by the grammar of the distribution project. A first
- * component without a dot or a port that is not `localhost` belongs to the repository, on Docker Hub.
+ * component without a dot or a port that is not `localhost` belongs to the repository, on Docker Hub. Throws `ImageNameError`.
  */
 export function parseRegistryReference(text: string): RegistryReference {
-  let rest = text.startsWith('docker://') ? text.slice('docker://'.length) : text;
+  const start = text.startsWith('docker://') ? 'docker://'.length : 0;
+  let end = text.length;
   let digest: Digest | undefined;
-  const at = rest.indexOf('@');
+  const at = text.indexOf('@', start);
   if (at >= 0) {
-    const written = rest.slice(at + 1);
-    if (!isDigest(written)) {
-      const isLogin = showReference(text) !== text;
-      throw bad(
-        text,
-        isLogin ? 'has a bad digest, or a login before its host' : 'has a bad digest',
-        `a digest is @sha256:<64 lower-case hex digits>${isLogin ? '; logins are kept with stk login' : ''}`,
-      );
-    }
-    [rest, digest] = [rest.slice(0, at), written];
+    digest = parseDigest(text, at + 1);
+    end = at;
   }
   let tag: Tag | undefined;
-  const colon = rest.lastIndexOf(':');
-  if (colon > rest.lastIndexOf('/') && !isBareHost(rest)) {
-    [rest, tag] = [rest.slice(0, colon), parseTag(rest.slice(colon + 1), text)];
+  const named = text.slice(start, end);
+  const colon = named.lastIndexOf(':');
+  if (colon > named.lastIndexOf('/') && !isBareHost(named)) {
+    tag = parseTag(named.slice(colon + 1), { text, at: start + colon + 1 });
+    end = start + colon;
   }
-  const { host, path } = splitHost(rest);
-  if (!HOST.test(host) || Number(HOST.exec(host)?.[1] ?? 0) > 65_535) throw bad(text, `has a bad host: ${host}`);
-  const repository = parseRepository(host === DOCKER_HUB && !path.includes('/') ? `library/${path}` : path, text);
+  const { host, path, pathAt } = splitHost(text.slice(start, end));
+  assertHost(text, host, { at: start, length: pathAt === 0 ? host.length : pathAt - 1 });
+  const isOfficial = host === DOCKER_HUB && path !== '' && !path.includes('/');
+  const repository = parseRepository(path, { text, at: start + pathAt });
   return {
     kind: 'docker',
-    host: host as RegistryHost,
-    repository,
+    host,
+    repository: isOfficial ? (`library/${repository}` as RepositoryName) : repository,
     ...(tag === undefined ? {} : { tag }),
     ...(digest === undefined ? {} : { digest }),
   };
 }
 
-/** Parses `[oci:]directory[:tag]`; the directory ends at the first colon. */
-export function parseLayoutReference(text: string): LayoutReference {
-  const rest = text.startsWith('oci:') ? text.slice('oci:'.length) : text;
-  const colon = rest.indexOf(':');
-  const directory = colon < 0 ? rest : rest.slice(0, colon);
-  if (directory === '' || rest.includes('\0')) throw bad(text, 'names no directory', 'write oci:directory:tag');
-  if (colon < 0) return { kind: 'oci', directory };
-  const tag = rest.slice(colon + 1);
-  if (tag === '') throw bad(text, 'has an empty tag', 'write oci:directory:tag, or leave the colon out');
-  return { kind: 'oci', directory, tag };
+/** `host` or `host:port` of a registry; Docker Hub's other names are `docker.io`. Throws `ImageNameError`. */
+export function parseRegistryHost(text: string): RegistryHost {
+  assertHost(text, text, { at: 0, length: text.length });
+  return canonicalHost(text);
 }
 
-export function parseRepository(path: string, reference = path): RepositoryName {
-  if (path === '') throw bad(reference, 'names no repository', 'write docker://host/repository:tag');
-  if (path.length > MAX_NAME_LENGTH) throw bad(reference, `has a repository of more than ${MAX_NAME_LENGTH} characters`);
+function assertHost(text: string, host: string, place: TextPlace): asserts host is RegistryHost {
+  const port = HOST.exec(host)?.[1] ?? 0;
+  if (!HOST.test(host) || Number(port) > 65_535) throw new ImageNameError(text, 'has a bad host', place);
+}
+
+function parseDigest(text: string, at: number): Digest {
+  const written = text.slice(at);
+  if (isDigest(written)) return written;
+  const isLogin = showReference(text) !== text;
+  throw new ImageNameError(
+    text,
+    isLogin ? 'has a bad digest, or a login before its host' : 'has a bad digest',
+    { at, length: written.length },
+    `a digest is @sha256:<64 lower-case hex digits>${isLogin ? '; logins are kept with stk login' : ''}`,
+  );
+}
+
+/** Where a part stands in the text that it was written in. */
+interface Written {
+  readonly text: string;
+  readonly at: number;
+}
+
+export function parseRepository(path: string, { text, at }: Written = { text: path, at: 0 }): RepositoryName {
+  const place = { at, length: path.length };
+  if (path === '') throw new ImageNameError(text, 'names no repository', place, 'write docker://host/repository:tag');
+  if (path.length > MAX_NAME_LENGTH) {
+    throw new ImageNameError(text, `has a repository of more than ${MAX_NAME_LENGTH} characters`, place);
+  }
+  let before = 0;
   for (const component of path.split('/')) {
-    if (COMPONENT.test(component)) continue;
-    const lower = component.toLowerCase();
-    const hint = component !== lower && COMPONENT.test(lower) ? 'repositories are written in lower case' : undefined;
-    throw bad(reference, `has a bad repository component: ${component === '' ? '(empty)' : component}`, hint);
+    if (!COMPONENT.test(component)) {
+      const lower = component.toLowerCase();
+      const isCase = component !== lower && COMPONENT.test(lower);
+      throw new ImageNameError(
+        text,
+        component === '' ? 'has an empty repository component' : 'has a bad repository component',
+        { at: at + before, length: component.length },
+        isCase ? 'repositories are written in lower case' : undefined,
+      );
+    }
+    before += component.length + 1;
   }
   return path as RepositoryName;
 }
@@ -108,16 +115,11 @@ export function isTag(text: string): text is Tag {
   return TAG.test(text);
 }
 
-function parseTag(text: string, reference = text): Tag {
-  if (isTag(text)) return text;
+/** A tag of a registry. Throws `ImageNameError`. */
+export function parseTag(tag: string, { text, at }: Written = { text: tag, at: 0 }): Tag {
+  if (isTag(tag)) return tag;
   const hint = 'a tag is up to 128 letters, digits, dots, dashes and underscores, not beginning with a dot or dash';
-  throw bad(reference, `has a bad tag: ${text === '' ? '(empty)' : text}`, hint);
-}
-
-/** What to ask a store for: the digest where there is one, because a tag may move; else the tag, else `latest`. */
-export function storeReference(reference: Reference): string {
-  if (reference.kind === 'docker') return reference.digest ?? reference.tag ?? 'latest';
-  return reference.tag ?? 'latest';
+  throw new ImageNameError(text, tag === '' ? 'has an empty tag' : 'has a bad tag', { at, length: tag.length }, hint);
 }
 
 /** The `host[:port]` to connect to. */
@@ -125,43 +127,26 @@ export function connectionHost(host: RegistryHost): string {
   return host === DOCKER_HUB ? DOCKER_HUB_HOST : host;
 }
 
-/** The one way to write a reference; parses to the same value again. */
-export function formatReference(reference: Reference): string {
-  if (reference.kind === 'oci') return `oci:${reference.directory}${reference.tag === undefined ? '' : `:${reference.tag}`}`;
-  const { host, repository, tag, digest } = reference;
-  return `docker://${host}/${repository}${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`;
-}
-
-/** A reference for messages: what may be a login that somebody wrote before the host is left out. */
-export function showReference(text: string): string {
-  const digest = /@sha\d{1,4}:[^@]*$/.exec(text)?.[0] ?? '';
-  const rest = text.slice(0, text.length - digest.length);
-  const scheme = /^[a-z]{1,20}:\/\//.exec(rest)?.[0] ?? '';
-  const at = rest.lastIndexOf('@');
-  const hasLogin = rest.slice(scheme.length, Math.max(at, scheme.length)).includes(':');
-  return hasLogin ? `${scheme}***${rest.slice(at)}${digest}` : text;
-}
-
 /** `localhost:5000` alone is a host that lacks its repository, not Docker Hub's `localhost` with a tag. */
 function isBareHost(text: string): boolean {
   return !text.includes('/') && /^(localhost|\[[^\]]*\]|[^:]*\.[^:]*):\d+$/.test(text);
 }
 
-function splitHost(text: string): { host: string; path: string } {
-  const slash = text.indexOf('/');
-  const first = slash < 0 ? text : text.slice(0, slash);
-  const isHost = /[.:]/.test(first) || first === 'localhost' || first !== first.toLowerCase();
-  if (slash < 0 && isBareHost(text)) return { host: text, path: '' };
-  if (slash < 0 || !isHost) return { host: DOCKER_HUB, path: text };
-  const host = first === 'index.docker.io' || first === DOCKER_HUB_HOST ? DOCKER_HUB : first;
-  return { host, path: text.slice(slash + 1) };
+/** Whether the first component of a name is a host, not a part of a repository. */
+export function isHostLike(component: string): boolean {
+  return /[.:]/.test(component) || component === 'localhost';
 }
 
-function bad(text: string, problem: string, hint?: string): StkError {
-  const safe = showReference(text);
-  const shown = safe.length > 200 ? `${safe.slice(0, 200)}…` : safe;
-  return new StkError('invalid-input', `image reference ${shown} ${problem}`, {
-    ...(hint === undefined ? {} : { hint }),
-    facts: { reference: shown },
-  });
+function canonicalHost(host: string): RegistryHost {
+  return (host === 'index.docker.io' || host === DOCKER_HUB_HOST ? DOCKER_HUB : host) as RegistryHost;
+}
+
+/** `pathAt`: where the path begins in the text. */
+function splitHost(text: string): { readonly host: string; readonly path: string; readonly pathAt: number } {
+  const slash = text.indexOf('/');
+  const first = slash < 0 ? text : text.slice(0, slash);
+  const isHost = isHostLike(first) || first !== first.toLowerCase();
+  if (slash < 0 && isBareHost(text)) return { host: text, path: '', pathAt: text.length };
+  if (slash < 0 || !isHost) return { host: DOCKER_HUB, path: text, pathAt: 0 };
+  return { host: canonicalHost(first), path: text.slice(slash + 1), pathAt: slash + 1 };
 }

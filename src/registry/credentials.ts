@@ -66,15 +66,16 @@ export function authFiles(environment: CredentialEnvironment): readonly string[]
  * Credentials for a repository: in each file the helper named for the host, then the entry of the longest prefix of
  * `host/repository`, then the file's general helper. `undefined` means anonymous.
  * @param host as in references, Docker Hub is `docker.io`
+ * @param repository left out where the registry as a whole is meant
  */
 export async function findCredentials(
   host: string,
-  repository: string,
+  repository: string | undefined,
   options: FindCredentialsOptions,
 ): Promise<Credentials | undefined> {
   for (const file of authFiles(options.environment)) {
     const content = await readAuthFile(file);
-    const found = content && (await findInFile(content, host, repository, options));
+    const found = content && (await findInFile(content, host, repository ?? '', options));
     if (found) return found;
   }
   return undefined;

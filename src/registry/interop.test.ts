@@ -15,7 +15,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import { LayoutStore } from '../oci/layout.ts';
 import { MediaType } from '../oci/media-types.ts';
 import { parseRegistryReference } from '../oci/reference.ts';
-import { resolveImage } from '../oci/platform.ts';
+import { resolveImage } from '../oci/resolve-image.ts';
 import { RegistryStore } from './registry-store.ts';
 
 const LOGIN = { username: 'user', password: 'secret' };

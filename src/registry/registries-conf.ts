@@ -123,9 +123,12 @@ function toMirror(table: Table, digestOnly: boolean, file: string): MirrorRule {
 }
 
 /** The rule with the longest prefix of a reference. Host names have no case. */
-export function matchRule(rules: readonly RegistryRule[], reference: RegistryReference): RegistryRule | undefined {
+export function matchRule(
+  rules: readonly RegistryRule[],
+  reference: Pick<RegistryReference, 'host' | 'tag'> & { readonly repository: string | undefined },
+): RegistryRule | undefined {
   const { host, repository, tag } = reference;
-  const name = `${host}/${repository}${tag === undefined ? '' : `:${tag}`}`;
+  const name = `${host}${repository === undefined ? '' : `/${repository}`}${tag === undefined ? '' : `:${tag}`}`;
   const matching = rules.filter(({ prefix }) => matches(prefix, host, name));
   return matching.toSorted((a, b) => b.prefix.length - a.prefix.length)[0];
 }
@@ -165,7 +168,10 @@ function rewritten(
   const name = `${host}/${repository}`;
   const rest = prefix.startsWith('*.') ? repository : name.slice(prefix.length).replace(/^\//, '');
   const [newHost = '', ...parts] = `${location}${rest === '' ? '' : `/${rest}`}`.split('/');
-  return { host: newHost as RegistryHost, repository: parseRepository(parts.join('/'), `${location}/${rest}`) };
+  return {
+    host: newHost as RegistryHost,
+    repository: parseRepository(parts.join('/'), { text: `${location}/${rest}`, at: newHost.length + 1 }),
+  };
 }
 
 function tables(table: Table, key: string, file: string): readonly Table[] {

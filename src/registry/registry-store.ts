@@ -25,6 +25,7 @@ import { RegistrySession, type SessionOptions } from './session.ts';
 import { uploadBlob } from './upload.ts';
 
 export interface RegistryStoreOptions extends SessionOptions {
+  readonly repository: RepositoryName;
   /** Largest body of one upload request; default: no limit. */
   readonly chunkBytes?: number;
   /** Where blobs of this registry are, shared by its repositories; not owned. */
@@ -68,13 +69,13 @@ export class RegistryStore implements BlobStore {
     // Some leave the length out, or say 0: nothing follows from that.
     const { contentLength = 0 } = response;
     const isThere = contentLength === 0 || contentLength === descriptor.size;
-    if (isThere) this.#places?.add(descriptor, this.#session.repository);
+    if (isThere) this.#places?.add(descriptor, this.place.repository);
     return isThere;
   }
 
   async *readBlob(descriptor: Descriptor, options: ReadOptions = {}): AsyncIterable<Uint8Array> {
     yield* downloadBlob(this.#session, descriptor, options);
-    this.#places?.add(descriptor, this.#session.repository);
+    this.#places?.add(descriptor, this.place.repository);
   }
 
   /**
@@ -97,7 +98,7 @@ export class RegistryStore implements BlobStore {
   ): Promise<void> {
     const has = () => this.#has(descriptor, 'push', options);
     if (await has()) return;
-    const { repository } = this.#session;
+    const { repository } = this.place;
     const { mountFrom: named, ...rest } = options;
     const mountFrom = this.#neighbour(named) ?? (await this.#places?.find(descriptor.digest, repository));
     let isSent = false;
@@ -114,7 +115,7 @@ export class RegistryStore implements BlobStore {
   #neighbour(mountFrom: StorePlace | undefined): RepositoryName | undefined {
     if (mountFrom?.kind !== 'docker' || !isSameRegistry(mountFrom, this.place)) return undefined;
     const { repository } = mountFrom;
-    return repository === this.#session.repository ? undefined : repository;
+    return repository === this.place.repository ? undefined : repository;
   }
 
   async resolve(reference: string, options: CallOptions = {}): Promise<Descriptor | undefined> {

@@ -15,7 +15,8 @@ export interface SessionOptions {
   /** Not owned: shared by all registries of a process. */
   readonly client: HttpClient;
   readonly host: RegistryHost;
-  readonly repository: RepositoryName;
+  /** Left out where only the registry as a whole is asked. */
+  readonly repository?: RepositoryName | undefined;
   readonly credentials?: Credentials | undefined;
   readonly tls?: TlsSettings | undefined;
   /** Accept any certificate, and plain http where https is not spoken. */
@@ -42,7 +43,7 @@ type Login = { readonly kind: 'none' | 'basic' } | { readonly kind: 'bearer'; re
  */
 export class RegistrySession {
   readonly client: HttpClient;
-  readonly repository: RepositoryName;
+  readonly repository: RepositoryName | undefined;
   readonly host: RegistryHost;
   /** Whether what the registry names may be plain http. */
   readonly insecure: boolean;
@@ -70,7 +71,7 @@ export class RegistrySession {
   async send(request: RegistryRequest): Promise<HttpResponse> {
     const origin = await this.#findOrigin(request.signal);
     const { target, access, alsoPull, headers, ...rest } = request;
-    const url = typeof target === 'string' ? new URL(`/v2/${this.repository}/${target}`, origin) : target;
+    const url = typeof target === 'string' ? new URL(this.#path(target), origin) : target;
     const isOwn = url.origin === origin.origin;
     for (let refused = 0; ; refused++) {
       const authorization = isOwn ? await this.#authorization(access, alsoPull, request.signal) : undefined;
@@ -114,7 +115,7 @@ export class RegistrySession {
 
   /** Whether an answer came from somewhere else than the registry's own path for this target. */
   wasRedirected(response: HttpResponse, target: string): boolean {
-    return response.url.href !== new URL(`/v2/${this.repository}/${target}`, this.#origin).href;
+    return response.url.href !== new URL(this.#path(target), this.#origin).href;
   }
 
   async #authorization(
@@ -129,7 +130,7 @@ export class RegistrySession {
     if (login.kind !== 'bearer') return undefined;
     const scopes = (actions: string) => [
       ...new Set([
-        `repository:${this.repository}:${actions}`,
+        ...(this.repository === undefined ? [] : [`repository:${this.repository}:${actions}`]),
         ...this.#extraScopes,
         ...(alsoPull === undefined ? [] : [`repository:${alsoPull}:pull`]),
       ]),
@@ -158,11 +159,19 @@ export class RegistrySession {
     this.#login = { kind: 'basic' };
   }
 
-  /** A caching proxy may know the repository by another name than its path; nothing but reading is asked for there. */
+  #path(target: string): string {
+    if (this.repository === undefined) throw new Error(`no repository to ask for ${target}`);
+    return `/v2/${this.repository}/${target}`;
+  }
+
+  /**
+   * A caching proxy may know the repository by another name than its path; nothing but reading is asked for there. The list of
+   * repositories has a scope of its own.
+   */
   #foreignScopes(challenge: Challenge): readonly string[] {
     const prefix = `repository:${this.repository}:`;
     return challengeScopes(challenge).filter(
-      scope => !scope.startsWith(prefix) && /^repository:[^:]+:pull$/.test(scope),
+      scope => !scope.startsWith(prefix) && /^(?:repository:[^:]+:pull|registry:catalog:\*)$/.test(scope),
     );
   }
 

@@ -6,7 +6,7 @@ import { jsonDocument } from '../oci/compose.ts';
 import type { Descriptor, Manifest } from '../oci/descriptor.ts';
 import { MediaType } from '../oci/media-types.ts';
 import { parseManifest } from '../oci/parse-manifest.ts';
-import { readSmallBlob } from '../oci/platform.ts';
+import { readSmallBlob } from '../oci/read-small-blob.ts';
 import { attachmentTag } from '../oci/attachments.ts';
 
 /** As cosign names them (cosign, "Signature Specification"). */

@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import type { Digest } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
-import { formatReference, type Reference } from '../oci/reference.ts';
+import { formatImageName, type StoredName } from '../oci/image-name.ts';
 import { parseVerifyKey } from './signing-key.ts';
 import { isRepositoryIdentity, verifySignature, type VerifiedSignature } from './verify-signature.ts';
 
@@ -56,7 +56,7 @@ export async function parsePolicy(
 }
 
 /** The requirements of the most specific scope that an image lies in. */
-function requirementsFor(policy: SignaturePolicy, reference: Reference): readonly PolicyRequirement[] {
+function requirementsFor(policy: SignaturePolicy, reference: StoredName): readonly PolicyRequirement[] {
   const scopes = policy.transports.get(reference.kind);
   for (const scope of scopesOf(reference)) {
     const found = scopes?.get(scope);
@@ -72,7 +72,7 @@ function requirementsFor(policy: SignaturePolicy, reference: Reference): readonl
 export async function checkPolicy(
   store: BlobStore,
   digest: Digest,
-  reference: Reference,
+  reference: StoredName,
   policy: SignaturePolicy,
   signal?: AbortSignal,
 ): Promise<readonly VerifiedSignature[]> {
@@ -80,7 +80,7 @@ export async function checkPolicy(
   for (const requirement of requirementsFor(policy, reference)) {
     if (requirement.type !== 'sigstoreSigned') {
       if (requirement.type === 'insecureAcceptAnything') continue;
-      throw new StkError('integrity', `the policy rejects ${formatReference(reference)}`, { facts: { digest } });
+      throw new StkError('integrity', `the policy rejects ${formatImageName(reference)}`, { facts: { digest } });
     }
     const { keys, identity } = requirement;
     const acceptsIdentity = (signed: string) => acceptsSigned(identity, signed, reference);
@@ -90,7 +90,7 @@ export async function checkPolicy(
 }
 
 /** From the image itself to everything of its transport. */
-function scopesOf(reference: Reference): readonly string[] {
+function scopesOf(reference: StoredName): readonly string[] {
   if (reference.kind === 'oci') {
     const { directory, tag } = reference;
     const parts = directory.split('/');
@@ -107,7 +107,7 @@ function scopesOf(reference: Reference): readonly string[] {
   return [...exact, ...paths, ...domains, ''];
 }
 
-function acceptsSigned(rule: IdentityRule, signed: string, reference: Reference): boolean {
+function acceptsSigned(rule: IdentityRule, signed: string, reference: StoredName): boolean {
   switch (rule.type) {
     case 'exactReference':
       return signed === rule.dockerReference;

@@ -5,7 +5,7 @@ import { digestOf } from '../core/digest.ts';
 import { jsonDocument } from '../oci/compose.ts';
 import { MediaType } from '../oci/media-types.ts';
 import { MemoryStore } from '../oci/memory-store.ts';
-import { parseReference } from '../oci/reference.ts';
+import { parseImageName, type StoredName } from '../oci/image-name.ts';
 import { signImage } from './sign-image.ts';
 import { addSignature } from './signature-image.ts';
 import { checkPolicy, parsePolicy } from './signature-policy.ts';
@@ -181,7 +181,7 @@ describe('policies', () => {
   const sigstore = (more: object = {}) => ({ type: 'sigstoreSigned', keyData, ...more });
   const check = async (policy: object, identity: string, reference = 'docker://h.example/a/b:v1') => {
     const parsed = await parsePolicy(JSON.stringify(policy), 'policy', noKeyFile);
-    return checkPolicy(await signed(identity), DIGEST, parseReference(reference), parsed).then(
+    return checkPolicy(await signed(identity), DIGEST, parseImageName(reference) as StoredName, parsed).then(
       () => 'accepted',
       (error: { code: string }) => error.code,
     );

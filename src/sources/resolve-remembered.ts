@@ -5,7 +5,7 @@ import { SOURCE_TEXT, type Descriptor, type Platform } from '../oci/descriptor.t
 import { isUnusable } from '../oci/unusable-document.ts';
 import { parseImageConfig, parseManifest } from '../oci/parse-manifest.ts';
 import { contentKey } from '../plan/content-key.ts';
-import { resolveImage, type ResolvedImage } from '../oci/platform.ts';
+import { resolveImage, type ResolvedImage } from '../oci/resolve-image.ts';
 import type { RecordCache } from './record-cache.ts';
 
 /**

@@ -9,7 +9,9 @@ import type { Descriptor, ImageConfig, Index, Manifest, Platform } from '../oci/
 import type { LayoutStore } from '../oci/layout.ts';
 import { MediaType, layerFormat } from '../oci/media-types.ts';
 import { parseImageConfig } from '../oci/parse-manifest.ts';
-import { formatPlatform, readSmallBlob, resolveImage } from '../oci/platform.ts';
+import { formatPlatform } from '../oci/platform.ts';
+import { readSmallBlob } from '../oci/read-small-blob.ts';
+import { isImage, resolveImage } from '../oci/resolve-image.ts';
 import type { ImageLayers, LayerConverter } from '../sources/convert-layers.ts';
 import { LAYER_ROLE, VERITY_ROOT } from '../oci/layer-annotations.ts';
 import type { StackLayer } from '../sources/ports.ts';
@@ -34,6 +36,8 @@ export interface ConvertRequest {
   readonly to: 'squashfs' | 'tar';
   /** One image of an index, or all of them. */
   readonly platform: Platform | 'all';
+  /** The platform was asked for by name. */
+  readonly exact?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -54,10 +58,10 @@ export async function convertImage(
   request: ConvertRequest,
   ports: ConvertPorts,
 ): Promise<ManifestBytes> {
-  const { platform, signal } = request;
+  const { platform, exact = false, signal } = request;
   const call = signal ? { signal } : {};
   if (platform !== 'all') {
-    const image = await resolveImage(store, reference, platform, call);
+    const image = await resolveImage(store, reference, platform, { ...call, exact });
     return convertOne(store, image.descriptor, image.manifest, request, ports);
   }
   const graph = await readImageGraph(store, reference, call);
@@ -180,10 +184,6 @@ function withAnnotations(converted: Descriptor, source: Descriptor): Descriptor 
   const { [LAYER_ROLE]: _role, ...facts } = made;
   const annotations = { ...Object.fromEntries(kept), ...facts };
   return { mediaType, digest, size, ...(Object.keys(annotations).length === 0 ? {} : { annotations }) };
-}
-
-function isImage({ config }: Manifest): boolean {
-  return config.mediaType === MediaType.config || config.mediaType === MediaType.dockerConfig;
 }
 
 async function put(

@@ -9,7 +9,7 @@ import type { Descriptor, Manifest } from '../oci/descriptor.ts';
 import type { LayoutStore } from '../oci/layout.ts';
 import { MediaType, layerFormat } from '../oci/media-types.ts';
 import { parseManifest } from '../oci/parse-manifest.ts';
-import { readSmallBlob } from '../oci/platform.ts';
+import { readSmallBlob } from '../oci/read-small-blob.ts';
 import type { StepCache, StepRecord } from '../sources/step-cache.ts';
 
 /** Type of a step's record, which is the configuration of its manifest. */

@@ -3,7 +3,7 @@ import { silent, withTask, type Emit } from '../core/events.ts';
 import { mapLimited } from '../core/limiter.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
 import type { Descriptor, Platform } from '../oci/descriptor.ts';
-import { resolveImage } from '../oci/platform.ts';
+import { resolveImage } from '../oci/resolve-image.ts';
 
 export interface StoredImage {
   /** Of the image's own manifest. */

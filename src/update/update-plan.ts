@@ -6,7 +6,7 @@ import { StkError } from '../core/errors.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { APPLY_DIGEST, APPLY_NAME, APPLY_REF, type AppliedEntry } from '../oci/layer-annotations.ts';
-import type { ResolvedImage } from '../oci/platform.ts';
+import type { ResolvedImage } from '../oci/resolve-image.ts';
 import { namedBase } from '../sources/bases.ts';
 import { withRole } from '../sources/layer-descriptor.ts';
 import { conflictRule } from './update-rules.ts';

@@ -1,10 +1,9 @@
-import os from 'node:os';
 import { StkError } from '../../../core/errors.ts';
 import { absPath } from '../../../core/paths.ts';
 import type { BuildOptions, SecretSource } from '../../../builder/options.ts';
 import { LAYER_TYPES } from '../../../builder/layer-types.ts';
 import { defaultPackOptions, parseCompression } from '../../../layer/pack-options.ts';
-import type { Platform } from '../../../oci/descriptor.ts';
+import { hostPlatform } from '../../../oci/platform.ts';
 import type { Session } from '../../session.ts';
 import type { BuildFlags } from './build-flags.ts';
 
@@ -34,12 +33,6 @@ export async function buildOptions(
     annotationsNamespace: flags.annotationsNamespace,
     version: session.version,
   };
-}
-
-/** This host in the terms of the image specification, which are Go's. */
-export function hostPlatform(): Platform {
-  const architectures: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386', ppc64: 'ppc64le' };
-  return { os: os.platform(), architecture: architectures[os.arch()] ?? os.arch() };
 }
 
 function parseJobs(text: string): number {

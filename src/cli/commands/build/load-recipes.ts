@@ -6,7 +6,7 @@ import { writeFileAtomic } from '../../../host/atomic-write.ts';
 import { mkdir, readFile } from '../../../host/files.ts';
 import { loadRecipes, type LoadedRecipes } from '../../../recipe/load.ts';
 import type { ParseCache } from '../../../recipe/parse-cache.ts';
-import { stateDirectories } from '../../../builder/workspace.ts';
+import { stateDirectories } from '../../../builder/state-directories.ts';
 import { builtInSubstitutions, parseSubstitution } from '../../../recipe/substitutions.ts';
 import type { Session } from '../../session.ts';
 import { makeReadText } from './network-ports.ts';

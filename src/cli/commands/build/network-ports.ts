@@ -2,7 +2,8 @@ import type { AbsPath } from '../../../core/paths.ts';
 import type { ReadText } from '../../../recipe/load.ts';
 import type { DownloadFile, Validators } from '../../../sources/http-file.ts';
 import type { OpenImageStore } from '../../../sources/ports.ts';
-import { parseRegistryReference, type Reference } from '../../../oci/reference.ts';
+import { referenceOf, type StoredName } from '../../../oci/image-name.ts';
+import { parseRegistryReference } from '../../../oci/reference.ts';
 import type { Session } from '../../session.ts';
 import { demandsSignature, type SignatureFlags } from '../signature/require-signature.ts';
 import type { SignatureDemand } from '../signature/signature-demand.ts';
@@ -22,7 +23,7 @@ export function makeOpenStore(session: Session, flags: SignatureFlags = {}): Ope
     const { openSignatureDemand } = await import('../signature/signature-demand.ts');
     demand ??= openSignatureDemand(session, flags);
     const { store, reference } = await open(image);
-    const name: Reference =
+    const name: StoredName =
       image.type === 'oci'
         ? { kind: 'oci', directory: image.directory, tag: image.tag }
         : parseRegistryReference(image.url);
@@ -37,23 +38,24 @@ function openUnchecked(session: Session): OpenImageStore {
       const { LayoutStore } = await import('../../../oci/layout.ts');
       return { store: await LayoutStore.open(reference.directory), reference: reference.tag };
     }
-    const { openRegistry } = await import('../images/open-registry.ts');
-    return openRegistry(session, reference.url, reference.insecure);
+    const name = parseRegistryReference(reference.url);
+    const store = await (await session.stores.registries()).open(name, reference.insecure);
+    return { store, reference: referenceOf(name) ?? 'latest' };
   };
 }
 
 export function makeDownload(session: Session): DownloadFile {
   return async (url: string, target: AbsPath, validators: Validators | undefined, signal?: AbortSignal) => {
-    const { httpClient } = await import('../images/open-registry.ts');
+    const { client } = await session.stores.registries();
     const { downloadFile } = await import('../../../host/http-download.ts');
-    return downloadFile(httpClient(session), new URL(url), target, { validators, signal });
+    return downloadFile(client, new URL(url), target, { validators, signal });
   };
 }
 
 export function makeReadText(session: Session): ReadText {
   return async (url, signal) => {
-    const { httpClient } = await import('../images/open-registry.ts');
-    const { readText } = await import('../images/read-text.ts');
-    return readText(httpClient(session), url, MAX_RECIPE_BYTES, signal);
+    const { client } = await session.stores.registries();
+    const { readText } = await import('../../../host/read-text.ts');
+    return readText(client, url, MAX_RECIPE_BYTES, signal);
   };
 }

@@ -1,9 +1,8 @@
 import type { AsyncScope } from '../../../core/async-scope.ts';
 import type { Emit } from '../../../core/events.ts';
-import { absPath } from '../../../core/paths.ts';
 import type { BlobStore } from '../../../oci/blob-store.ts';
-import { LayoutStore } from '../../../oci/layout.ts';
-import { formatReference, parseReference } from '../../../oci/reference.ts';
+import { StkError } from '../../../core/errors.ts';
+import { parseImageName } from '../../../oci/image-name.ts';
 import { RemoteCache } from '../../../transfer/remote-cache.ts';
 import type { StepCaches } from '../../../sources/step-cache.ts';
 import type { Session } from '../../session.ts';
@@ -21,7 +20,9 @@ export async function openStepCaches(
   const open = async (text: string): Promise<RemoteCache> => {
     const known = opened.get(text);
     if (known) return known;
-    const cache = scope.use(new RemoteCache(await openStore(session, text, written.has(text)), emit));
+    const cache = scope.use(
+      new RemoteCache(await openStore(session, { text, isWritten: written.has(text) }, scope), emit),
+    );
     opened.set(text, cache);
     return cache;
   };
@@ -32,11 +33,18 @@ export async function openStepCaches(
   return { from, to };
 }
 
-/** What is written to is not asked through mirrors: they may have what the registry has not. */
-async function openStore(session: Session, text: string, isWritten: boolean): Promise<BlobStore> {
-  const reference = parseReference(text);
-  if (reference.kind === 'oci') return LayoutStore.create(absPath(reference.directory, session.workingDirectory));
-  const { openRegistry, openRegistryItself } = await import('../images/open-registry.ts');
-  const open = isWritten ? openRegistryItself : openRegistry;
-  return (await open(session, formatReference(reference), false)).store;
+/** What is written to is not asked through mirrors: they may have what the registry has not. A layout is made. */
+async function openStore(
+  session: Session,
+  { text, isWritten }: { readonly text: string; readonly isWritten: boolean },
+  scope: AsyncScope,
+): Promise<BlobStore> {
+  const name = parseImageName(text);
+  if (name.kind !== 'docker' && name.kind !== 'oci') {
+    throw new StkError('usage', `${text} is no place for a build cache`, {
+      hint: 'write docker://HOST/REPOSITORY or oci:DIR',
+    });
+  }
+  if (isWritten || name.kind === 'oci') return session.stores.openTarget(name, {}, scope);
+  return (await session.stores.open(name, {}, scope)).store;
 }

@@ -6,7 +6,8 @@ import { access, readdir, realpath } from '../../../host/files.ts';
 import { readMountTable } from '../../../host/mount-table.ts';
 import { removeTree } from '../../../host/tools/copy.ts';
 import { LayoutStore } from '../../../oci/layout.ts';
-import { removeAbandoned, stateDirectories } from '../../../builder/workspace.ts';
+import { stateDirectories } from '../../../builder/state-directories.ts';
+import { removeAbandoned } from '../../../builder/workspace.ts';
 import type { Session } from '../../session.ts';
 import { printableLine } from '../../ui/printable-line.ts';
 

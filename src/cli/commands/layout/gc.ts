@@ -1,7 +1,7 @@
 import { formatBytes } from '../../../core/bytes.ts';
 import { isDigest, type Digest } from '../../../core/digest.ts';
 import type { JsonValue } from '../../../core/canonical-json.ts';
-import { stateDirectories } from '../../../builder/workspace.ts';
+import { stateDirectories } from '../../../builder/state-directories.ts';
 import { collectGarbage } from '../../../oci/gc.ts';
 import { containersHome, listContainers } from '../../../container/container-record.ts';
 import { LayoutStore } from '../../../oci/layout.ts';

@@ -1,17 +1,20 @@
+import { AsyncScope } from '../../../core/async-scope.ts';
 import { formatBytes } from '../../../core/bytes.ts';
 import type { Digest } from '../../../core/digest.ts';
-import { StkError } from '../../../core/errors.ts';
-import type { Descriptor, ImageConfig, Manifest } from '../../../oci/descriptor.ts';
-import { LayoutStore } from '../../../oci/layout.ts';
-import { readIndex, tagOf } from '../../../oci/layout-index.ts';
-import { parseImageConfig, parseManifest } from '../../../oci/parse-manifest.ts';
+import type { BlobStore } from '../../../oci/blob-store.ts';
+import type { ImageConfig } from '../../../oci/descriptor.ts';
+import { LayoutStore, isLayout } from '../../../oci/layout.ts';
+import { listImages } from '../../../oci/list-images.ts';
+import { formatPlatform } from '../../../oci/platform.ts';
+import type { FoundImage } from '../../../stores/find-image.ts';
 import { APPLY_LIST, UPDATE_FROM, parseAppliedEntries } from '../../../oci/layer-annotations.ts';
 import type { Session } from '../../session.ts';
 import { jsonText } from '../../ui/json-text.ts';
 import { quotedName } from '../../ui/quoted-name.ts';
 import { printableLine } from '../../ui/printable-line.ts';
 import { formatTable, type Column } from '../../ui/table.ts';
-import { openLocalImage } from '../images/image-ref.ts';
+import type { ImageFlags } from '../images/image-flags.ts';
+import { findNamed, imageName } from '../images/image-names.ts';
 import { inspectLayer, type InspectedLayer } from './inspect-layer.ts';
 
 const IMAGE_COLUMNS: readonly Column[] = [
@@ -32,42 +35,53 @@ const LAYER_COLUMNS: readonly Column[] = [
   { heading: 'MADE BY', shrink: 'end' },
 ];
 
+/** Only where there is an index. */
+const PLATFORMS_COLUMN: Column = { heading: 'PLATFORMS', shrink: 'end' };
+
+const NOT_SHARED: ReadonlyMap<Digest, readonly string[]> = new Map();
+
 const MERGED_COLUMNS: readonly Column[] = [{ heading: 'PATH', shrink: 'start' }, { heading: 'SETTLED BY' }];
 
-interface LocalImage {
-  readonly tag: string;
-  readonly descriptor: Descriptor;
-  readonly manifest: Manifest;
+/** An image in a list; of an index the layers of all its images that are there. */
+interface ImageRow {
+  readonly name: string;
+  readonly digest: Digest;
+  readonly layers: number;
+  /** Bytes of layers. */
+  readonly size: number;
+  readonly platforms?: readonly string[];
 }
 
-/** An image with its configuration, wherever it lies. */
-interface WholeImage extends LocalImage {
-  readonly config: ImageConfig;
-  /** For each layer, other images of the same layout that have it. */
-  readonly shared: ReadonlyMap<Digest, readonly string[]>;
-}
-
-export interface InspectFlags {
+export interface InspectFlags extends ImageFlags {
   readonly json?: boolean;
-  readonly tlsVerify: boolean;
 }
 
 /** `stk inspect [REF]`. */
 export async function runInspect(session: Session, ref: string | undefined, flags: InspectFlags): Promise<number> {
-  if (ref === undefined) return listImages(session, await LayoutStore.open(session.global.ociDir), flags);
-  const image = ref.startsWith('docker://')
-    ? await readRegistryImage(session, ref, flags)
-    : await readLocalImage(session, ref);
+  if (ref === undefined) return writeImages(session, await LayoutStore.open(session.global.ociDir), flags);
+  const name = imageName(ref, flags);
+  await using scope = new AsyncScope();
+  if (name.kind !== 'docker') {
+    const { store, reference } = await session.stores.open(name, { held: false }, scope);
+    if (reference === undefined) return await writeImages(session, store, flags);
+  }
+  return await writeImage(session, await findNamed(session, name, { ...flags, held: false }, scope), flags);
+}
+
+async function writeImage(session: Session, image: FoundImage, flags: InspectFlags): Promise<number> {
   const { config, manifest } = image;
+  const shared = isLayout(image.store) ? await sharedWith(image.store, image.reference) : NOT_SHARED;
+  const index = image.indexes[0]?.descriptor.digest;
   const { layers: descriptors, annotations = {} } = manifest;
   const made = createdBy(config);
   const layers = descriptors.map((layer, index) =>
-    inspectLayer(layer, { createdBy: made[index], sharedWith: image.shared.get(layer.digest) ?? [] }),
+    inspectLayer(layer, { createdBy: made[index], sharedWith: shared.get(layer.digest) ?? [] }),
   );
   const applied = parseAppliedEntries(annotations[APPLY_LIST] ?? '[]') ?? [];
   if (flags.json) {
     const { digest, mediaType } = image.descriptor;
-    const summary = { name: image.tag, digest, mediaType };
+    const platform = formatPlatform(config);
+    const summary = { name: shownName(image), digest, mediaType, platform, ...(index === undefined ? {} : { index }) };
     session.stdout.write(`${jsonText({ ...summary, layers, applied, config, annotations })}\n`);
     return 0;
   }
@@ -75,9 +89,10 @@ export async function runInspect(session: Session, ref: string | undefined, flag
   const from = annotations[UPDATE_FROM];
   session.stdout.write(
     [
-      printableLine(image.tag),
+      printableLine(shownName(image)),
       `  digest    ${image.descriptor.digest}`,
-      `  platform  ${config.os}/${config.architecture}`,
+      ...(index === undefined ? [] : [`  index     ${index}`]),
+      `  platform  ${printableLine(formatPlatform(config))}`,
       `  created   ${printableLine(config.created ?? 'unknown')}`,
       `  layers    ${descriptors.length}, ${formatBytes(size)}`,
       ...(from === undefined ? [] : [`  updated   from ${printableLine(from)}`]),
@@ -90,20 +105,9 @@ export async function runInspect(session: Session, ref: string | undefined, flag
   return 0;
 }
 
-async function readLocalImage(session: Session, ref: string): Promise<WholeImage> {
-  const { layout, tag, path } = await openLocalImage(session, ref);
-  if (path !== undefined)
-    throw new StkError('usage', `inspect takes an image, not a path: ${ref}`, { hint: `stk ls ${ref}` });
-  const image = await readImage(layout, tag);
-  const { digest } = image.manifest.config;
-  const config = parseImageConfig(await readBlob(layout, image.manifest.config), digest);
-  return { ...image, config, shared: await sharedWith(layout, tag) };
-}
-
-async function readRegistryImage(session: Session, ref: string, flags: InspectFlags): Promise<WholeImage> {
-  const { findSourceImage } = await import('../images/image-source.ts');
-  const found = await findSourceImage(session, ref, flags, session.scope);
-  return { ...found, tag: ref, shared: new Map() };
+/** Images of a layout are called by their tags. */
+function shownName({ store, reference, name }: FoundImage): string {
+  return isLayout(store) ? reference : name;
 }
 
 function layerRow(layer: InspectedLayer, index: number): readonly string[] {
@@ -131,12 +135,13 @@ function writeMerged(session: Session, index: number, { role, merged, mergedCoun
   if (more > 0) session.stdout.write(`and ${more} more\n`);
 }
 
-async function listImages(session: Session, layout: LayoutStore, flags: InspectFlags): Promise<number> {
-  const rows: { name: string; digest: Digest; layers: number; size: number }[] = [];
-  for (const tag of await layout.tags()) {
-    const { descriptor, manifest } = await readImage(layout, tag);
-    const size = manifest.layers.reduce((sum, layer) => sum + layer.size, 0);
-    rows.push({ name: tag, digest: descriptor.digest, layers: manifest.layers.length, size });
+async function writeImages(session: Session, store: BlobStore, flags: InspectFlags): Promise<number> {
+  const rows: ImageRow[] = [];
+  for await (const { tag, descriptor, manifests, platforms } of listImages(store, { signal: session.signal })) {
+    const layers = new Map(manifests.flatMap(manifest => manifest.layers.map(layer => [layer.digest, layer.size])));
+    const count = platforms ? layers.size : manifests[0]!.layers.length;
+    const size = platforms ? sum([...layers.values()]) : sum(manifests[0]!.layers.map(layer => layer.size));
+    rows.push({ name: tag, digest: descriptor.digest, layers: count, size, ...(platforms ? { platforms } : {}) });
   }
   if (flags.json) session.stdout.write(`${jsonText(rows)}\n`);
   else {
@@ -145,39 +150,27 @@ async function listImages(session: Session, layout: LayoutStore, flags: InspectF
       row.digest.slice(7, 19),
       String(row.layers),
       formatBytes(row.size),
+      row.platforms?.join(', ') ?? '',
     ]);
-    writeTable(session, IMAGE_COLUMNS, cells);
+    const columns = rows.some(row => row.platforms) ? [...IMAGE_COLUMNS, PLATFORMS_COLUMN] : IMAGE_COLUMNS;
+    writeTable(session, columns, cells);
   }
   return 0;
 }
 
-async function readImage(layout: LayoutStore, tag: string): Promise<LocalImage> {
-  const { descriptor, bytes } = await layout.readManifest(tag);
-  const parsed = parseManifest(bytes, tag);
-  if (parsed.kind === 'manifest') return { tag, descriptor, manifest: parsed.manifest };
-  throw new StkError('unsupported', `${tag} is an index of ${parsed.manifest.manifests.length} images`, {
-    hint: 'name one of them by its digest',
-  });
-}
-
-async function readBlob(layout: LayoutStore, descriptor: Descriptor): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of layout.readBlob(descriptor)) chunks.push(chunk);
-  return Buffer.concat(chunks);
+function sum(sizes: readonly number[]): number {
+  return sizes.reduce((total, size) => total + size, 0);
 }
 
 /** For each layer, the other images of the layout that hold the same blob. */
-async function sharedWith(layout: LayoutStore, own: string): Promise<ReadonlyMap<Digest, string[]>> {
+async function sharedWith(layout: LayoutStore, own: string): Promise<ReadonlyMap<Digest, readonly string[]>> {
   const users = new Map<Digest, string[]>();
-  for (const entry of (await readIndex(layout.directory)).manifests) {
-    const tag = tagOf(entry);
-    if (tag === undefined || tag === own || !(await layout.hasBlob(entry))) continue;
-    const parsed = parseManifest(await readBlob(layout, entry), tag);
-    if (parsed.kind !== 'manifest') continue;
-    for (const layer of parsed.manifest.layers) {
-      const names = users.get(layer.digest) ?? [];
+  for await (const { tag, manifests } of listImages(layout)) {
+    if (tag === own) continue;
+    for (const { digest } of manifests.flatMap(manifest => manifest.layers)) {
+      const names = users.get(digest) ?? [];
       if (!names.includes(tag)) names.push(tag);
-      users.set(layer.digest, names);
+      users.set(digest, names);
     }
   }
   return users;

@@ -1,18 +1,28 @@
 import type { Command } from 'commander';
 import type { Act } from '../../act.ts';
 import type { InspectFlags } from './inspect.ts';
-import { tlsVerify } from '../images/tls-verify.ts';
+import type { LsFlags } from './ls.ts';
+import { ANY_IMAGE, platformOption, tlsVerify } from '../images/image-flags.ts';
 
 /** The commands that look at and tidy up a layout: inspect, ls, gc, clean. */
 export function addLayoutCommands(program: Command, act: Act): void {
   program
     .command('inspect [ref]')
     .description('show the layers, configuration and origin of an image, or all images of the layout')
+    .addOption(platformOption())
     .option('--json', 'print JSON')
     .addOption(tlsVerify())
     .addHelpText(
       'after',
-      '\nExamples:\n  stk inspect                  all images of ./oci\n  stk inspect app\n  stk inspect oci:dir:app --json\n  stk inspect docker://registry.example/app:1.0',
+      `
+${ANY_IMAGE}
+oci:DIR and an archive of several images, alone, list what they have.
+
+Examples:
+  stk inspect                  all images of ./oci
+  stk inspect app
+  stk inspect oci:dir:app --json
+  stk inspect docker://registry.example/app:1.0 --platform linux/arm64`,
     )
     .action(
       act(async (session, ref: string | undefined, flags: InspectFlags) => {
@@ -26,27 +36,26 @@ export function addLayoutCommands(program: Command, act: Act): void {
     .option('-l, --long', 'mode, owner, size and time too')
     .option('-R, --recursive', 'everything below')
     .option('--layer <digest>', 'one layer only, whiteouts included')
+    .addOption(platformOption())
     .option('--json', 'print one JSON object per line')
+    .addOption(tlsVerify())
     .addHelpText(
       'after',
-      '\nExamples:\n  stk ls                       names of the images\n  stk ls app:/etc\n  stk ls -lR oci:dir:app:/usr/bin',
+      `
+${ANY_IMAGE}
+:/PATH after any of them names a path in it. Files of a registry are read there, nothing is downloaded whole.
+
+Examples:
+  stk ls                       names of the images
+  stk ls app:/etc
+  stk ls -lR oci:dir:app:/usr/bin
+  stk ls docker://registry.example/app:1.0:/etc`,
     )
     .action(
-      act(
-        async (
-          session,
-          ref: string | undefined,
-          flags: {
-            readonly long?: boolean;
-            readonly recursive?: boolean;
-            readonly layer?: string;
-            readonly json?: boolean;
-          },
-        ) => {
-          const { runLs } = await import('./ls.ts');
-          return runLs(session, ref, flags);
-        },
-      ),
+      act(async (session, ref: string | undefined, flags: LsFlags) => {
+        const { runLs } = await import('./ls.ts');
+        return runLs(session, ref, flags);
+      }),
     );
   program
     .command('gc')

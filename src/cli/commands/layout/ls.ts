@@ -1,22 +1,26 @@
+import { AsyncScope } from '../../../core/async-scope.ts';
 import { formatBytes } from '../../../core/bytes.ts';
 import { StkError } from '../../../core/errors.ts';
 import { byteString, textOfByteString } from '../../../core/host-text.ts';
 import { imagePath } from '../../../core/paths.ts';
+import { OpenLayers } from '../../../lazy/open-layers.ts';
 import type { Descriptor, Manifest } from '../../../oci/descriptor.ts';
-import { LayoutStore } from '../../../oci/layout.ts';
+import { listImages } from '../../../oci/list-images.ts';
 import { layerFormat } from '../../../oci/media-types.ts';
-import { parseManifest } from '../../../oci/parse-manifest.ts';
-import { openLayerStack } from '../../../sources/layer-stack.ts';
+import { LayoutStore } from '../../../oci/layout.ts';
+import type { BlobStore } from '../../../oci/blob-store.ts';
+import type { FoundImage } from '../../../stores/find-image.ts';
 import type { Inode } from '../../../squashfs/inode.ts';
 import { isWhiteout } from '../../../squashfs/overlay.ts';
 import type { SquashfsReader } from '../../../squashfs/squashfs-reader.ts';
 import type { Session } from '../../session.ts';
 import { jsonText } from '../../ui/json-text.ts';
 import { quotedByteString, quotedName } from '../../ui/quoted-name.ts';
-import { openLocalImage, type LocalImageRef } from '../images/image-ref.ts';
+import type { ImageFlags } from '../images/image-flags.ts';
+import { findNamed, imageOrPath } from '../images/image-names.ts';
 import { OutputLines } from '../../ui/output-lines.ts';
 
-interface LsFlags {
+export interface LsFlags extends ImageFlags {
   readonly long?: boolean;
   readonly recursive?: boolean;
   readonly layer?: string;
@@ -39,16 +43,18 @@ const TYPE_LETTERS: Readonly<Record<Inode['type'], string>> = {
   socket: 's',
 };
 
-/** `stk ls [REF[:path]]`: reads the squashfs blobs themselves, nothing is mounted. */
+/** `stk ls [REF[:path]]`: reads the squashfs blobs where they lie, nothing is mounted. */
 export async function runLs(session: Session, ref: string | undefined, flags: LsFlags): Promise<number> {
-  if (ref === undefined) {
-    const layout = await LayoutStore.open(session.global.ociDir);
-    for (const tag of await layout.tags()) session.stdout.write(`${quotedName(tag)}\n`);
-    return 0;
+  if (ref === undefined) return listTags(session, await LayoutStore.open(session.global.ociDir));
+  const name = imageOrPath(ref, flags);
+  await using scope = new AsyncScope();
+  if (name.path === undefined && name.kind !== 'docker') {
+    const { store, reference } = await session.stores.open(name, { held: false }, scope);
+    if (reference === undefined) return await listTags(session, store);
   }
-  const image = await openLocalImage(session, ref);
+  const image = await findNamed(session, name, { ...flags, held: false }, scope);
   const lines = new OutputLines(session.stdout);
-  for await (const row of rows(session, image, flags)) {
+  for await (const row of rows(session, image, name.path ?? '/', flags)) {
     if (flags.json) await lines.write(jsonText(toJson(row)));
     else await lines.write(flags.long ? longLine(row) : quotedByteString(shownPath(row)));
   }
@@ -56,33 +62,40 @@ export async function runLs(session: Session, ref: string | undefined, flags: Ls
   return 0;
 }
 
-async function* rows(session: Session, image: LocalImageRef, flags: LsFlags): AsyncIterable<Row> {
+async function listTags({ stdout, signal }: Session, store: BlobStore): Promise<number> {
+  for await (const { tag } of listImages(store, { signal })) stdout.write(`${quotedName(tag)}\n`);
+  return 0;
+}
+
+async function* rows(session: Session, image: FoundImage, wantedPath: string, flags: LsFlags): AsyncIterable<Row> {
   const { signal } = session;
-  const manifest = await readManifest(image);
+  const { manifest, store, name } = image;
   const wanted = flags.layer === undefined ? undefined : pickLayer(manifest, flags.layer);
   const layers = wanted ? [wanted] : manifest.layers;
   if (layers.some(layer => layerFormat(layer.mediaType).kind !== 'squashfs')) {
-    throw new StkError('unsupported', `${image.tag} has layers that are not squashfs`, {
-      hint: 'list the image that was built with squashfs layers',
+    throw new StkError('unsupported', `${name} has layers that are not squashfs`, {
+      hint: `turn it into squashfs layers first: stk convert ${name} oci:DIR:TAG`,
     });
   }
-  const squashfs = layers.map(layer => ({ squashfs: layer }));
-  await using stack = await openLayerStack(image.layout, squashfs, signal);
+  await using opened = new OpenLayers();
+  const stack = await opened.stack(store, layers, signal);
   if (!stack) return;
-  const path = byteString(image.path ?? '/');
+  const path = byteString(wantedPath);
   if (wanted) {
     yield* layerRows(stack.layers[0]!, imagePath(path), flags, signal);
     return;
   }
   const found = await stack.resolve(path, signal);
-  if (!found) throw new StkError('not-found', `${image.tag} has no ${image.path}`);
+  if (!found) throw new StkError('not-found', `${name} has no ${wantedPath}`);
   if (found.node.inode.type !== 'directory') yield { path: found.path, inode: found.node.inode };
   else if (flags.recursive) {
-    for await (const { path: name, node } of stack.walk({ path: found.path, signal })) {
-      if (name !== found.path) yield { path: name, inode: node.inode };
+    for await (const { path: inner, node } of stack.walk({ path: found.path, signal })) {
+      if (inner !== found.path) yield { path: inner, inode: node.inode };
     }
   } else {
-    for await (const { name, node } of stack.readDirectory(found.node, signal)) yield { path: name, inode: node.inode };
+    for await (const { name: entry, node } of stack.readDirectory(found.node, signal)) {
+      yield { path: entry, inode: node.inode };
+    }
   }
 }
 
@@ -97,13 +110,6 @@ async function* layerRows(
     const below = base === '' ? path : path.slice(base.length + 1);
     if (below !== '' && (flags.recursive || !below.includes('/'))) yield { path, inode: node };
   }
-}
-
-async function readManifest(image: LocalImageRef): Promise<Manifest> {
-  const { bytes } = await image.layout.readManifest(image.tag);
-  const parsed = parseManifest(bytes, image.tag);
-  if (parsed.kind === 'manifest') return parsed.manifest;
-  throw new StkError('unsupported', `${image.tag} is an index`, { hint: 'name one of its images by digest' });
 }
 
 function pickLayer(manifest: Manifest, prefix: string): Descriptor {

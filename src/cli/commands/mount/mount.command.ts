@@ -1,13 +1,9 @@
 import { Option, type Command } from 'commander';
-import type { Digest } from '../../../core/digest.ts';
 import type { Act } from '../../act.ts';
-import { demandsSignature, signatureOptions, type SignatureFlags } from '../signature/require-signature.ts';
+import { signatureOptions } from '../signature/require-signature.ts';
 import type { MountFlags } from './mount.ts';
-import type { VerifyFlags as PlainVerifyFlags } from './verify.ts';
-
-type VerifyFlags = SignatureFlags & PlainVerifyFlags;
-
-const REF = 'REF is TAG in the default layout, or oci:DIR:TAG.';
+import type { VerifyFlags } from './verify.ts';
+import { ANY_IMAGE, LAYOUT_IMAGE, platformOption, tlsVerify } from '../images/image-flags.ts';
 
 /** The commands that mount images; `stk atomfs` has the same ones under the names that atomfs users know. */
 export function addMountCommands(program: Command, act: Act): void {
@@ -44,7 +40,7 @@ function addTo(parent: Command, act: Act, name: string): void {
     .description('mount an image on a directory, without unpacking it')
     .addHelpText(
       'after',
-      `\n${REF}\n\nExamples:\n  ${name} mount app /mnt\n  ${name} mount oci:dir:app /mnt --upper changes`,
+      `\n${LAYOUT_IMAGE}\n\nExamples:\n  ${name} mount app /mnt\n  ${name} mount oci:dir:app /mnt --upper changes`,
     )
     .action(
       act(async (session, ref: string, target: string, flags: MountFlags) => {
@@ -66,22 +62,17 @@ function addTo(parent: Command, act: Act, name: string): void {
   signatureOptions(parent.command('verify <ref>'))
     .description('check every blob of an image against its digest, and every layer against its verity root')
     .option('--json', 'print JSON')
-    .option('--no-tls-verify', 'accept any certificate of a registry, and plain http')
+    .addOption(platformOption())
+    .addOption(tlsVerify())
+    .addOption(new Option('--no-tls-verify', 'same as --tls-verify=false').hideHelp())
     .addHelpText(
       'after',
-      `\n${REF} docker://HOST/REPOSITORY:TAG is read in full without being kept; with --key or\n--policy only its signature is.\n\nExamples:\n  ${name} verify app\n  ${name} verify docker://registry.example/app:1.0 --key release.pub`,
+      `\n${ANY_IMAGE}\nOne in a registry is read in full without being kept; with --key or --policy only its signature is.\n\nExamples:\n  ${name} verify app\n  ${name} verify docker://registry.example/app:1.0 --key release.pub`,
     )
     .action(
       act(async (session, ref: string, flags: VerifyFlags) => {
-        let digest: Digest | undefined;
-        if (demandsSignature(flags)) {
-          const { runSignatureCheck } = await import('./sign-check.ts');
-          digest = await runSignatureCheck(session, ref, flags);
-          // A signature is checked in a moment; whoever fetches the image checks every blob of it.
-          if (ref.startsWith('docker://')) return 0;
-        }
         const { runVerify } = await import('./verify.ts');
-        return runVerify(session, ref, flags, digest);
+        return runVerify(session, ref, flags);
       }),
     );
 }
@@ -89,6 +80,7 @@ function addTo(parent: Command, act: Act, name: string): void {
 /** The options of whatever mounts an image to last: `MountFlags`. */
 export function mountOptions(command: Command): Command {
   return signatureOptions(command)
+    .addOption(platformOption())
     .option('--rw', 'allow writing; what is written goes with the mount')
     .option('--upper <dir>', 'allow writing; what is written is kept in DIR')
     .option('--read-only', 'the default')

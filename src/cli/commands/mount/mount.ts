@@ -7,12 +7,14 @@ import type { UpperWish } from '../../../mount/writable-upper.ts';
 import type { VerifyMode } from '../../../mount/choose-method.ts';
 import type { Session } from '../../session.ts';
 import { printableLine } from '../../ui/printable-line.ts';
-import { hostPlatform } from '../build/build-options.ts';
-import { openImage } from '../images/mount-image-ref.ts';
+import { hostPlatform } from '../../../oci/platform.ts';
+import { imageReference } from '../../../stores/find-image.ts';
+import type { ImageFlags } from '../images/image-flags.ts';
+import { imageName } from '../images/image-names.ts';
 import { demandsSignature, requireSignature, type SignatureFlags } from '../signature/require-signature.ts';
 import { verifiedFilesOf } from './verified-files.ts';
 
-export interface MountFlags extends SignatureFlags {
+export interface MountFlags extends SignatureFlags, Pick<ImageFlags, 'platform'> {
   readonly rw?: boolean;
   readonly upper?: string;
   readonly readOnly?: boolean;
@@ -42,14 +44,17 @@ export async function mountRequest(
 ): Promise<Omit<MountRequest, 'target'>> {
   const upper = upperWish(session, flags);
   const verify = verifyMode(flags);
-  const { layout, tag } = await openImage(session, ref);
-  const digest = await requireSignature(session, { ref, store: layout, reference: tag }, flags);
+  const wanted = imageName(ref, flags);
+  const opened = await session.stores.openLayout(wanted, 'images are mounted from a layout');
+  const { store: layout, name } = opened;
+  const reference = imageReference(opened);
+  const digest = await requireSignature(session, { name, store: layout, reference }, flags);
   return {
     layout,
-    tag,
-    digest,
+    tag: name.tag ?? reference,
+    digest: digest ?? name.digest,
     home: await stateHome(session.environment, await readPrivileges()),
-    platform: hostPlatform(),
+    platform: wanted.platform ?? hostPlatform(),
     engine: flags.kernel ? 'kernel' : flags.fuse ? 'fuse' : 'auto',
     verify,
     verifiedFiles: verifiedFilesOf(session.self),

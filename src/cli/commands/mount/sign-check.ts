@@ -1,11 +1,12 @@
 import { AsyncScope } from '../../../core/async-scope.ts';
 import type { Digest } from '../../../core/digest.ts';
-import { StkError } from '../../../core/errors.ts';
 import type { Session } from '../../session.ts';
 import { printableLine } from '../../ui/printable-line.ts';
-import { openSource } from '../images/publish-stores.ts';
+import { imageReference } from '../../../stores/find-image.ts';
+import type { ImageName } from '../../../oci/image-name.ts';
+import type { ImageFlags } from '../images/image-flags.ts';
 import type { SignatureFlags } from '../signature/require-signature.ts';
-import { imageName, openSignatureDemand } from '../signature/signature-demand.ts';
+import { openSignatureDemand, signableName } from '../signature/signature-demand.ts';
 
 /**
  * `stk verify REF --key P`, `--policy F`: prints by which key and under which name the image is signed. Throws
@@ -13,15 +14,20 @@ import { imageName, openSignatureDemand } from '../signature/signature-demand.ts
  */
 export async function runSignatureCheck(
   session: Session,
-  ref: string,
-  flags: SignatureFlags & { readonly tlsVerify: boolean },
+  name: ImageName,
+  flags: SignatureFlags & ImageFlags,
 ): Promise<Digest> {
   const scope = new AsyncScope();
   try {
-    const { store, reference, name } = await openSource(session, ref, flags.tlsVerify, scope);
-    if (reference === undefined) throw new StkError('usage', `${name} names no image`, { hint: 'write oci:DIR:TAG' });
+    const opened = await session.stores.open(name, flags, scope);
+    const ref = opened.text;
     const demand = await openSignatureDemand(session, flags);
-    const { digest, signatures } = await demand.check(store, reference, imageName(session, ref), true);
+    const { digest, signatures } = await demand.check(
+      opened.store,
+      imageReference(opened),
+      signableName(opened.name),
+      true,
+    );
     if (flags.policy !== undefined)
       session.stdout.write(`${printableLine(ref)} meets the policy\n  digest ${digest}\n`);
     for (const found of signatures) {

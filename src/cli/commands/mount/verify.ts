@@ -2,43 +2,47 @@ import { AsyncScope } from '../../../core/async-scope.ts';
 import { formatBytes } from '../../../core/bytes.ts';
 import type { Digest } from '../../../core/digest.ts';
 import { verifyImage } from '../../../mount/verify-image.ts';
+import { isLayout } from '../../../oci/layout.ts';
+import { hostPlatform } from '../../../oci/platform.ts';
+import { imageReference } from '../../../stores/find-image.ts';
 import type { Session } from '../../session.ts';
 import { jsonText } from '../../ui/json-text.ts';
-import { hostPlatform } from '../build/build-options.ts';
-import { openImage } from '../images/mount-image-ref.ts';
+import type { ImageFlags } from '../images/image-flags.ts';
+import { imageName } from '../images/image-names.ts';
+import { demandsSignature, type SignatureFlags } from '../signature/require-signature.ts';
 
-export interface VerifyFlags {
+export interface VerifyFlags extends SignatureFlags, ImageFlags {
   readonly json?: boolean;
-  readonly tlsVerify: boolean;
 }
 
-/**
- * `stk verify REF`: every byte of the image.
- * @param digest what to verify instead of where a layout's tag points now
- */
-export async function runVerify(session: Session, ref: string, flags: VerifyFlags, digest?: Digest): Promise<number> {
-  if (ref.startsWith('docker://')) return verifyInRegistry(session, ref, flags);
-  const { layout, tag } = await openImage(session, ref);
-  const image = await verifyImage({ layout, tag, digest, platform: hostPlatform(), signal: session.signal });
-  const verity = `${image.verityLayers} of ${image.layers} layers against their verity roots`;
-  report(session, tag, image, verity, flags);
-  return 0;
-}
-
-async function verifyInRegistry(session: Session, ref: string, flags: VerifyFlags): Promise<number> {
-  const { openSource } = await import('../images/publish-stores.ts');
+/** `stk verify REF`: the signature where one is demanded; every byte of the image, unless a signature in a registry is. */
+export async function runVerify(session: Session, ref: string, flags: VerifyFlags): Promise<number> {
+  const name = imageName(ref, flags);
+  let digest: Digest | undefined;
+  if (demandsSignature(flags)) {
+    const { runSignatureCheck } = await import('./sign-check.ts');
+    digest = await runSignatureCheck(session, name, flags);
+    // A signature is checked in a moment; whoever fetches the image checks every blob of it.
+    if (name.kind === 'docker') return 0;
+  }
+  const { signal, stores } = session;
+  await using scope = new AsyncScope();
+  const opened = await stores.open(name, { ...flags, held: false }, scope);
+  const { store } = opened;
+  const reference = digest ?? imageReference(opened);
+  const platform = name.platform ?? hostPlatform();
+  if (isLayout(store)) {
+    const tag = opened.name.tag ?? reference;
+    const image = await verifyImage({ layout: store, tag, digest: digest ?? opened.name.digest, platform, signal });
+    const verity = `${image.verityLayers} of ${image.layers} layers against their verity roots`;
+    report(session, tag, image, verity, flags);
+    return 0;
+  }
   const { verifyStored } = await import('../../../transfer/verify-stored.ts');
   const { openSessionUi } = await import('../build/build.ts');
-  const scope = new AsyncScope();
-  try {
-    const { store, reference = 'latest' } = await openSource(session, ref, flags.tlsVerify, scope);
-    await using ui = openSessionUi(session);
-    const { signal } = session;
-    const image = await verifyStored({ store, reference, platform: hostPlatform(), emit: ui.emit, signal });
-    report(session, ref, image, 'against their digests', flags);
-  } finally {
-    await scope[Symbol.asyncDispose]();
-  }
+  await using ui = openSessionUi(session);
+  const image = await verifyStored({ store, reference, platform, emit: ui.emit, signal });
+  report(session, ref, image, 'against their digests', flags);
   return 0;
 }
 

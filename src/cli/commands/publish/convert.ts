@@ -1,11 +1,11 @@
-import { stateDirectories } from '../../../builder/workspace.ts';
+import { stateDirectories } from '../../../builder/state-directories.ts';
 import { AsyncScope } from '../../../core/async-scope.ts';
 import { StkError } from '../../../core/errors.ts';
 import { defaultPackOptions, parseCompression } from '../../../layer/pack-options.ts';
 import type { ManifestBytes } from '../../../oci/blob-store.ts';
-import type { Platform } from '../../../oci/descriptor.ts';
 import { LayoutStore, isLayout } from '../../../oci/layout.ts';
-import { formatReference } from '../../../oci/reference.ts';
+import { formatImageName } from '../../../oci/image-name.ts';
+import { hostPlatform } from '../../../oci/platform.ts';
 import { convertImage } from '../../../transfer/convert-image.ts';
 import { convertToStore } from '../../../transfer/convert-to-store.ts';
 import { parseTarget } from '../../../transfer/destination.ts';
@@ -13,9 +13,9 @@ import { LayerConverter } from '../../../sources/convert-layers.ts';
 import { RecordCache } from '../../../sources/record-cache.ts';
 import type { Session } from '../../session.ts';
 import { printableLine } from '../../ui/printable-line.ts';
-import { hostPlatform } from '../build/build-options.ts';
 import { openSessionUi } from '../build/build.ts';
-import { openSource, openTarget } from '../images/publish-stores.ts';
+import { imageReference } from '../../../stores/find-image.ts';
+import { imageName } from '../images/image-names.ts';
 import { requireSignature, type SignatureFlags } from '../signature/require-signature.ts';
 
 export interface ConvertFlags extends SignatureFlags {
@@ -34,20 +34,16 @@ export interface ConvertFlags extends SignatureFlags {
 export async function runConvert(session: Session, from: string, to: string, flags: ConvertFlags): Promise<number> {
   if (flags.all && flags.platform !== undefined) throw new StkError('usage', '--all and --platform exclude each other');
   const packing = flags.compression === undefined ? defaultPackOptions : parseCompression(flags.compression);
-  const platform = flags.platform === undefined ? hostPlatform() : parsePlatform(flags.platform);
+  const wanted = imageName(from, flags);
   const { signal } = session;
   const scope = new AsyncScope();
   try {
-    const source = await openSource(session, from, flags.tlsVerify, scope);
-    const { reference, name } = source;
-    if (reference === undefined) {
-      throw new StkError('usage', `${name} names no image`, {
-        hint: 'add a tag: oci:DIR:TAG, docker-archive:FILE:TAG',
-      });
-    }
-    const checked = await requireSignature(session, { ref: from, store: source.store, reference }, flags);
+    const source = await session.stores.open(wanted, flags, scope);
+    const { text: name } = source;
+    const reference = imageReference(source);
+    const checked = await requireSignature(session, { name: source.name, store: source.store, reference }, flags);
     const target = parseTarget(to, source.tag);
-    const destination = await openTarget(session, target, flags.tlsVerify, scope);
+    const destination = await session.stores.openTarget(target, flags, scope);
     await using ui = openSessionUi(session);
     const state = stateDirectories(session.global.stkDir);
     // What is converted to tar passes through squashfs blobs of the source, which the destination shall not get.
@@ -62,7 +58,9 @@ export async function runConvert(session: Session, from: string, to: string, fla
       keepTar: false,
       emit: ui.emit,
     });
-    const request = { name, to: flags.layerType, platform: flags.all ? ('all' as const) : platform, signal };
+    const platform = flags.all ? ('all' as const) : (wanted.platform ?? hostPlatform());
+    const exact = wanted.platform !== undefined;
+    const request = { name, to: flags.layerType, platform, exact, signal };
     const ports = { layout, records, converter, emit: ui.emit };
     const image = { store: source.store, reference: checked ?? reference };
     const { tag } = target;
@@ -71,17 +69,9 @@ export async function runConvert(session: Session, from: string, to: string, fla
       converted = await convertImage(image.store, image.reference, request, ports);
       await layout.tag(converted.descriptor, tag ?? 'latest', signal);
     } else converted = await convertToStore(image, request, ports, { store: destination, tag });
-    session.stdout.write(`${printableLine(formatReference(target))} ${converted.descriptor.digest}\n`);
+    session.stdout.write(`${printableLine(formatImageName(target))} ${converted.descriptor.digest}\n`);
   } finally {
     await scope[Symbol.asyncDispose]();
   }
   return 0;
-}
-
-function parsePlatform(text: string): Platform {
-  const [os = '', architecture = '', variant, ...surplus] = text.split('/');
-  if (os === '' || architecture === '' || variant === '' || surplus.length > 0) {
-    throw new StkError('usage', `${text} is no platform`, { hint: 'write OS/ARCH or OS/ARCH/VARIANT: linux/arm64/v8' });
-  }
-  return { os, architecture, ...(variant === undefined ? {} : { variant }) };
 }

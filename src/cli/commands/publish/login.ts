@@ -1,10 +1,9 @@
 import { StkError } from '../../../core/errors.ts';
-import { parseRegistryReference, type RegistryReference } from '../../../oci/reference.ts';
+import { isHostLike, parseRegistryReference, type RegistryReference } from '../../../oci/reference.ts';
 import { storeCredentials, removeCredentials } from '../../../registry/login.ts';
 import { RegistryStore } from '../../../registry/registry-store.ts';
 import type { Session } from '../../session.ts';
 import { promptLine, readPiped } from './login-prompt.ts';
-import { credentialEnvironment, httpClient, registryCertificates } from '../images/open-registry.ts';
 
 export interface LoginFlags {
   readonly username?: string;
@@ -23,16 +22,17 @@ export async function runLogin(session: Session, host: string, flags: LoginFlags
   const username = flags.username ?? (await ask('Username', false));
   const password = flags.passwordStdin ? await readPiped(process.stdin) : await ask('Password', true);
   if (password === '') throw new StkError('usage', 'the password is empty');
+  const registries = await session.stores.registries();
   const store = new RegistryStore({
-    client: httpClient(session),
+    client: registries.client,
     host: reference.host,
     repository: reference.repository,
     credentials: { kind: 'password', username, password },
-    tls: await registryCertificates(session, reference.host),
+    tls: await registries.certificates(reference.host),
     insecure: !flags.tlsVerify,
   });
   await store.ping({ signal: session.signal });
-  const file = await storeCredentials(key, { username, password }, credentialEnvironment(session), session.signal);
+  const file = await storeCredentials(key, { username, password }, registries.credentialEnvironment, session.signal);
   session.stdout.write(`logged in to ${key} as ${username}; kept in ${file}\n`);
   return 0;
 }
@@ -40,7 +40,8 @@ export async function runLogin(session: Session, host: string, flags: LoginFlags
 /** `stk logout HOST`. */
 export async function runLogout(session: Session, host: string): Promise<number> {
   const { key } = parseHost(host);
-  if (await removeCredentials(key, credentialEnvironment(session), session.signal)) {
+  const { credentialEnvironment } = await session.stores.registries();
+  if (await removeCredentials(key, credentialEnvironment, session.signal)) {
     session.stdout.write(`logged out of ${key}\n`);
     return 0;
   }
@@ -58,8 +59,7 @@ function parseHost(text: string): { readonly key: string; readonly reference: Re
   }
   const key = text.replace(/^(docker|https?):\/\//, '').replace(/\/+$/, '');
   const [host = '', ...rest] = key.split('/');
-  const isHost = /[.:]/.test(host) || host === 'localhost';
-  if (!isHost || rest.some(part => part.includes(':'))) {
+  if (!isHostLike(host) || rest.some(part => part.includes(':'))) {
     throw new StkError('usage', `${text} is no registry`, {
       hint: 'name its host: registry.example, or localhost:5000',
     });

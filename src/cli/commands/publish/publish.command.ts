@@ -1,10 +1,11 @@
-import { InvalidArgumentError, Option, type Command } from 'commander';
+import { Option, type Command } from 'commander';
 import type { Act } from '../../act.ts';
 import type { ConvertFlags } from './convert.ts';
 import type { LoginFlags } from './login.ts';
 import type { PublishFlags } from './publish.ts';
 import { signatureOptions } from '../signature/require-signature.ts';
 import type { SignFlags } from './sign.ts';
+import { ANY_IMAGE, platformOption, tlsVerify } from '../images/image-flags.ts';
 
 /** The commands that move images between stores: publish, convert, sign, login, logout. */
 export function addPublishCommands(program: Command, act: Act): void {
@@ -40,7 +41,7 @@ function addPublish(program: Command, act: Act): void {
       'after',
       `
 DEST is docker://HOST[/PATH] or oci:DIR for the images of a recipe, docker://HOST/REPOSITORY[:TAG] or oci:DIR[:TAG] for
-one image. SRC is docker://…, oci:DIR[:TAG], FILE.tar, or a tag of the layout.
+one image, TAG too. SRC is one image, or oci:DIR for all of a layout. ${ANY_IMAGE}
 
 Examples:
   stk publish docker://registry.example/team --tag 1.0
@@ -64,12 +65,15 @@ function addConvert(program: Command, act: Act): void {
     )
     .option('--compression <how>', 'of squashfs: zstd[:LEVEL], gzip, xz or lz4, with ,block=SIZE')
     .option('--no-verity', 'append no dm-verity tree to layers')
-    .option('--platform <os/arch>', 'which image of an index: OS/ARCH[/VARIANT] (default: that of this host)')
+    .addOption(platformOption())
     .option('--all', 'every image of an index, as an index')
     .addOption(tlsVerify())
     .addHelpText(
       'after',
       `
+${ANY_IMAGE}
+<destination> is TAG, oci:DIR[:TAG] or docker://HOST/REPOSITORY[:TAG].
+
 Examples:
   stk convert docker://docker.io/library/debian:12 oci:oci:debian
   stk convert saved.tar oci:oci:app
@@ -135,15 +139,6 @@ function addLogin(program: Command, act: Act): void {
         return runLogout(session, host);
       }),
     );
-}
-
-function tlsVerify(): Option {
-  return new Option('--tls-verify <bool>', 'false accepts any certificate of a registry, and plain http')
-    .default(true)
-    .argParser(value => {
-      if (value === 'true' || value === 'false') return value === 'true';
-      throw new InvalidArgumentError('true or false');
-    });
 }
 
 function collect(value: string, before: readonly string[]): string[] {

@@ -5,17 +5,19 @@ import { StkError } from '../../../core/errors.ts';
 import { say, type Emit } from '../../../core/events.ts';
 import { tagFor, type LayerType } from '../../../builder/layer-types.ts';
 import type { BlobStore } from '../../../oci/blob-store.ts';
-import { formatReference, type LayoutReference, type RegistryReference } from '../../../oci/reference.ts';
+import { formatImageName, nameIn } from '../../../oci/image-name.ts';
+import { isAttachmentTag } from '../../../oci/attachments.ts';
 import { copyImage, type CopyResult } from '../../../transfer/copy-image.ts';
-import { parseDestination, parseTarget, targetOf } from '../../../transfer/destination.ts';
+import { parseDestination, parseTarget, retagged, targetOf, type TargetName } from '../../../transfer/destination.ts';
 import type { ImageDefinition } from '../../../recipe/model.ts';
+import type { OpenedName } from '../../../stores/image-stores.ts';
 import type { Session } from '../../session.ts';
 import { printableLine } from '../../ui/printable-line.ts';
 import type { BuildFlags } from '../build/build-flags.ts';
 import { buildOptions } from '../build/build-options.ts';
 import { findBuildFiles, findUpToDate, openSessionUi } from '../build/build.ts';
 import { loadBuildRecipes } from '../build/load-recipes.ts';
-import { openSource, openTarget } from '../images/publish-stores.ts';
+import { imageName } from '../images/image-names.ts';
 import { requireSignature, type SignatureFlags } from '../signature/require-signature.ts';
 import { openSigner, type Signer } from './sign.ts';
 
@@ -44,12 +46,12 @@ export interface PublishFlags
 interface Publication {
   /** What the progress is about. */
   readonly name: string;
-  /** The source, as a user would write it. */
-  readonly ref: string;
+  /** The source. */
+  readonly from: OpenedName['name'];
   /** What to ask the source for. */
   readonly reference: string;
   /** All in one place, under different tags. */
-  readonly targets: readonly (RegistryReference | LayoutReference)[];
+  readonly targets: readonly TargetName[];
 }
 
 /** `stk publish DEST` and `stk publish SRC DEST`. Prints a line for each tag that was moved. */
@@ -67,7 +69,7 @@ export async function runPublish(session: Session, args: readonly string[], flag
     if (flags.showOnly) {
       for (const { name, targets } of plan.publications) {
         for (const target of targets)
-          session.stdout.write(`would publish: ${name} to ${printableLine(formatReference(target))}\n`);
+          session.stdout.write(`would publish: ${name} to ${printableLine(formatImageName(target))}\n`);
       }
       return 0;
     }
@@ -100,12 +102,13 @@ async function planRecipe(session: Session, text: string, flags: PublishFlags, s
     flags.image,
   );
   const types: readonly LayerType[] = flags.layerType.length === 0 ? ['squashfs'] : flags.layerType;
-  const { store: source } = await openSource(session, `oci:${session.global.ociDir}`, true, scope);
+  const layout = { kind: 'oci', directory: session.global.ociDir } as const;
+  const { store: source } = await session.stores.open(layout, {}, scope);
   const known = flags.force ? undefined : await builtDigests(session, recipes, images, flags);
   const publications = images.flatMap(({ name }) =>
     types.map(type => ({
       name: tagFor(name, type, types),
-      ref: `oci:${session.global.ociDir}:${tagFor(name, type, types)}`,
+      from: { ...layout, tag: tagFor(name, type, types) },
       reference: known?.get(tagFor(name, type, types)) ?? tagFor(name, type, types),
       targets: (flags.tag.length === 0 ? [undefined] : flags.tag).map(tag =>
         destination.kind === 'docker'
@@ -158,34 +161,25 @@ async function planImage(
   scope: AsyncScope,
 ): Promise<Plan> {
   if (flags.image.length > 0) throw new StkError('usage', '--image chooses from a recipe: leave SRC out');
-  const source = await openSource(session, from, verify(flags), scope);
+  const source = await session.stores.open(imageName(from), { tlsVerify: verify(flags) }, scope);
   if (source.reference !== undefined) {
     const target = parseTarget(to, source.tag);
     const targets = flags.tag.length === 0 ? [target] : flags.tag.map(tag => retagged(target, tag));
     return {
       source: source.store,
-      publications: [{ name: source.name, ref: from, reference: source.reference, targets }],
+      publications: [{ name: source.text, from: source.name, reference: source.reference, targets }],
     };
   }
-  const tags = (await source.store.tags({ signal: session.signal })).filter(tag => !/^sha256-[0-9a-f]{64}/.test(tag));
-  if (tags.length === 0) throw new StkError('not-found', `${source.name} has no images`);
+  const tags = (await source.store.tags({ signal: session.signal })).filter(tag => !isAttachmentTag(tag));
+  if (tags.length === 0) throw new StkError('not-found', `${source.text} has no images`);
   const destination = parseDestination(to);
   const publications = tags.map(name => ({
     name,
-    ref: `${from}:${name}`,
+    from: nameIn(source.store.place, name) ?? source.name,
     reference: name,
     targets: (flags.tag.length === 0 ? [undefined] : flags.tag).map(tag => targetOf(destination, name, tag)),
   }));
   return { source: source.store, publications };
-}
-
-function retagged(target: RegistryReference | LayoutReference, tag: string): RegistryReference | LayoutReference {
-  return target.kind === 'oci' ? { ...target, tag } : parseTargetTag(target, tag);
-}
-
-function parseTargetTag(target: RegistryReference, tag: string): RegistryReference {
-  const { tag: _tag, ...repository } = target;
-  return parseTarget(`${formatReference(repository)}:${tag}`, tag) as RegistryReference;
 }
 
 interface PublishContext {
@@ -202,12 +196,12 @@ async function publish(
   context: PublishContext,
 ): Promise<void> {
   const { flags, scope, emit, signer } = context;
-  const { name, ref, reference, targets } = publication;
+  const { name, from, reference, targets } = publication;
   const [target, ...others] = targets;
   if (!target) return;
-  const checked = await requireSignature(session, { ref, store: source, reference }, flags);
+  const checked = await requireSignature(session, { name: from, store: source, reference }, flags);
   const { signal } = session;
-  const store = await openTarget(session, target, verify(flags), scope);
+  const store = await session.stores.openTarget(target, { tlsVerify: verify(flags) }, scope);
   // What is signed before its tag moves is never seen without its signature.
   const first = signer ? undefined : target.tag;
   const result = await copyImage(source, checked ?? reference, store, first, {
@@ -220,7 +214,7 @@ async function publish(
   for (const { tag } of signer ? targets : others) await store.putManifest(result.root, tag, { signal });
   say(emit, 'info', `published: ${summary(result)}`, name);
   for (const each of targets) {
-    session.stdout.write(`${printableLine(formatReference(each))} ${result.root.descriptor.digest}\n`);
+    session.stdout.write(`${printableLine(formatImageName(each))} ${result.root.descriptor.digest}\n`);
   }
 }
 

@@ -5,18 +5,14 @@ import { say, silent, type Emit } from '../../../core/events.ts';
 import { absPath } from '../../../core/paths.ts';
 import type { BlobStore } from '../../../oci/blob-store.ts';
 import type { Descriptor } from '../../../oci/descriptor.ts';
-import {
-  formatReference,
-  parseReference,
-  type LayoutReference,
-  type RegistryReference,
-} from '../../../oci/reference.ts';
+import { formatImageName, type ImageName } from '../../../oci/image-name.ts';
 import { readImageGraph } from '../../../oci/image-graph.ts';
 import { signImage } from '../../../signing/sign-image.ts';
 import { keyFingerprint, parseSigningKey } from '../../../signing/signing-key.ts';
 import type { Session } from '../../session.ts';
 import { promptLine } from './login-prompt.ts';
-import { openWritable } from '../images/publish-stores.ts';
+import { imageReference } from '../../../stores/find-image.ts';
+import { imageName } from '../images/image-names.ts';
 
 export interface SignFlags {
   readonly key: string;
@@ -27,7 +23,7 @@ export interface SignFlags {
 
 /** Signs what other commands have made. */
 export interface Signer {
-  sign(store: BlobStore, subject: Descriptor, target: RegistryReference | LayoutReference, emit?: Emit): Promise<void>;
+  sign(store: BlobStore, subject: Descriptor, target: ImageName, emit?: Emit): Promise<void>;
 }
 
 /** `stk sign REF --key K`: prints each digest that now has a signature. */
@@ -35,14 +31,15 @@ export async function runSign(session: Session, ref: string, flags: SignFlags): 
   const scope = new AsyncScope();
   try {
     const key = await openKey(session, flags.key);
-    const { store, reference, name } = await openWritable(session, ref, flags.tlsVerify, scope);
-    if (reference === undefined) throw new StkError('usage', `${name} names no image`, { hint: 'write oci:DIR:TAG' });
+    const name = imageName(ref);
+    const opened = await session.stores.openForChange(name, flags, scope);
+    const { store } = opened;
+    const reference = imageReference(opened);
     const call = { signal: session.signal };
     const documents = flags.recursive
       ? (await readImageGraph(store, reference, call)).documents
       : [await store.readManifest(reference, call)];
-    const identity =
-      flags.identity ?? identityOf(/^(docker:\/\/|oci:)/.test(ref) ? parseReference(ref) : undefined, ref);
+    const identity = flags.identity ?? identityOf(name);
     for (const { descriptor } of documents) {
       await signImage(store, descriptor, { key, identity, ...call });
       session.stdout.write(`${descriptor.digest} signed as ${identity}\n`);
@@ -58,7 +55,7 @@ export async function openSigner(session: Session, keyFile: string): Promise<Sig
   const key = await openKey(session, keyFile);
   return {
     async sign(store, subject, target, emit = silent) {
-      await signImage(store, subject, { key, identity: identityOf(target, ''), signal: session.signal });
+      await signImage(store, subject, { key, identity: identityOf(target), signal: session.signal });
       say(emit, 'info', `signed ${subject.digest.slice(0, 19)} with key ${keyFingerprint(key).slice(0, 12)}`);
     },
   };
@@ -79,9 +76,7 @@ async function openKey(session: Session, name: string): Promise<KeyObject> {
 }
 
 /** As cosign has it: the repository in a registry. An image in a layout is called by its tag. */
-function identityOf(target: RegistryReference | LayoutReference | undefined, tag: string): string {
-  if (target?.kind !== 'docker') return target?.tag ?? tag;
-  return formatReference({ kind: 'docker', host: target.host, repository: target.repository }).slice(
-    'docker://'.length,
-  );
+function identityOf(name: ImageName): string {
+  if (name.kind === 'docker') return `${name.host}/${name.repository}`;
+  return name.tag ?? formatImageName(name);
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { Act } from '../../act.ts';
 import type { BundleFlags } from './bundle.ts';
+import { LAYOUT_IMAGE } from '../images/image-flags.ts';
 import { mountOptions } from '../mount/mount.command.ts';
 
 /** `stk bundle`. */
@@ -13,7 +14,7 @@ export function addBundleCommand(program: Command, act: Act): void {
     .addHelpText(
       'after',
       `
-REF is TAG in the default layout, or oci:DIR:TAG. COMMAND takes the place of the image's Cmd.
+${LAYOUT_IMAGE} COMMAND takes the place of the image's Cmd.
 stk umount DIR takes the mount away again.
 
 Examples:

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { Act } from '../../act.ts';
+import { platformOption } from '../images/image-flags.ts';
 import type { CommitFlags } from './commit.ts';
 
 /** `stk commit`. */
@@ -16,13 +17,15 @@ export function addCommitCommand(program: Command, act: Act): void {
       [],
     )
     .option('--base <ref>', 'image that an upper directory was written on, where nothing says so')
+    .addOption(platformOption())
     .option('--compression <spec>', 'zstd, gzip, xz or lz4, with level and block size: zstd:9,block=256K')
     .option('--no-verity', 'leave out the verity tree')
     .addHelpText(
       'after',
       `
 WHAT is the name of a container that stk run --keep made, or an upper directory. Neither may be in use.
-REF is TAG in the default layout, or oci:DIR:TAG.
+REF is the name of the new image: TAG in the default layout, or oci:DIR:TAG. With --base and the name of an index the base is
+its image for --platform.
 
 Examples:
   stk commit work app:tuned -m "set the limits"

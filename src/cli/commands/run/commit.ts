@@ -13,17 +13,20 @@ import { readBase } from '../../../mount/upper-base.ts';
 import { findUpperUser } from '../../../mount/upper-users.ts';
 import { stateHome } from '../../../mount/state-directory.ts';
 import { LayoutStore } from '../../../oci/layout.ts';
+import { imageReference } from '../../../stores/find-image.ts';
 import type { Session } from '../../session.ts';
-import { hostPlatform, parseEpoch } from '../build/build-options.ts';
+import { hostPlatform, parsePlatform } from '../../../oci/platform.ts';
+import { parseEpoch } from '../build/build-options.ts';
 import { openSessionUi } from '../build/build.ts';
-import { openImage } from '../images/mount-image-ref.ts';
-import { parseCommitTarget } from './commit-target.ts';
+import { imageName } from '../images/image-names.ts';
+import { commitTarget } from './commit-target.ts';
 
 export interface CommitFlags {
   readonly message?: string;
   readonly author?: string;
   readonly change: readonly string[];
   readonly base?: string;
+  readonly platform?: string;
   readonly compression?: string;
   readonly verity: boolean;
 }
@@ -35,7 +38,7 @@ type Source = { readonly container: string } | { readonly upper: AbsPath };
 export async function runCommit(session: Session, what: string, ref: string, flags: CommitFlags): Promise<number> {
   const changes = flags.change.map(parseChange);
   const packing = flags.compression === undefined ? defaultPackOptions : parseCompression(flags.compression);
-  const target = parseCommitTarget(session, ref);
+  const target = commitTarget(session, ref);
   const epochSeconds = parseEpoch(session.environment['SOURCE_DATE_EPOCH']);
   const source = await findSource(session, what);
   if ('container' in source && flags.base !== undefined) {
@@ -53,7 +56,7 @@ export async function runCommit(session: Session, what: string, ref: string, fla
     upper,
     base,
     target: { layout: await LayoutStore.create(target.directory), tag: target.tag },
-    platform: hostPlatform(),
+    platform: flags.platform === undefined ? hostPlatform() : parsePlatform(flags.platform),
     packing: { ...packing, verity: flags.verity },
     changes,
     message: flags.message,
@@ -148,7 +151,14 @@ async function openSource(
     const { layout, tag, digest } = container.record;
     return { upper: container.upper, base: { layout: await LayoutStore.open(layout), tag, digest } };
   }
-  if (base !== undefined) return { upper: source.upper, base: await openImage(session, base) };
+  if (base !== undefined) {
+    const opened = await session.stores.openLayout(imageName(base), 'what is committed lies on an image of a layout');
+    const reference = imageReference(opened);
+    return {
+      upper: source.upper,
+      base: { layout: opened.store, tag: opened.name.tag ?? reference, digest: opened.name.digest },
+    };
+  }
   const known = await readBase(source.upper);
   if (!known) {
     throw new StkError('usage', `nothing says which image ${source.upper} was written on`, {

@@ -1,5 +1,6 @@
 import { Option, type Command } from 'commander';
 import type { Act } from '../../act.ts';
+import { LAYOUT_IMAGE, platformOption } from '../images/image-flags.ts';
 import { signatureOptions } from '../signature/require-signature.ts';
 import type { RunFlags } from './run.ts';
 
@@ -10,6 +11,7 @@ export function addRunCommands(program: Command, act: Act): void {
   const run = program.command('run <ref> [command...]');
   signatureOptions(run)
     .description("run an image's command on the mounted image, with a writable layer of its own")
+    .addOption(platformOption())
     .option('-i, --interactive', 'hand over standard input')
     .option('-t, --tty', 'give it a terminal of its own')
     .option('-e, --env <name=value>', 'set a variable; NAME alone passes on the value here (repeatable)', collect, [])
@@ -40,7 +42,7 @@ export function addRunCommands(program: Command, act: Act): void {
     .addHelpText(
       'after',
       `
-REF is TAG in the default layout, or oci:DIR:TAG. COMMAND takes the place of the image's Cmd.
+${LAYOUT_IMAGE} COMMAND takes the place of the image's Cmd.
 The exit status is the command's; 126: it cannot be executed; 127: it is not there; 128+N: ended by signal N.
 
 Examples:

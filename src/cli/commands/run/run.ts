@@ -15,7 +15,9 @@ import { readPrivileges } from '../../../host/privileges.ts';
 import { readLayeredImage } from '../../../mount/image-layers.ts';
 import { stateHome } from '../../../mount/state-directory.ts';
 import { LayoutStore } from '../../../oci/layout.ts';
+import { assertInLayout } from '../../../stores/image-stores.ts';
 import type { Session } from '../../session.ts';
+import { imageName } from '../images/image-names.ts';
 import { mountRequest, sayWarnings, type MountFlags } from '../mount/mount.ts';
 
 export interface RunFlags extends Omit<MountFlags, 'rw' | 'upper'> {
@@ -42,11 +44,7 @@ export async function runRun(
   command: readonly string[],
   flags: RunFlags,
 ): Promise<number> {
-  if (ref.startsWith('docker://')) {
-    throw new StkError('usage', `${ref} is in a registry, and images run from a layout`, {
-      hint: `bring it first: stk convert ${ref} oci:DIR:TAG`,
-    });
-  }
+  assertInLayout(imageName(ref, flags), 'images run from a layout');
   if (flags.network !== 'host' && flags.network !== 'none') {
     throw new StkError('usage', `--network ${flags.network}: a network is host or none`);
   }

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { Digest } from '../../../core/digest.ts';
 import { StkError } from '../../../core/errors.ts';
 import type { BlobStore } from '../../../oci/blob-store.ts';
+import type { OpenedName } from '../../../stores/image-stores.ts';
 import type { Session } from '../../session.ts';
 import type { SignatureFlags } from './signature-flags.ts';
 
@@ -9,8 +10,7 @@ export type { SignatureFlags } from './signature-flags.ts';
 
 /** An image that is about to be used. */
 export interface DemandedImage {
-  /** As the user wrote it: `docker://…`, `oci:DIR:TAG`, or a tag of the default layout. */
-  readonly ref: string;
+  readonly name: OpenedName['name'];
   readonly store: BlobStore;
   /** What the store is asked for. */
   readonly reference: string;
@@ -49,9 +49,9 @@ export async function requireSignature(
   flags: SignatureFlags,
 ): Promise<Digest | undefined> {
   if (!demandsSignature(flags)) return undefined;
-  const { openSignatureDemand, imageName } = await import('./signature-demand.ts');
+  const { openSignatureDemand, signableName } = await import('./signature-demand.ts');
   const demand = await openSignatureDemand(session, flags);
-  const { digest } = await demand.check(image.store, image.reference, imageName(session, image.ref));
+  const { digest } = await demand.check(image.store, image.reference, signableName(image.name));
   return digest;
 }
 

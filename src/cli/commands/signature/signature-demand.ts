@@ -2,10 +2,11 @@ import type { Digest } from '../../../core/digest.ts';
 import { StkError } from '../../../core/errors.ts';
 import { absPath } from '../../../core/paths.ts';
 import type { BlobStore } from '../../../oci/blob-store.ts';
-import { formatReference, parseReference, type Reference } from '../../../oci/reference.ts';
+import { formatImageName, type StoredName } from '../../../oci/image-name.ts';
 import { checkPolicy, parsePolicy } from '../../../signing/signature-policy.ts';
 import { parseVerifyKey } from '../../../signing/signing-key.ts';
 import { isRepositoryIdentity, verifySignature, type VerifiedSignature } from '../../../signing/verify-signature.ts';
+import type { OpenedName } from '../../../stores/image-stores.ts';
 import type { Session } from '../../session.ts';
 import type { SignatureFlags } from './signature-flags.ts';
 
@@ -17,7 +18,7 @@ export interface SignatureDemand {
    * @param name what the image is called, whatever mirror it comes from
    * @param all find every signature that counts, not only the first
    */
-  check(store: BlobStore, reference: string, name: Reference, all?: boolean): Promise<CheckedImage>;
+  check(store: BlobStore, reference: string, name: StoredName, all?: boolean): Promise<CheckedImage>;
 }
 
 export interface CheckedImage {
@@ -55,27 +56,23 @@ export async function openSignatureDemand(session: Session, flags: SignatureFlag
   };
 }
 
-/** What an image is called that a command was given. Throws `unsupported` for archives, which keep no signatures. */
-export function imageName(session: Session, ref: string): Reference {
-  if (ref.startsWith('docker://')) return parseReference(ref);
-  if (/^(?:docker-archive|oci-archive):|^[^:]+\.(?:tar(?:\.gz|\.zst)?|tgz)$/.test(ref)) {
-    throw new StkError('unsupported', `${ref} is an archive: signatures are looked for in registries and layouts`, {
-      hint: 'copy it to where its signature is, or leave the demand out',
-    });
-  }
-  const parsed = ref.startsWith('oci:') ? parseReference(ref) : undefined;
-  if (parsed?.kind === 'oci') return { ...parsed, directory: absPath(parsed.directory, session.workingDirectory) };
-  return { kind: 'oci', directory: session.global.ociDir, tag: ref };
+/** What an image is called that was opened. Throws `unsupported` for archives, which keep no signatures. */
+export function signableName(name: OpenedName['name']): StoredName {
+  if (name.kind !== 'archive') return name;
+  const text = formatImageName(name);
+  throw new StkError('unsupported', `${text} is an archive: signatures are looked for in registries and layouts`, {
+    hint: 'copy it to where its signature is, or leave the demand out',
+  });
 }
 
 /** An image of a layout may have come from anywhere: what it was signed as is compared only if asked to. */
-function isWanted(identity: string, wanted: string | undefined, image: Reference): boolean {
+function isWanted(identity: string, wanted: string | undefined, image: StoredName): boolean {
   if (wanted !== undefined) return identity === wanted || isRepositoryIdentity(identity, wanted);
   return image.kind === 'oci' || isRepositoryIdentity(identity, `${image.host}/${image.repository}`);
 }
 
-function notSigned(name: Reference, digest: Digest, why: string): StkError {
-  return new StkError('integrity', `${formatReference(name)} is not signed as required: ${why}`, { facts: { digest } });
+function notSigned(name: StoredName, digest: Digest, why: string): StkError {
+  return new StkError('integrity', `${formatImageName(name)} is not signed as required: ${why}`, { facts: { digest } });
 }
 
 async function readText(session: Session, name: string): Promise<string> {

@@ -10,7 +10,7 @@ import { jsonText } from '../../ui/json-text.ts';
 import { printableLine } from '../../ui/printable-line.ts';
 import { quotedByteString } from '../../ui/quoted-name.ts';
 import { formatTable } from '../../ui/table.ts';
-import type { FoundImage } from '../images/image-source.ts';
+import type { FoundImage } from '../../../stores/find-image.ts';
 import { OutputLines } from '../../ui/output-lines.ts';
 
 export interface LayerChanges {

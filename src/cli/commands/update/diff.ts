@@ -14,13 +14,13 @@ import {
   type LayerChanges,
   type SettingChange,
 } from './diff-report.ts';
-import { findSourceImage } from '../images/image-source.ts';
+import type { ImageFlags } from '../images/image-flags.ts';
+import { findNamed, imageName } from '../images/image-names.ts';
 
-export interface DiffFlags {
+export interface DiffFlags extends ImageFlags {
   readonly json?: boolean;
   readonly stat?: boolean;
   readonly exitCode?: boolean;
-  readonly tlsVerify: boolean;
 }
 
 /** Exit status with `--exit-code` where the images differ, as diff(1) has it. */
@@ -37,8 +37,8 @@ export async function runDiff(
   const scope = new AsyncScope();
   try {
     const [before, after] = [
-      await findSourceImage(session, refs[0], flags, scope),
-      await findSourceImage(session, refs[1], flags, scope),
+      await findNamed(session, imageName(refs[0], flags), flags, scope),
+      await findNamed(session, imageName(refs[1], flags), flags, scope),
     ];
     const layers = layerChanges(before.manifest.layers, after.manifest.layers);
     const settings = settingChanges(before.config, after.config);

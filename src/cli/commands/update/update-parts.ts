@@ -5,18 +5,13 @@ import { mapLimited } from '../../../core/limiter.ts';
 import type { BlobStore } from '../../../oci/blob-store.ts';
 import type { Platform } from '../../../oci/descriptor.ts';
 import { APPLY_LIST, parseAppliedEntries, type AppliedEntry } from '../../../oci/layer-annotations.ts';
-import {
-  formatReference,
-  parseLayoutReference,
-  parseReference,
-  parseRegistryReference,
-} from '../../../oci/reference.ts';
+import { formatImageName, parseImageName, type ImageName, type StoredName } from '../../../oci/image-name.ts';
+import { isHostLike, parseRegistryReference } from '../../../oci/reference.ts';
 import type { StoredImage, UpdateParts } from '../../../update/update-plan.ts';
-import { resolveImage } from '../../../oci/platform.ts';
+import { resolveImage } from '../../../oci/resolve-image.ts';
 import { namedBase } from '../../../sources/bases.ts';
-import type { Session } from '../../session.ts';
-import { openSource } from '../images/publish-stores.ts';
-import { requireSignature, type SignatureFlags } from '../signature/require-signature.ts';
+import { imageReference } from '../../../stores/find-image.ts';
+import type { ImageStores, OpenedName } from '../../../stores/image-stores.ts';
 
 /** What is to be swapped in every image that an update goes through. */
 export interface WantedParts {
@@ -26,10 +21,14 @@ export interface WantedParts {
   readonly base: { readonly ref: string | undefined } | 'stay';
 }
 
-export interface PartsOptions {
+export interface PartsPorts {
+  readonly stores: ImageStores;
   readonly tlsVerify: boolean;
-  /** Demands of what is put in. */
-  readonly signatures: SignatureFlags;
+  /** Throws unless what is put in meets the demands; returns the digest that was checked, if there are any. */
+  readonly check: (image: OpenedName & { readonly reference: string }) => Promise<Digest | undefined>;
+  /** Owns what is opened. */
+  readonly scope: AsyncScope;
+  readonly signal: AbortSignal;
 }
 
 /** Images that are looked for side by side. */
@@ -50,17 +49,13 @@ export function baseName(ref: string): string {
 
 /** Finds the images that the next version of an image is made of. Remembers them from one image to the next. */
 export class PartsFinder {
-  readonly #session: Session;
-  readonly #options: PartsOptions;
-  readonly #scope: AsyncScope;
+  readonly #ports: PartsPorts;
   readonly #found = new Map<string, Promise<StoredImage>>();
   readonly #stores = new Map<string, Promise<BlobStore>>();
   readonly #applied = new Map<string, Promise<StoredImage | undefined>>();
 
-  constructor(session: Session, options: PartsOptions, scope: AsyncScope) {
-    this.#session = session;
-    this.#options = options;
-    this.#scope = scope;
+  constructor(ports: PartsPorts) {
+    this.#ports = ports;
   }
 
   /** Throws `not-found` for images that are gone and names that the image does not apply. */
@@ -79,7 +74,7 @@ export class PartsFinder {
         const ref = wanted.applied === 'all' ? undefined : wanted.applied.get(entry.name);
         return swap ? this.#next(image, entry, ref) : { entry, image: await this.#same(image, entry) };
       },
-      this.#session.signal,
+      this.#ports.signal,
     );
     return { base: wanted.base === 'stay' ? undefined : await this.#base(image, wanted.base.ref), applied };
   }
@@ -90,15 +85,16 @@ export class PartsFinder {
     given: string | undefined,
   ): Promise<UpdateParts['applied'][number]> {
     const ref = given ?? entry.ref;
-    const isName = !/^(?:docker:\/\/|oci:)/.test(ref);
-    const at = isName && image.store.name.startsWith('oci:') ? `${image.store.name}:${ref}` : ref;
-    if (isName && given === undefined && at === ref) {
+    const name = given === undefined ? entryName(ref) : parseImageName(given);
+    const { place } = image.store;
+    const at = name.kind === 'tag' && place.kind === 'oci' ? { ...name, ...place } : name;
+    if (at.kind === 'tag' && given === undefined) {
       throw new StkError('usage', `${image.name} applies ${entry.name}, which was built together with it`, {
         hint: `say where its new version is: --apply ${entry.name}=docker://HOST/REPOSITORY:TAG`,
       });
     }
     const found = await this.#image(at, ref, image.config, `${image.name} applies ${entry.name}`);
-    const written = isName ? entry.ref : formatReference(parseReference(ref));
+    const written = name.kind === 'tag' ? entry.ref : formatImageName(name);
     return {
       image: { ...found, name: `${entry.name} (${ref})` },
       entry: { ...entry, ref: given === undefined ? entry.ref : written, digest: found.descriptor.digest },
@@ -125,10 +121,10 @@ export class PartsFinder {
   }
 
   /** @param place a store, or where it is */
-  async #byDigest(place: BlobStore | string, digest: Digest, platform: Platform): Promise<StoredImage | undefined> {
+  async #byDigest(place: BlobStore | StoredName, digest: Digest, platform: Platform): Promise<StoredImage | undefined> {
     try {
-      const store = typeof place === 'string' ? await this.#store(place) : place;
-      const found = await resolveImage(store, digest, platform, { signal: this.#session.signal });
+      const store = 'readBlob' in place ? place : await this.#store(place);
+      const found = await resolveImage(store, digest, platform, { signal: this.#ports.signal });
       return { ...found, store, name: digest };
     } catch (error) {
       if (isStkError(error, 'not-found')) return undefined;
@@ -137,45 +133,53 @@ export class PartsFinder {
   }
 
   /** Opened once, so that one login and one lock serve all images. */
-  async #store(place: string): Promise<BlobStore> {
-    const open = async () => (await openSource(this.#session, place, this.#options.tlsVerify, this.#scope)).store;
-    return remembered(this.#stores, place, open);
+  async #store(place: StoredName): Promise<BlobStore> {
+    const { stores, tlsVerify, scope } = this.#ports;
+    const open = async () => (await stores.open(place, { tlsVerify }, scope)).store;
+    return remembered(this.#stores, formatImageName(place), open);
   }
 
   async #base(image: StoredImage, given: string | undefined): Promise<StoredImage> {
     const named = namedBase(image.manifest.annotations)?.name;
-    const ref = given ?? (named === undefined ? undefined : await this.#whereIs(image, named));
-    if (ref === undefined) {
+    const at =
+      given === undefined
+        ? named === undefined
+          ? undefined
+          : await this.#whereIs(image, named)
+        : parseImageName(given);
+    if (at === undefined) {
       throw new StkError('usage', `${image.name} does not say where its base ${named ?? ''} is`, {
         hint: 'say where the new base is: --base REF',
       });
     }
-    const found = await this.#image(ref, ref, image.config, `${image.name} stands on ${named ?? ref}`);
+    const ref = given ?? formatImageName(at);
+    const found = await this.#image(at, ref, image.config, `${image.name} stands on ${named ?? ref}`);
     return { ...found, name: given === undefined ? (named ?? ref) : baseName(given) };
   }
 
   /** Annotations name a base without a transport: a tag of the same layout, or a registry with its host. */
-  async #whereIs(image: StoredImage, name: string): Promise<string | undefined> {
-    const isLayout = image.store.name.startsWith('oci:');
-    if (isLayout && (await image.store.resolve(name))) return `${image.store.name}:${name}`;
+  async #whereIs(image: StoredImage, name: string): Promise<ImageName | undefined> {
+    const { store } = image;
+    if (store.place.kind === 'oci' && (await store.resolve(name))) return { ...store.place, tag: name };
     const host = name.split('/')[0] ?? '';
-    return name.includes('/') && /[.:]|^localhost$/.test(host) ? `docker://${name}` : undefined;
+    return name.includes('/') && isHostLike(host) ? parseRegistryReference(name) : undefined;
   }
 
-  #image(at: string, ref: string, { os, architecture, variant }: Platform, why: string): Promise<StoredImage> {
+  #image(at: ImageName, ref: string, { os, architecture, variant }: Platform, why: string): Promise<StoredImage> {
     const platform = { os, architecture, ...(variant === undefined ? {} : { variant }) };
     return remembered(this.#found, JSON.stringify([at, platform]), () => this.#open({ at, ref, why }, platform));
   }
 
   async #open(
-    { at, ref, why }: { readonly at: string; readonly ref: string; readonly why: string },
+    { at, ref, why }: { readonly at: ImageName; readonly ref: string; readonly why: string },
     platform: Platform,
   ): Promise<StoredImage> {
-    const { signal } = this.#session;
+    const { stores, tlsVerify, check, scope, signal } = this.#ports;
     try {
-      const { store, reference } = await openSource(this.#session, at, this.#options.tlsVerify, this.#scope);
-      if (reference === undefined) throw new StkError('usage', `${ref} names no image`, { hint: 'write oci:DIR:TAG' });
-      const checked = await requireSignature(this.#session, { ref: at, store, reference }, this.#options.signatures);
+      const opened = await stores.open(at, { tlsVerify }, scope);
+      const reference = imageReference(opened);
+      const { store } = opened;
+      const checked = await check({ ...opened, reference });
       const found = await resolveImage(store, checked ?? reference, platform, { signal });
       return { ...found, store, name: ref };
     } catch (error) {
@@ -189,19 +193,21 @@ export class PartsFinder {
   }
 }
 
+/** What an annotation calls an image: with a transport, or by the name that it was built under. */
+function entryName(ref: string): ImageName {
+  const name = parseImageName(ref);
+  return name.kind === 'archive' && !/^[a-z]+-archive:/.test(ref) ? { kind: 'tag', tag: ref } : name;
+}
+
 /** The store of an entry's reference; an image that was built together with this one lies beside it in a registry. */
-function placeOf(image: StoredImage, ref: string): string | undefined {
-  if (ref.startsWith('docker://')) {
-    const { host, repository } = parseRegistryReference(ref);
-    return `docker://${host}/${repository}`;
-  }
-  if (ref.startsWith('oci:')) return `oci:${parseLayoutReference(ref).directory}`;
-  if (!image.store.name.startsWith('docker://')) return undefined;
-  const { host, repository } = parseRegistryReference(image.store.name);
-  const sibling = `docker://${host}/${[...repository.split('/').slice(0, -1), ref].join('/')}`;
+function placeOf(image: StoredImage, ref: string): StoredName | undefined {
+  const name = entryName(ref);
+  if (name.kind === 'docker') return { kind: name.kind, host: name.host, repository: name.repository };
+  if (name.kind === 'oci') return { kind: name.kind, directory: name.directory };
+  const { place } = image.store;
+  if (name.kind === 'archive' || place.kind !== 'docker') return undefined;
   try {
-    parseRegistryReference(sibling);
-    return sibling;
+    return parseRegistryReference(`${place.host}/${[...place.repository.split('/').slice(0, -1), ref].join('/')}`);
   } catch {
     return undefined;
   }

@@ -5,12 +5,14 @@ import { mapLimited } from '../../../core/limiter.ts';
 import type { BlobStore } from '../../../oci/blob-store.ts';
 import { isManifestType, layerFormat } from '../../../oci/media-types.ts';
 import { parseManifest } from '../../../oci/parse-manifest.ts';
-import { parseRegistryReference } from '../../../oci/reference.ts';
+import { isAttachmentTag } from '../../../oci/attachments.ts';
+import { parseImageName } from '../../../oci/image-name.ts';
+import { isHostLike, parseRegistryHost, parseRegistryReference } from '../../../oci/reference.ts';
 import type { StoredImage } from '../../../update/update-plan.ts';
-import { resolveManifest } from '../../../oci/platform.ts';
+import { resolveManifest } from '../../../oci/resolve-image.ts';
 import { namedBase } from '../../../sources/bases.ts';
-import type { Session } from '../../session.ts';
-import { openWritable } from '../images/publish-stores.ts';
+import { imageReference } from '../../../stores/find-image.ts';
+import type { ImageStores } from '../../../stores/image-stores.ts';
 import { appliedEntries, baseName, type WantedParts } from './update-parts.ts';
 
 /** An image to be updated. */
@@ -36,6 +38,13 @@ export interface FoundTargets {
   readonly failed: readonly FailedTarget[];
 }
 
+export interface TargetPorts {
+  readonly stores: ImageStores;
+  /** Owns what is opened. */
+  readonly scope: AsyncScope;
+  readonly signal: AbortSignal;
+}
+
 export interface TargetOptions {
   readonly all?: boolean;
   readonly tag?: string;
@@ -45,23 +54,21 @@ export interface TargetOptions {
 
 /** Manifests that are read side by side. */
 const PARALLEL = 8;
-/** Tags under which signatures and referrers of others are kept. */
-const ATTACHED_TAG = /^sha256-[0-9a-f]{64}/;
 
 /**
  * The image that a reference names; with `all` every image of its layout, repository or registry that applies what is to
  * be swapped. Indexes are `unsupported`, and passed over with `all`, where an image that cannot be read hides no other.
  */
 export async function findTargets(
-  session: Session,
+  ports: TargetPorts,
   ref: string | undefined,
   options: TargetOptions,
-  scope: AsyncScope,
 ): Promise<FoundTargets> {
-  if (options.all) return findAll(session, ref, options, scope);
-  const { store, reference, name } = await openWritable(session, ref!, options.tlsVerify, scope);
-  if (reference === undefined) throw new StkError('usage', `${name} names no image`, { hint: 'write oci:DIR:TAG' });
-  const image = await configured(session, await readManifest(session, store, reference, name));
+  if (options.all) return findAll(ports, ref, options);
+  const opened = await ports.stores.openForChange(parseImageName(ref!), options, ports.scope);
+  const { store, text: name } = opened;
+  const reference = imageReference(opened);
+  const image = await configured(ports, await readManifest(ports, store, reference, name));
   const { tag = isDigest(reference) ? undefined : reference } = options;
   if (tag === undefined) {
     throw new StkError('usage', `${name} names a digest: nothing could move to the new version`, {
@@ -69,7 +76,7 @@ export async function findTargets(
     });
   }
   if (tag === reference) return one({ image, tag, expected: image.descriptor.digest });
-  const expected = (await store.resolve(tag, { signal: session.signal }))?.digest;
+  const expected = (await store.resolve(tag, { signal: ports.signal }))?.digest;
   return one({ image, tag, expected });
 }
 
@@ -78,12 +85,11 @@ function one(target: UpdateTarget): FoundTargets {
 }
 
 async function findAll(
-  session: Session,
+  ports: TargetPorts,
   ref: string | undefined,
   { tlsVerify, wanted }: TargetOptions,
-  scope: AsyncScope,
 ): Promise<FoundTargets> {
-  const { signal } = session;
+  const { signal } = ports;
   const failed: FailedTarget[] = [];
   const attempt = async <T>(name: string, tag: string | undefined, work: () => Promise<readonly T[]>) => {
     try {
@@ -94,14 +100,14 @@ async function findAll(
       return [];
     }
   };
-  const stores = await findStores(session, ref, tlsVerify, scope);
+  const stores = await findStores(ports, ref, tlsVerify);
   const places = await mapLimited(
     stores,
     PARALLEL,
     async ({ store, tag }, inner) =>
       attempt(store.name, undefined, async () => {
         const tags = tag === undefined ? await store.tags({ signal: inner }) : [tag];
-        return tags.filter(each => !ATTACHED_TAG.test(each)).map(each => ({ store, tag: each }));
+        return tags.filter(each => !isAttachmentTag(each)).map(each => ({ store, tag: each }));
       }),
     signal,
   );
@@ -109,8 +115,8 @@ async function findAll(
     places.flat(),
     PARALLEL,
     async ({ store, tag }) => {
-      const name = store.name.startsWith('docker://') ? `${store.name}:${tag}` : tag;
-      return attempt(name, tag, () => targetAt(session, store, tag, { name, wanted }));
+      const name = store.place.kind === 'docker' ? `${store.name}:${tag}` : tag;
+      return attempt(name, tag, () => targetAt(ports, store, tag, { name, wanted }));
     },
     signal,
   );
@@ -119,15 +125,15 @@ async function findAll(
 
 /** None for what is no image, such as an index or an artifact, and for images that nothing is swapped in. */
 async function targetAt(
-  session: Session,
+  ports: TargetPorts,
   store: BlobStore,
   tag: string,
   { name, wanted }: { readonly name: string; readonly wanted: WantedParts },
 ): Promise<readonly UpdateTarget[]> {
   try {
-    const found = await readManifest(session, store, tag, name);
+    const found = await readManifest(ports, store, tag, name);
     if (!wants(found, wanted)) return [];
-    const image = await configured(session, found);
+    const image = await configured(ports, found);
     return [{ image, tag, expected: image.descriptor.digest }];
   } catch (error) {
     if (isStkError(error, 'unsupported')) return [];
@@ -137,49 +143,39 @@ async function targetAt(
 
 /** `docker://HOST` and `docker://HOST/PATH/` are every repository there. */
 async function findStores(
-  session: Session,
+  ports: TargetPorts,
   ref: string | undefined,
   tlsVerify: boolean,
-  scope: AsyncScope,
 ): Promise<readonly { readonly store: BlobStore; readonly tag?: string }[]> {
   const whole = /^docker:\/\/([^/]+)(?:\/|\/(.+)\/)?$/.exec(ref ?? '');
-  if (!whole) {
-    const { store, tag } = await openStore(session, ref, tlsVerify, scope);
+  if (!whole || !isHostLike(whole[1]!)) {
+    const { store, tag } = await openStore(ports, ref, tlsVerify);
     return [tag === undefined ? { store } : { store, tag }];
   }
   const [, host = '', prefix] = whole;
-  const { openRegistryItself } = await import('../images/open-registry.ts');
-  const { store } = await openRegistryItself(session, `docker://${host}/${prefix ?? 'catalog'}`, !tlsVerify);
-  const names = await store.repositories({ signal: session.signal });
-  return mapLimited(
-    names.filter(name => prefix === undefined || name.startsWith(`${prefix}/`)),
-    PARALLEL,
-    async name => openRegistryItself(session, `docker://${host}/${name}`, !tlsVerify),
-    session.signal,
-  );
+  const names = await ports.stores.repositories(parseRegistryHost(host), prefix, { tlsVerify });
+  const open = async (name: string) => {
+    const reference = parseRegistryReference(`${host}/${name}`);
+    return { store: (await ports.stores.openForChange(reference, { tlsVerify }, ports.scope)).store };
+  };
+  return mapLimited(names, PARALLEL, open, ports.signal);
 }
 
 async function openStore(
-  session: Session,
+  { stores, scope }: TargetPorts,
   ref: string | undefined,
   tlsVerify: boolean,
-  scope: AsyncScope,
 ): Promise<{ readonly store: BlobStore; readonly tag: string | undefined }> {
-  if (ref?.startsWith('docker://') === true) {
-    const { tag, digest } = parseRegistryReference(ref);
-    if (digest !== undefined) throw new StkError('usage', `--all takes tags, not a digest: ${ref}`);
-    return { store: (await openWritable(session, ref, tlsVerify, scope)).store, tag };
-  }
-  const text = ref ?? `oci:${session.global.ociDir}`;
-  const { store, reference } = await openWritable(session, text, tlsVerify, scope);
-  return { store, tag: reference };
+  const name = ref === undefined ? stores.resolveDirectory({ kind: 'tag' }) : parseImageName(ref);
+  if (name.digest !== undefined) throw new StkError('usage', `--all takes tags, not a digest: ${ref}`);
+  return { store: (await stores.openForChange(name, { tlsVerify }, scope)).store, tag: name.tag };
 }
 
 /** An image of which only the manifest was read. */
 type ManifestOnly = Omit<StoredImage, 'config'>;
 
 async function readManifest(
-  { signal }: Session,
+  { signal }: TargetPorts,
   store: BlobStore,
   reference: string,
   name: string,
@@ -194,7 +190,7 @@ async function readManifest(
   return { descriptor, manifest: parsed.manifest, store, name };
 }
 
-async function configured({ signal }: Session, found: ManifestOnly): Promise<StoredImage> {
+async function configured({ signal }: TargetPorts, found: ManifestOnly): Promise<StoredImage> {
   const { store, name } = found;
   return { ...(await resolveManifest(store, found, name, { signal })), store, name };
 }

@@ -4,7 +4,7 @@ import { joinInside, type AbsPath } from '../../../core/paths.ts';
 import { mkdir } from '../../../host/files.ts';
 import { defaultPackOptions } from '../../../layer/pack-options.ts';
 import { isLayout } from '../../../oci/layout.ts';
-import { parseReference, type LayoutReference, type RegistryReference } from '../../../oci/reference.ts';
+import { nameIn, type ImageName } from '../../../oci/image-name.ts';
 import type { OpenLayers } from '../../../lazy/open-layers.ts';
 import { updateImage, type UpdatedImage } from '../../../update/update-image.ts';
 import { publishUpdate } from '../../../update/update-publish.ts';
@@ -83,7 +83,7 @@ export async function finishUpdate(
   const { sentBytes } = await publishUpdate(store, updated, {
     tag: target.tag,
     expected: target.expected,
-    sign: signer && (manifest => signer.sign(store, manifest, signedReference(target), ui.emit)),
+    sign: signer && (manifest => signer.sign(store, manifest, signedName(target), ui.emit)),
     emit: ui.emit,
     signal,
   });
@@ -91,6 +91,6 @@ export async function finishUpdate(
 }
 
 /** What the signature calls the image. */
-function signedReference({ image, tag }: UpdateTarget): RegistryReference | LayoutReference {
-  return parseReference(`${image.store.name}:${tag}`);
+function signedName({ image, tag }: UpdateTarget): ImageName {
+  return nameIn(image.store.place, tag) ?? { kind: 'tag', tag };
 }

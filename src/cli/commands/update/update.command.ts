@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { Act } from '../../act.ts';
 import type { DiffFlags } from './diff.ts';
 import { signatureOptions } from '../signature/require-signature.ts';
-import { tlsVerify } from '../images/tls-verify.ts';
+import { ANY_IMAGE, platformOption, tlsVerify } from '../images/image-flags.ts';
 import type { UpdateFlags } from './update.ts';
 
 /** The commands that compare images and swap parts of them: diff, update. */
@@ -53,6 +53,7 @@ function addDiff(program: Command, act: Act): void {
     .description(
       'show which layers, settings and files differ between two images, without mounting or downloading them',
     )
+    .addOption(platformOption())
     .option('--stat', 'only layers, settings and counts')
     .option('--exit-code', 'end with status 1 where settings or files differ')
     .option('--json', 'print JSON')
@@ -60,7 +61,8 @@ function addDiff(program: Command, act: Act): void {
     .addHelpText(
       'after',
       `
-Images are tags of the layout, oci:DIR:TAG or docker://…. Lines begin with A (added), D (removed) or M (changed). Times
+${ANY_IMAGE}
+Lines begin with A (added), D (removed) or M (changed). Times
 are not compared, and files of layers that both images have are not read.
 
 Examples:

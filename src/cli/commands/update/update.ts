@@ -9,7 +9,7 @@ import { conflictRule } from '../../../update/update-rules.ts';
 import type { Session } from '../../session.ts';
 import { parseEpoch } from '../build/build-options.ts';
 import { openSessionUi } from '../build/build.ts';
-import { demandsSignature, type SignatureFlags } from '../signature/require-signature.ts';
+import { demandsSignature, requireSignature, type SignatureFlags } from '../signature/require-signature.ts';
 import { openSigner } from '../publish/sign.ts';
 import { PartsFinder, type WantedParts } from './update-parts.ts';
 import { NamespacesNeeded } from './update-regenerate.ts';
@@ -55,9 +55,18 @@ export async function runUpdate(session: Session, ref: string | undefined, flags
       scratch: scope.use(await makeTempDir(session.environment['TMPDIR'] ?? '/tmp', 'stk-update')).path,
       epochSeconds,
       created: new Date(epochSeconds === undefined ? Date.now() : epochSeconds * 1000).toISOString(),
-      parts: new PartsFinder(session, { tlsVerify: flags.tlsVerify, signatures: flags }, scope),
+      parts: new PartsFinder({
+        stores: session.stores,
+        tlsVerify: flags.tlsVerify,
+        check: ({ name, store, reference }) => requireSignature(session, { name, store, reference }, flags),
+        scope,
+        signal: session.signal,
+      }),
     };
-    const found = await findTargets(session, ref, { ...flags, wanted }, scope);
+    const found = await findTargets({ stores: session.stores, scope, signal: session.signal }, ref, {
+      ...flags,
+      wanted,
+    });
     try {
       // All are computed before anything is written: one that needs namespaces begins everything again inside of them.
       const wantedTargets = found.targets.map(target => ({ target }));

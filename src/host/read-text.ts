@@ -1,5 +1,5 @@
-import { StkError, redact } from '../../../core/errors.ts';
-import type { HttpClient } from '../../../host/http.ts';
+import { StkError, redact } from '../core/errors.ts';
+import type { HttpClient } from './http.ts';
 
 /** The text behind a URL. Throws `not-found`, `registry`, `network`. */
 export async function readText(
