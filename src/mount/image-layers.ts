@@ -5,13 +5,10 @@ import type { Descriptor, Manifest, Platform } from '../oci/descriptor.ts';
 import { LAYER_ROLE, VERITY_ROOT } from '../oci/layer-annotations.ts';
 import type { LayoutStore } from '../oci/layout.ts';
 import { layerFormat } from '../oci/media-types.ts';
-import { parseManifest } from '../oci/parse-manifest.ts';
-import { matchPlatform } from '../oci/platform.ts';
+import { findManifest } from '../oci/resolve-image.ts';
 
 /** Annotations that hold the root hash of a layer's verity tree: the one written today, then its predecessor. */
 const VERITY_ROOTS = [VERITY_ROOT, 'io.stackeroci.stacker.squashfs_verity_root_hash'] as const;
-/** Indexes within indexes are followed this far. */
-const MAX_DEPTH = 4;
 
 /** One squashfs layer of an image in a layout. */
 export interface ImageLayer {
@@ -32,7 +29,7 @@ export interface LayeredImage {
 }
 
 /**
- * Finds an image of a layout; an index gives the entry for the platform. Throws `not-found` or `invalid-input`.
+ * Finds an image of a layout; an index gives the image for the platform. Throws as `findManifest` does.
  * @param digest what to read instead of where the tag points now
  */
 export async function readLayeredImage(
@@ -41,19 +38,8 @@ export async function readLayeredImage(
   platform: Platform,
   digest?: Digest,
 ): Promise<LayeredImage> {
-  const name = `${layout.name}:${tag}`;
-  let reference = digest ?? tag;
-  for (let depth = 0; depth <= MAX_DEPTH; depth++) {
-    const { descriptor, bytes } = await layout.readManifest(reference);
-    const parsed = parseManifest(bytes, name);
-    if (parsed.kind === 'manifest') return { name, digest: descriptor.digest, manifest: parsed.manifest };
-    const entry = matchPlatform(parsed.manifest.manifests, platform)[0];
-    if (!entry) {
-      throw new StkError('not-found', `${name} has no image for ${platform.os}/${platform.architecture}`);
-    }
-    reference = entry.digest;
-  }
-  throw new StkError('invalid-input', `${name}: indexes are nested more than ${MAX_DEPTH} deep`);
+  const { descriptor, manifest } = await findManifest(layout, digest ?? tag, platform);
+  return { name: `${layout.name}:${tag}`, digest: descriptor.digest, manifest };
 }
 
 /**

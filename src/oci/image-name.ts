@@ -47,7 +47,7 @@ export type ImageName = RegistryName | LayoutName | ArchiveName | TagName;
 export type StoredName = RegistryName | LayoutName;
 
 /** Every way to name an image, for hints. */
-export const IMAGE_NAME_FORMS =
+const IMAGE_NAME_FORMS =
   'write docker://HOST/REPOSITORY:TAG, oci:DIR:TAG, FILE.tar, or a tag of the layout';
 
 const MAX_NAME_LENGTH = 8192;

@@ -1,9 +1,10 @@
 import type { AsyncScope } from '../core/async-scope.ts';
+import type { Digest } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
 import type { Platform } from '../oci/descriptor.ts';
 import type { ImageName } from '../oci/image-name.ts';
-import { resolveImage, type FoundManifest, type ResolvedImage } from '../oci/resolve-image.ts';
+import { findManifest, resolveImage, type FoundManifest, type ResolvedImage } from '../oci/resolve-image.ts';
 import type { ImageStores, OpenOptions, OpenedName } from './image-stores.ts';
 
 /** An image that was found, and where. */
@@ -37,6 +38,19 @@ export async function findImage(
   const exact = name.platform !== undefined;
   const image = await resolveImage(opened.store, reference, name.platform ?? hostPlatform, { signal, exact });
   return { ...image, store: opened.store, name: opened.text, reference };
+}
+
+/**
+ * What a platform in a name comes to: the digest of the image of that platform. `undefined` where the name has none, and an
+ * index is gone through for this host. Throws `not-found` where there is no such image.
+ */
+export async function pinPlatform(
+  { store, name }: Pick<OpenedName, 'store' | 'name'>,
+  reference: string,
+  signal: AbortSignal,
+): Promise<Digest | undefined> {
+  if (name.platform === undefined) return undefined;
+  return (await findManifest(store, reference, name.platform, { signal, exact: true })).descriptor.digest;
 }
 
 /** What to ask the store for where one image is meant. Throws `usage` where only the store was named. */

@@ -73,7 +73,7 @@ export function retagged(target: TargetName, tag: string): TargetName {
 }
 
 /** A tag that is to be made in a layout: as the specification wants it, or as registries do. Throws `usage`. */
-export function layoutTag(tag: string): string {
+function layoutTag(tag: string): string {
   if ((LAYOUT_TAG.test(tag) || isTag(tag)) && tag.length <= MAX_TAG_LENGTH) return tag;
   throw new StkError('usage', `${JSON.stringify(tag.slice(0, 200))} is no tag`, {
     hint: 'letters and digits, with single dots, dashes, underscores, colons or slashes between them',

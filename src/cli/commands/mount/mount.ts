@@ -8,7 +8,7 @@ import type { VerifyMode } from '../../../mount/choose-method.ts';
 import type { Session } from '../../session.ts';
 import { printableLine } from '../../ui/printable-line.ts';
 import { hostPlatform } from '../../../oci/platform.ts';
-import { imageReference } from '../../../stores/find-image.ts';
+import { imageReference, pinPlatform } from '../../../stores/find-image.ts';
 import type { ImageFlags } from '../images/image-flags.ts';
 import { imageName } from '../images/image-names.ts';
 import { demandsSignature, requireSignature, type SignatureFlags } from '../signature/require-signature.ts';
@@ -48,11 +48,12 @@ export async function mountRequest(
   const opened = await session.stores.openLayout(wanted, 'images are mounted from a layout');
   const { store: layout, name } = opened;
   const reference = imageReference(opened);
-  const digest = await requireSignature(session, { name, store: layout, reference }, flags);
+  const checked = await requireSignature(session, { name, store: layout, reference }, flags);
+  const pinned = await pinPlatform(opened, checked ?? reference, session.signal);
   return {
     layout,
     tag: name.tag ?? reference,
-    digest: digest ?? name.digest,
+    digest: pinned ?? checked ?? name.digest,
     home: await stateHome(session.environment, await readPrivileges()),
     platform: wanted.platform ?? hostPlatform(),
     engine: flags.kernel ? 'kernel' : flags.fuse ? 'fuse' : 'auto',

@@ -4,7 +4,7 @@ import type { Digest } from '../../../core/digest.ts';
 import { verifyImage } from '../../../mount/verify-image.ts';
 import { isLayout } from '../../../oci/layout.ts';
 import { hostPlatform } from '../../../oci/platform.ts';
-import { imageReference } from '../../../stores/find-image.ts';
+import { imageReference, pinPlatform } from '../../../stores/find-image.ts';
 import type { Session } from '../../session.ts';
 import { jsonText } from '../../ui/json-text.ts';
 import type { ImageFlags } from '../images/image-flags.ts';
@@ -29,11 +29,18 @@ export async function runVerify(session: Session, ref: string, flags: VerifyFlag
   await using scope = new AsyncScope();
   const opened = await stores.open(name, { ...flags, held: false }, scope);
   const { store } = opened;
-  const reference = digest ?? imageReference(opened);
+  const pinned = await pinPlatform(opened, digest ?? imageReference(opened), signal);
+  const reference = pinned ?? digest ?? imageReference(opened);
   const platform = name.platform ?? hostPlatform();
   if (isLayout(store)) {
     const tag = opened.name.tag ?? reference;
-    const image = await verifyImage({ layout: store, tag, digest: digest ?? opened.name.digest, platform, signal });
+    const image = await verifyImage({
+      layout: store,
+      tag,
+      digest: pinned ?? digest ?? opened.name.digest,
+      platform,
+      signal,
+    });
     const verity = `${image.verityLayers} of ${image.layers} layers against their verity roots`;
     report(session, tag, image, verity, flags);
     return 0;

@@ -13,9 +13,9 @@ import { readBase } from '../../../mount/upper-base.ts';
 import { findUpperUser } from '../../../mount/upper-users.ts';
 import { stateHome } from '../../../mount/state-directory.ts';
 import { LayoutStore } from '../../../oci/layout.ts';
-import { imageReference } from '../../../stores/find-image.ts';
+import { imageReference, pinPlatform } from '../../../stores/find-image.ts';
 import type { Session } from '../../session.ts';
-import { hostPlatform, parsePlatform } from '../../../oci/platform.ts';
+import { hostPlatform } from '../../../oci/platform.ts';
 import { parseEpoch } from '../build/build-options.ts';
 import { openSessionUi } from '../build/build.ts';
 import { imageName } from '../images/image-names.ts';
@@ -41,6 +41,9 @@ export async function runCommit(session: Session, what: string, ref: string, fla
   const target = commitTarget(session, ref);
   const epochSeconds = parseEpoch(session.environment['SOURCE_DATE_EPOCH']);
   const source = await findSource(session, what);
+  if (flags.platform !== undefined && flags.base === undefined) {
+    throw new StkError('usage', '--platform chooses the base, which --base names');
+  }
   if ('container' in source && flags.base !== undefined) {
     throw new StkError('usage', `--base is for upper directories: container ${source.container} knows its image`);
   }
@@ -50,13 +53,13 @@ export async function runCommit(session: Session, what: string, ref: string, fla
   const privileges = await readPrivileges();
   if (privileges.uid !== 0 && !session.inside) return await session.enter();
   const rootless = !privileges.initialUserNamespace;
-  const { upper, base } = await openSource(session, source, { rootless, base: flags.base }, scope);
+  const { upper, base } = await openSource(session, source, { ...flags, rootless }, scope);
   await using ui = openSessionUi(session);
   const { image, layer } = await commitImage({
     upper,
     base,
     target: { layout: await LayoutStore.create(target.directory), tag: target.tag },
-    platform: flags.platform === undefined ? hostPlatform() : parsePlatform(flags.platform),
+    platform: hostPlatform(),
     packing: { ...packing, verity: flags.verity },
     changes,
     message: flags.message,
@@ -141,7 +144,7 @@ async function holdAtRest(session: Session, upper: AbsPath): Promise<AsyncDispos
 async function openSource(
   session: Session,
   source: Source,
-  { rootless, base }: { readonly rootless: boolean; readonly base: string | undefined },
+  { rootless, base, platform }: { readonly rootless: boolean } & Pick<CommitFlags, 'base' | 'platform'>,
   scope: AsyncScope,
 ): Promise<Pick<CommitRequest, 'upper' | 'base'>> {
   if ('container' in source) {
@@ -152,11 +155,15 @@ async function openSource(
     return { upper: container.upper, base: { layout: await LayoutStore.open(layout), tag, digest } };
   }
   if (base !== undefined) {
-    const opened = await session.stores.openLayout(imageName(base), 'what is committed lies on an image of a layout');
+    const opened = await session.stores.openLayout(
+      imageName(base, { platform }),
+      'what is committed lies on an image of a layout',
+    );
     const reference = imageReference(opened);
+    const digest = (await pinPlatform(opened, reference, session.signal)) ?? opened.name.digest;
     return {
       upper: source.upper,
-      base: { layout: opened.store, tag: opened.name.tag ?? reference, digest: opened.name.digest },
+      base: { layout: opened.store, tag: opened.name.tag ?? reference, digest },
     };
   }
   const known = await readBase(source.upper);
