@@ -5,7 +5,8 @@ import { jsonDocument, type Document } from './compose.ts';
 import type { Descriptor } from './descriptor.ts';
 import { MediaType } from './media-types.ts';
 import { MemoryStore } from './memory-store.ts';
-import { attachedTo, attachmentTag } from './attachments.ts';
+import { attachmentTag } from './attachment-tag.ts';
+import { attachedTo } from './attachments.ts';
 import { readImageGraph } from './image-graph.ts';
 
 /** Counts what it is asked for, and how much of it at once. */

@@ -2,6 +2,7 @@ import type { Digest } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
 import { mapLimited } from '../core/limiter.ts';
 import type { BlobStore, CallOptions } from './blob-store.ts';
+import { COSIGN_SUFFIXES, attachmentTag } from './attachment-tag.ts';
 import { readImageGraph, type ImageGraph } from './image-graph.ts';
 
 /** Something that is about an image, found through the image's digest. */
@@ -11,27 +12,13 @@ export interface Attachment {
   readonly tag: string | undefined;
 }
 
-/** Kinds that cosign keeps under a tag made of the image's digest. */
-const COSIGN_SUFFIXES = ['sig', 'att', 'sbom'] as const;
 /** Things about things about an image, such as the signature of a bill of materials, are followed this far. */
 const MAX_DEPTH = 4;
-/** `<algorithm>-<hex>`, alone or with cosign's suffix (distribution-spec, "Referrers Tag Schema"). */
-const ATTACHMENT_TAG = /^sha256-[0-9a-f]{64}(?:\.[a-z]+)?$/;
 const MAX_ATTACHMENTS = 1000;
 /** Requests side by side. */
 const PARALLEL = 6;
 /** From so many documents on, one list of tags takes fewer requests than asking for each tag. */
 const MANY_SUBJECTS = 20;
-
-/** The tag under which cosign keeps what belongs to a digest. */
-export function attachmentTag(digest: Digest, kind: (typeof COSIGN_SUFFIXES)[number]): string {
-  return `${digest.replace(':', '-')}.${kind}`;
-}
-
-/** Whether a tag is one under which tools keep what belongs to a digest: cosign's, and those for lists of referrers. */
-export function isAttachmentTag(tag: string): boolean {
-  return ATTACHMENT_TAG.test(tag);
-}
 
 /** All that refers to a document of an image (distribution-spec, "Listing Referrers"), and to that in turn. */
 export async function attachedTo(

@@ -8,6 +8,7 @@ import { mkdir, open, rm, stat } from '../host/files.ts';
 import { makeLockedDir } from '../host/locked-dir.ts';
 import { readSmallFile } from '../host/read-small-file.ts';
 import { writeChunks } from '../host/write-chunks.ts';
+import { isAttachmentTag } from './attachment-tag.ts';
 import { assertBytes, hashed } from './blob-bytes.ts';
 import { MAX_MANIFEST_BYTES } from './blob-store.ts';
 import type { BlobStore, CallOptions, ManifestBytes, PutManifestOptions } from './blob-store.ts';
@@ -186,7 +187,7 @@ export class LayoutStore implements BlobStore {
   }
 
   async #noSuch(reference: string): Promise<StkError> {
-    const tags = await this.tags();
+    const tags = (await this.tags()).filter(tag => !isAttachmentTag(tag));
     return new StkError('not-found', `${this.name} has no image ${reference}`, {
       hint: tags.length === 0 ? 'the layout is empty' : `it has: ${tags.slice(0, 20).join(', ')}`,
       facts: { reference },

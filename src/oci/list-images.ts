@@ -1,5 +1,5 @@
 import { throwIfAborted } from '../core/errors.ts';
-import { isAttachmentTag } from './attachments.ts';
+import { isAttachmentTag } from './attachment-tag.ts';
 import type { BlobStore, CallOptions, ManifestBytes } from './blob-store.ts';
 import type { Descriptor, Manifest } from './descriptor.ts';
 import { isManifestType } from './media-types.ts';

@@ -7,7 +7,7 @@ import type { Descriptor, Manifest } from '../oci/descriptor.ts';
 import { MediaType } from '../oci/media-types.ts';
 import { parseManifest } from '../oci/parse-manifest.ts';
 import { readSmallBlob } from '../oci/read-small-blob.ts';
-import { attachmentTag } from '../oci/attachments.ts';
+import { attachmentTag } from '../oci/attachment-tag.ts';
 
 /** As cosign names them (cosign, "Signature Specification"). */
 export const SIGNATURE_LAYER = 'application/vnd.dev.cosign.simplesigning.v1+json';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { attachmentTag } from '../../src/oci/attachments.ts';
+import { attachmentTag } from '../../src/oci/attachment-tag.ts';
 import type { Digest } from '../../src/core/digest.ts';
 import { nextSsl, writeApp } from '../rig/applied-app.ts';
 import { FakeRegistry } from '../rig/fake-registry.ts';

@@ -6,7 +6,7 @@ import { digestOf, type Digest } from '../../src/core/digest.ts';
 import { HttpClient } from '../../src/host/http.ts';
 import type { Manifest } from '../../src/oci/descriptor.ts';
 import { parseRegistryReference } from '../../src/oci/reference.ts';
-import { attachmentTag } from '../../src/oci/attachments.ts';
+import { attachmentTag } from '../../src/oci/attachment-tag.ts';
 import { isRepositoryIdentity, verifySignature } from '../../src/signing/verify-signature.ts';
 import { parseVerifyKey } from '../../src/signing/signing-key.ts';
 import { RegistryStore } from '../../src/registry/registry-store.ts';

@@ -6,7 +6,7 @@ import { jsonDocument } from '../../src/oci/compose.ts';
 import { LayoutStore } from '../../src/oci/layout.ts';
 import { parseManifest } from '../../src/oci/parse-manifest.ts';
 import { absPath } from '../../src/core/paths.ts';
-import { attachmentTag } from '../../src/oci/attachments.ts';
+import { attachmentTag } from '../../src/oci/attachment-tag.ts';
 import { FakeRegistry } from '../rig/fake-registry.ts';
 import { requires } from '../rig/gates.ts';
 import { buildSample, makeKey } from '../rig/sample-build.ts';

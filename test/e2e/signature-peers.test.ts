@@ -5,7 +5,7 @@ import { AsyncScope } from '../../src/core/async-scope.ts';
 import type { Digest } from '../../src/core/digest.ts';
 import { HttpClient } from '../../src/host/http.ts';
 import { parseRegistryReference } from '../../src/oci/reference.ts';
-import { attachmentTag } from '../../src/oci/attachments.ts';
+import { attachmentTag } from '../../src/oci/attachment-tag.ts';
 import { checkPolicy, parsePolicy } from '../../src/signing/signature-policy.ts';
 import { RegistryStore } from '../../src/registry/registry-store.ts';
 import { requires } from '../rig/gates.ts';

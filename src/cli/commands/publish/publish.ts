@@ -6,7 +6,7 @@ import { say, type Emit } from '../../../core/events.ts';
 import { tagFor, type LayerType } from '../../../builder/layer-types.ts';
 import type { BlobStore } from '../../../oci/blob-store.ts';
 import { formatImageName, nameIn } from '../../../oci/image-name.ts';
-import { isAttachmentTag } from '../../../oci/attachments.ts';
+import { isAttachmentTag } from '../../../oci/attachment-tag.ts';
 import { copyImage, type CopyResult } from '../../../transfer/copy-image.ts';
 import { parseDestination, parseTarget, retagged, targetOf, type TargetName } from '../../../transfer/destination.ts';
 import type { ImageDefinition } from '../../../recipe/model.ts';

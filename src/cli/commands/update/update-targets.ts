@@ -5,7 +5,7 @@ import { mapLimited } from '../../../core/limiter.ts';
 import type { BlobStore } from '../../../oci/blob-store.ts';
 import { isManifestType, layerFormat } from '../../../oci/media-types.ts';
 import { parseManifest } from '../../../oci/parse-manifest.ts';
-import { isAttachmentTag } from '../../../oci/attachments.ts';
+import { isAttachmentTag } from '../../../oci/attachment-tag.ts';
 import { parseImageName } from '../../../oci/image-name.ts';
 import { isHostLike, parseRegistryHost, parseRegistryReference } from '../../../oci/reference.ts';
 import type { StoredImage } from '../../../update/update-plan.ts';
