@@ -25,7 +25,7 @@ export async function resolveRemembered(
   const key = digest && contentKey('manifest', digest, { ...platform });
   const known = key && asResolvedImage(await records.get('manifest', key), reference);
   if (known) return known;
-  const image = await resolveImage(store, digest ?? reference, platform, options);
+  const { indexes: _indexes, ...image } = await resolveImage(store, digest ?? reference, platform, options);
   if (key) await records.put('manifest', key, asRecord(image));
   return image;
 }
