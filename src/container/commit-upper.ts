@@ -8,14 +8,15 @@ import { readMountTable } from '../host/mount-table.ts';
 import { linkTree, removeTree } from '../host/tools/copy.ts';
 import { OPAQUE_VALUE } from '../layer/overlay-xattrs.ts';
 import { OPAQUE_XATTR } from '../squashfs/overlay.ts';
-import { readTreeXattrs, removeXattr, setXattr } from '../host/tools/xattrs.ts';
+import { readTreeXattrs, removeXattrs, setXattrs } from '../host/tree-xattrs.ts';
+import { pathBelow } from '../host/walk-tree.ts';
 import { isWithin } from '../mount/mount-target.ts';
 import { detachFiles } from './detach-files.ts';
-import { keepingTimes, pathBelow } from './directory-times.ts';
+import { keepingTimes } from './directory-times.ts';
 
 const PREFIX = '.stk-commit';
-/** What overlays note for themselves, as an extended regular expression. */
-const MARKS = '^((user|trusted)\\.overlay|user\\.(fuseoverlayfs|containers))\\.';
+/** What overlays note for themselves. */
+const MARKS = /^(?:(?:user|trusted)\.overlay|user\.(?:fuseoverlayfs|containers))\./;
 const FUSE_OPAQUE = 'user.fuseoverlayfs.opaque';
 /** fuse-overlayfs keeps owners and modes here where it could not set them. */
 const FUSE_OVERRIDE = /^user\.(?:fuseoverlayfs\.override_stat|containers\.override_stat)$/;
@@ -45,7 +46,7 @@ export async function snapshotUpper(
       await linkTree(upper, snapshot, signal);
       const marks = await readMarks(snapshot, signal);
       await detachFiles(snapshot, marks.files, joinInside(directory, 'copies'), signal);
-      await translateFuseMarks(snapshot, marks, signal);
+      await translateFuseMarks(snapshot, marks);
     } catch (cause) {
       throw unreadable(upper, cause);
     }
@@ -93,13 +94,13 @@ async function readMarks(tree: AbsPath, signal: AbortSignal | undefined): Promis
 }
 
 /** Turns what fuse-overlayfs notes for itself into what the kernel's overlay reads. */
-async function translateFuseMarks(tree: AbsPath, { fuse, opaque }: Marks, signal: AbortSignal | undefined) {
-  await setXattr(tree, OPAQUE_XATTR, OPAQUE_VALUE.toString(), opaque, signal);
+async function translateFuseMarks(tree: AbsPath, { fuse, opaque }: Marks): Promise<void> {
+  setXattrs(tree, OPAQUE_XATTR, OPAQUE_VALUE, opaque);
   const names = opaque.flatMap(directory => FUSE_OPAQUE_NAMES.map(name => `${directory}/${name}`));
   await keepingTimes(tree, names, async () => {
     for (const name of names) await removeFile(tree, name);
   });
-  for (const [name, paths] of fuse) await removeXattr(tree, name, paths, signal);
+  for (const [name, paths] of fuse) removeXattrs(tree, name, paths);
 }
 
 /** @param file relative to the tree, a byte string (latin1) */

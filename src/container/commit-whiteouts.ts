@@ -1,11 +1,13 @@
 import path from 'node:path';
 import type { AbsPath } from '../core/paths.ts';
 import { lstat, unlink } from '../host/files.ts';
-import { findCharacterDevices } from '../host/tools/find.ts';
-import { readTreeXattrs } from '../host/tools/xattrs.ts';
+import { readTreeXattrs } from '../host/tree-xattrs.ts';
+import { findCharacterDevices, pathBelow } from '../host/walk-tree.ts';
 import type { LowerLookup } from '../layer/lower-tree.ts';
-import { keepingTimes, pathBelow } from './directory-times.ts';
+import { keepingTimes } from './directory-times.ts';
 import { OPAQUE_VALUE } from '../layer/overlay-xattrs.ts';
+
+const OPAQUE_XATTRS = /^(?:user|trusted)\.overlay\.opaque$/;
 
 /**
  * Removes whiteouts that hide nothing from an upper tree: what they deleted was never in the image, but in something that
@@ -27,7 +29,7 @@ export async function dropIdleWhiteouts(tree: AbsPath, lower: LowerLookup, signa
 
 async function opaqueDirectories(tree: AbsPath, signal: AbortSignal | undefined): Promise<ReadonlySet<string>> {
   const found = new Set<string>();
-  for await (const { path: file, xattrs } of readTreeXattrs(tree, '^(user|trusted)\\.overlay\\.opaque$', signal)) {
+  for await (const { path: file, xattrs } of readTreeXattrs(tree, OPAQUE_XATTRS, signal)) {
     if ([...xattrs.values()].some(value => value.equals(OPAQUE_VALUE))) found.add(file);
   }
   return found;

@@ -1,7 +1,8 @@
 import type { AbsPath } from '../core/paths.ts';
 import { link, lstat, rename, unlink } from '../host/files.ts';
 import { copyFiles } from '../host/tools/copy.ts';
-import { keepingTimes, pathBelow } from './directory-times.ts';
+import { pathBelow } from '../host/walk-tree.ts';
+import { keepingTimes } from './directory-times.ts';
 
 /**
  * Puts copies in the place of files that a tree shares with another one by hard links, so that their xattrs can be

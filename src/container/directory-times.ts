@@ -1,14 +1,9 @@
 import path from 'node:path';
-import { hostBytes } from '../core/host-text.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { lstat, utimes } from '../host/files.ts';
+import { pathBelow } from '../host/walk-tree.ts';
 
 const NS_PER_SECOND = 1_000_000_000n;
-
-/** The path of a file below a tree, whatever bytes its name has. */
-export function pathBelow(tree: AbsPath, file: string): Buffer {
-  return Buffer.concat([hostBytes(`${tree}/`), Buffer.from(file, 'latin1')]);
-}
 
 /**
  * Adds or removes names in directories whose times stay as they were, to the second, as a layer holds them.

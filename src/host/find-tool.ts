@@ -16,8 +16,6 @@ const PACKAGES: Readonly<Record<string, string>> = {
   bwrap: 'bubblewrap',
   newuidmap: 'uidmap',
   newgidmap: 'uidmap',
-  getfattr: 'attr',
-  setfattr: 'attr',
   veritysetup: 'cryptsetup-bin',
   zstd: 'zstd',
   pigz: 'pigz',

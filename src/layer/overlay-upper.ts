@@ -2,13 +2,14 @@ import { StkError, errnoOf } from '../core/errors.ts';
 import { imagePath, joinInside, type AbsPath } from '../core/paths.ts';
 import { lstat } from '../host/files.ts';
 import { removeTree } from '../host/tools/copy.ts';
-import { readTreeXattrs, removeXattr, setXattr } from '../host/tools/xattrs.ts';
+import { readTreeXattrs, removeXattrs, setXattrs } from '../host/tree-xattrs.ts';
 import type { LowerTree } from './lower-tree.ts';
 import { OPAQUE_VALUE } from './overlay-xattrs.ts';
 import { OPAQUE_XATTR } from '../squashfs/overlay.ts';
 import { shownPath } from './tar-error.ts';
 
 const TRUSTED_OPAQUE_XATTR = 'trusted.overlay.opaque';
+const OVERLAY_XATTRS = /^(?:user|trusted)\.overlay\./;
 /** With these a file's name or content is elsewhere (redirect_dir, metacopy); `userxattr` mounts never make them. */
 const INCOMPLETE = /^(?:user|trusted)\.overlay\.(?:redirect|metacopy)$/;
 
@@ -20,7 +21,7 @@ const INCOMPLETE = /^(?:user|trusted)\.overlay\.(?:redirect|metacopy)$/;
 export async function cleanUpper(upper: AbsPath, lower: LowerTree, signal?: AbortSignal): Promise<void> {
   const byName = new Map<string, string[]>();
   const opaque: string[] = [];
-  for await (const { path, xattrs } of readTreeXattrs(upper, '^(user|trusted)\\.overlay\\.', signal)) {
+  for await (const { path, xattrs } of readTreeXattrs(upper, OVERLAY_XATTRS, signal)) {
     for (const [name, value] of xattrs) {
       if (INCOMPLETE.test(name)) {
         throw new StkError('unsupported', `${shownPath(path)} is a reference into a lower layer (${name})`, {
@@ -36,16 +37,11 @@ export async function cleanUpper(upper: AbsPath, lower: LowerTree, signal?: Abor
   const kept = await meaningfulMarks(opaque, lower);
   for (const [name, paths] of byName) {
     const unwanted = name === OPAQUE_XATTR ? paths.filter(path => !kept.has(path)) : paths;
-    await removeXattr(upper, name, unwanted, signal);
+    removeXattrs(upper, name, unwanted);
   }
   const marked = new Set(byName.get(OPAQUE_XATTR));
-  await setXattr(
-    upper,
-    OPAQUE_XATTR,
-    'y',
-    [...kept].filter(path => !marked.has(path)),
-    signal,
-  );
+  const unmarked = [...kept].filter(path => !marked.has(path));
+  setXattrs(upper, OPAQUE_XATTR, OPAQUE_VALUE, unmarked);
 }
 
 /** Opaque directories that hide something: those that the lower layers have as directories too. */

@@ -218,7 +218,7 @@ async function raise(
     if (isLasting) await assertAtRest(record.upper.upper);
     await makeUpper(record.upper, joinInside(state.layers, top.key));
     if (isLasting) {
-      await rememberBase(record.upper.upper, { layout: layout.directory, tag, digest: record.digest });
+      rememberBase(record.upper.upper, { layout: layout.directory, tag, digest: record.digest });
     }
   }
   const ids = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };

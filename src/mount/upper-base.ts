@@ -3,7 +3,8 @@ import { isDigest, type Digest } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { tryLockFile } from '../host/file-lock.ts';
-import { readXattr, setXattr } from '../host/tools/xattrs.ts';
+import { failedWith } from '../host/syscalls/failure.ts';
+import { readXattr, setXattrs } from '../host/tree-xattrs.ts';
 
 /** The image below an upper directory. */
 export interface UpperBase {
@@ -22,14 +23,17 @@ const BASE_XATTR = 'user.overlay.stk.base';
  * Notes on an upper directory what it was mounted on, for as long as the directory lives, wherever it is moved. Where the
  * filesystem keeps no such note, there is none.
  */
-export async function rememberBase(upper: AbsPath, base: UpperBase): Promise<void> {
-  const value = `0x${Buffer.from(JSON.stringify(base)).toString('hex')}`;
-  await setXattr(upper, BASE_XATTR, value, ['.']).catch(() => {});
+export function rememberBase(upper: AbsPath, base: UpperBase): void {
+  try {
+    setXattrs(upper, BASE_XATTR, Buffer.from(JSON.stringify(base)), ['.']);
+  } catch (error) {
+    if (!failedWith(error, 'EOPNOTSUPP', 'EPERM', 'EACCES', 'ENOSPC', 'EDQUOT', 'EROFS', 'E2BIG')) throw error;
+  }
 }
 
 /** What an upper directory was last mounted on; `undefined` where nothing usable says so. */
-export async function readBase(upper: AbsPath): Promise<UpperBase | undefined> {
-  const bytes = await readXattr(upper, BASE_XATTR);
+export function readBase(upper: AbsPath): UpperBase | undefined {
+  const bytes = readXattr(upper, BASE_XATTR);
   if (bytes === undefined) return undefined;
   try {
     const value: unknown = JSON.parse(bytes.toString('utf8'));

@@ -53,7 +53,7 @@ export async function makeUpper(writable: Writable, imageRoot: AbsPath): Promise
 
 async function isNew({ upper, scratch }: Writable): Promise<boolean> {
   if (scratch !== undefined) return true;
-  return (await readdir(upper)).length === 0 && (await readBase(upper)) === undefined;
+  return (await readdir(upper)).length === 0 && readBase(upper) === undefined;
 }
 
 /** Whoever may not give files away, or own them under this id, has them as they are. */

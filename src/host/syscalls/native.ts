@@ -37,11 +37,7 @@ let loaded: { readonly koffi: typeof Koffi; readonly libc: Koffi.LibraryHandle }
  * first call, which throws `missing-capability` where this machine has no binary of koffi. Variadic functions of the
  * kernel's interface (ioctl, fcntl, syscall) are declared with what they are given: on Linux both are passed alike.
  */
-export function nativeFunction(
-  name: string,
-  result: 'int' | 'long' | 'ssize_t',
-  parameters: readonly string[],
-): NativeFunction {
+export function nativeFunction(name: string, result: 'int' | 'long', parameters: readonly string[]): NativeFunction {
   let made: Koffi.KoffiFunc<(...args: NativeArgument[]) => number> | undefined;
   const get = () => (made ??= load().libc.func(name, result, [...parameters]) as typeof made & {});
   return {

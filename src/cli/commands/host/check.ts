@@ -53,7 +53,6 @@ async function tools(privileges: Privileges): Promise<Finding[]> {
     ['bwrap', 'runs steps', true],
     ['unshare', 'enters namespaces', true],
     ['setpriv', 'ties namespaces to this program', true],
-    ['getfattr', 'reads overlay marks', true],
     ['squashfuse_ll', 'mounts layers for ordinary users', rootless],
     ['newuidmap', 'maps a range of ids for ordinary users', rootless],
     ['fuse-overlayfs', 'mounts images for a whole login session without root', false],

@@ -166,7 +166,7 @@ async function openSource(
       base: { layout: opened.store, tag: opened.name.tag ?? reference, digest },
     };
   }
-  const known = await readBase(source.upper);
+  const known = readBase(source.upper);
   if (!known) {
     throw new StkError('usage', `nothing says which image ${source.upper} was written on`, {
       hint: 'name it: --base REF',
