@@ -1,7 +1,7 @@
 import type { JsonValue } from '../core/canonical-json.ts';
 import type { Digest } from '../core/digest.ts';
 import { mapLimited } from '../core/limiter.ts';
-import { formatAppliedEntries, APPLY_LIST, type AppliedEntry } from '../oci/layer-annotations.ts';
+import { formatAppliedEntries, APPLY_LIST, baseConfigAnnotation, type AppliedEntry } from '../oci/layer-annotations.ts';
 import type { Platform } from '../oci/descriptor.ts';
 import { contentKey } from '../plan/content-key.ts';
 import type { ApplyEntry, ImageReference } from '../recipe/model.ts';
@@ -40,6 +40,7 @@ export async function identifyStack(build: ImageBuild, platform: Platform, packi
     base,
     annotations: {
       ...baseAnnotations(base),
+      ...baseConfigAnnotation(base.config?.config),
       ...(known.length === 0 ? {} : { [APPLY_LIST]: formatAppliedEntries(known.map(({ applied }) => applied)) }),
     },
     parts: () => (parts ??= bring(build, base, known)),

@@ -8,8 +8,10 @@ import { packLayer } from '../layer/pack.ts';
 import { imageLayers, readLayeredImage, type LayeredImage } from '../mount/image-layers.ts';
 import { composeImage, type ComposedLayer } from '../oci/compose.ts';
 import type { Descriptor, ImageConfig, Platform } from '../oci/descriptor.ts';
+import { APPLY_LIST, BASE_CONFIG, baseConfigAnnotation } from '../oci/layer-annotations.ts';
 import type { LayoutStore } from '../oci/layout.ts';
-import { layerDescriptor } from '../sources/layer-descriptor.ts';
+import { BASE_DIGEST, BASE_NAME, baseAnnotations } from '../sources/bases.ts';
+import { layerDescriptor, withRole } from '../sources/layer-descriptor.ts';
 import { lowerStack } from '../sources/lower-stack.ts';
 import { readImageConfig } from './bundle-source.ts';
 import { applyChanges, type ConfigChange } from './commit-changes.ts';
@@ -64,7 +66,10 @@ export async function commitImage(request: CommitRequest): Promise<Committed> {
   return { image: descriptor, layer };
 }
 
-/** Layers as they are, roles included: what was applied stays what it is, and can be updated below the new layer. */
+/**
+ * What was applied stays what it is, and can be updated below the new layer. The layers of an image that applies nothing
+ * are the new one's base.
+ */
 function composedLayers(layout: LayoutStore, image: LayeredImage, config: ImageConfig): readonly ComposedLayer[] {
   const diffIds = config.rootfs.diff_ids;
   const layers = imageLayers(layout, image);
@@ -73,7 +78,11 @@ function composedLayers(layout: LayoutStore, image: LayeredImage, config: ImageC
       hint: 'the image is wrong; have its maker mend it',
     });
   }
-  return layers.map(({ descriptor }, index) => ({ descriptor, diffId: diffIds[index]! }));
+  const applies = image.manifest.annotations?.[APPLY_LIST] !== undefined;
+  return layers.map(({ descriptor }, index) => ({
+    descriptor: applies ? descriptor : withRole(descriptor, 'base'),
+    diffId: diffIds[index]!,
+  }));
 }
 
 async function assertPresent(
@@ -155,7 +164,7 @@ async function writeImage(
     readonly layer: Descriptor | undefined;
   },
 ): Promise<Descriptor> {
-  const { base, target, author, epochSeconds, signal } = request;
+  const { target, author, epochSeconds, signal } = request;
   const { image, config, baseLayers, layer } = found;
   const created = new Date(epochSeconds === undefined ? Date.now() : epochSeconds * 1000).toISOString();
   const { os, architecture, variant } = config;
@@ -172,10 +181,7 @@ async function writeImage(
     baseLayers,
     added: [added],
     config: applyChanges(config.config ?? {}, request.changes),
-    annotations: {
-      'org.opencontainers.image.base.name': base.tag,
-      'org.opencontainers.image.base.digest': image.digest,
-    },
+    annotations: standsOn(request, image, config),
     created,
     author,
   });
@@ -183,6 +189,19 @@ async function writeImage(
     await target.layout.putBlob(descriptor, () => once(bytes), { signal });
   }
   return documents.manifest.descriptor;
+}
+
+/**
+ * What the new image stands on. One that applies others is a next version of the image, with the same record of what is
+ * applied; any other stands on the image as a whole.
+ */
+function standsOn({ base }: CommitRequest, image: LayeredImage, config: ImageConfig): Record<string, string> {
+  const known = image.manifest.annotations ?? {};
+  if (known[APPLY_LIST] !== undefined) {
+    const kept = [BASE_NAME, BASE_DIGEST, BASE_CONFIG, APPLY_LIST];
+    return Object.fromEntries(kept.flatMap(name => (known[name] === undefined ? [] : [[name, known[name]]])));
+  }
+  return { ...baseAnnotations({ name: base.tag, digest: image.digest }), ...baseConfigAnnotation(config.config) };
 }
 
 async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {

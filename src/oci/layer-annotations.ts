@@ -1,5 +1,7 @@
 import { isDigest, type Digest } from '../core/digest.ts';
 import { textOfByteString } from '../core/host-text.ts';
+import type { RuntimeConfig } from './descriptor.ts';
+import { parseImageConfig } from './parse-manifest.ts';
 
 /** What a layer is in its image. */
 export type LayerRole = 'base' | 'apply' | 'merge' | 'import' | 'overlay' | 'run' | 'update' | 'commit';
@@ -23,7 +25,11 @@ export const APPLY_LIST = 'dev.stk.apply';
 /** On a manifest that an update made: digest of the manifest that it replaced. */
 export const UPDATE_FROM = 'dev.stk.update.from';
 
+/** On a manifest: the settings of the base's configuration, as JSON: what an update finds the image's own by. */
+export const BASE_CONFIG = 'dev.stk.base.config';
+
 const MOST_MERGED_PATHS = 200;
+const MOST_CONFIG_CHARACTERS = 1 << 16;
 /** Of an annotation that is parsed: more than any image that stk writes. */
 const MOST_LIST_CHARACTERS = 1 << 20;
 
@@ -37,6 +43,24 @@ export interface AppliedEntry {
   readonly anyBase: boolean;
   /** Globs and resolutions, the first that matches decides. */
   readonly conflicts: readonly (readonly [glob: string, resolution: string])[];
+}
+
+/** The annotation for `BASE_CONFIG`; none where the base says nothing, or more than an annotation should hold. */
+export function baseConfigAnnotation(config: RuntimeConfig | undefined): Record<string, string> {
+  const text = config === undefined ? '' : JSON.stringify(config);
+  return text === '' || text.length > MOST_CONFIG_CHARACTERS ? {} : { [BASE_CONFIG]: text };
+}
+
+/** Reads `BASE_CONFIG`; `undefined` where there is none that stk writes. */
+export function parseBaseConfig(text: string | undefined): RuntimeConfig | undefined {
+  if (text === undefined || text.length > MOST_CONFIG_CHARACTERS) return undefined;
+  try {
+    const config = JSON.parse(text) as unknown;
+    const document = { architecture: '', os: '', rootfs: { type: 'layers', diff_ids: [] }, config };
+    return parseImageConfig(Buffer.from(JSON.stringify(document)), BASE_CONFIG).config;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Value of `APPLY_LIST`. */

@@ -13,8 +13,8 @@ import type { RecordCache } from './record-cache.ts';
 import type { BuiltImage, NamedBase, OpenImageStore, StackLayer } from './ports.ts';
 import type { LayerConverter } from './convert-layers.ts';
 
-const BASE_NAME = 'org.opencontainers.image.base.name';
-const BASE_DIGEST = 'org.opencontainers.image.base.digest';
+export const BASE_NAME = 'org.opencontainers.image.base.name';
+export const BASE_DIGEST = 'org.opencontainers.image.base.digest';
 
 /** A base whose identity is known, though nothing of it may be here yet. */
 export interface KnownBase {

@@ -1,6 +1,6 @@
 import { jsonDocument, type Document } from '../oci/compose.ts';
-import type { HistoryEntry, ImageConfig, Manifest } from '../oci/descriptor.ts';
-import { APPLY_LIST, UPDATE_FROM, formatAppliedEntries } from '../oci/layer-annotations.ts';
+import type { HistoryEntry, ImageConfig, Manifest, RuntimeConfig } from '../oci/descriptor.ts';
+import { APPLY_LIST, UPDATE_FROM, baseConfigAnnotation, formatAppliedEntries } from '../oci/layer-annotations.ts';
 import { MediaType } from '../oci/media-types.ts';
 import { baseAnnotations } from '../sources/bases.ts';
 import type { StoredImage, UpdateParts } from './update-plan.ts';
@@ -13,11 +13,13 @@ export interface ComposedSegments {
   readonly applied: readonly HeldLayer[];
   readonly merge: HeldLayer | undefined;
   readonly update: HeldLayer | undefined;
+  /** The image's next settings, where they are others. */
+  readonly settings: RuntimeConfig | undefined;
 }
 
 /**
- * Configuration and manifest of an updated image: settings, platform and foreign annotations stay, history fits the layers
- * one to one (image-spec, config.md, "history").
+ * Configuration and manifest of an updated image: platform and foreign annotations stay, history fits the layers one to
+ * one (image-spec, config.md, "history").
  */
 export function composeUpdate(
   image: StoredImage,
@@ -39,6 +41,7 @@ export function composeUpdate(
   ];
   const config: ImageConfig = {
     ...image.config,
+    ...(composed.settings === undefined ? {} : { config: composed.settings }),
     created,
     rootfs: { type: 'layers', diff_ids: layers.map(layer => layer.diffId) },
     history,
@@ -51,7 +54,7 @@ export function composeUpdate(
     layers: layers.map(layer => layer.descriptor),
     annotations: sorted({
       ...annotations,
-      ...(parts.base ? baseAnnotations({ name: parts.base.name, digest: parts.base.descriptor.digest }) : {}),
+      ...(parts.base ? annotationsOf(parts.base) : {}),
       ...(parts.applied.length === 0
         ? {}
         : { [APPLY_LIST]: formatAppliedEntries(parts.applied.map(({ entry }) => entry)) }),
@@ -59,6 +62,10 @@ export function composeUpdate(
     }),
   };
   return { config: configDocument, manifest: jsonDocument(manifest, MediaType.manifest) };
+}
+
+function annotationsOf({ name, descriptor, config }: StoredImage): Record<string, string> {
+  return { ...baseAnnotations({ name, digest: descriptor.digest }), ...baseConfigAnnotation(config.config) };
 }
 
 function sorted(annotations: Readonly<Record<string, string>>): Readonly<Record<string, string>> {

@@ -18,6 +18,7 @@ import type { SquashfsReader } from '../squashfs/squashfs-reader.ts';
 import { OpenLayers } from '../lazy/open-layers.ts';
 import { composeUpdate } from './update-compose.ts';
 import { OF_AN_UPDATE } from './update-conflict.ts';
+import { updateSettings } from './update-settings.ts';
 import { planUpdate, type StoredBlob, type StoredImage, type UpdateParts, type UpdatePlan } from './update-plan.ts';
 import type { HeldLayer } from './update-segments.ts';
 
@@ -79,8 +80,8 @@ export interface UpdatedImage {
 }
 
 /**
- * Computes the next version of an image and runs nothing of it. `undefined` where the layers below its own are the same
- * as before. Reads from the stores' blobs what the merge needs; writes to `scratch` alone. Throws `conflict` for what
+ * Computes the next version of an image and runs nothing of it. `undefined` where the layers below its own and its settings
+ * are the same as before. Reads from the stores' blobs what the merge needs; writes to `scratch` alone. Throws `conflict` for what
  * cannot be merged, with all conflicts in its message, and as `planUpdate` does.
  */
 export async function updateImage(
@@ -89,7 +90,8 @@ export async function updateImage(
   options: UpdateOptions,
 ): Promise<UpdatedImage | undefined> {
   const plan = planUpdate(image, parts);
-  if (plan.unchanged) return undefined;
+  const settings = updateSettings(image, parts, options.rules ?? [], options.emit);
+  if (plan.unchanged && settings === undefined) return undefined;
   await using work = new UpdateWork(image.name, plan, options);
   const { segments, base, applied } = plan;
   const merge = plan.merge && (await work.layer('merge', plan.merge, count => `stk merge ${count} paths`));
@@ -110,7 +112,7 @@ export async function updateImage(
     return [{ descriptor, from: file === undefined ? { blob: plan.blobs.get(descriptor.digest)! } : { file } }];
   });
   return {
-    ...composeUpdate(image, parts, { ...plan, merge: merge?.layer, update: update?.layer }, options.created),
+    ...composeUpdate(image, parts, { ...plan, merge: merge?.layer, update: update?.layer, settings }, options.created),
     layers: layers.map(({ descriptor }) => descriptor),
     fresh,
     removed: image.manifest.layers.filter(({ digest }) => !now.has(digest)),

@@ -126,7 +126,12 @@ describe('the new manifest', () => {
   it('has as many entries of history as layers, empty ones aside', () => {
     const given = parts(applied('s', ['base:b', 's2', 's3']));
     const plan = planUpdate(app, given);
-    const { config } = composeUpdate(app, given, { ...plan, merge: undefined, update: undefined }, 'now');
+    const { config } = composeUpdate(
+      app,
+      given,
+      { ...plan, merge: undefined, update: undefined, settings: undefined },
+      'now',
+    );
     const value = JSON.parse(Buffer.from(config.bytes).toString()) as StoredImage['config'];
     const made = value.history!.map(entry => entry.created_by);
     expect(made).toEqual(['base:b', 'stk apply s', 'stk apply s', 'import:i', 'run:r', 'CMD']);

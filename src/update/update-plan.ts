@@ -4,7 +4,7 @@ import { planStack, type AppliedImage, type StackPlan } from '../apply/stack-pla
 import type { Digest } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
+import type { Descriptor, RuntimeConfig } from '../oci/descriptor.ts';
 import { APPLY_DIGEST, APPLY_NAME, APPLY_REF, type AppliedEntry } from '../oci/layer-annotations.ts';
 import type { ResolvedImage } from '../oci/resolve-image.ts';
 import { namedBase } from '../sources/bases.ts';
@@ -23,6 +23,8 @@ export interface StoredImage extends ResolvedImage {
 export interface UpdateParts {
   /** `undefined`: the base stays. */
   readonly base: StoredImage | undefined;
+  /** Settings of the base that the image stands on, where they could be had. */
+  readonly oldBaseSettings?: RuntimeConfig | undefined;
   readonly applied: readonly { readonly entry: AppliedEntry; readonly image: StoredImage }[];
 }
 
