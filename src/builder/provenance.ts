@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { maskUrls } from '../core/mask-urls.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { runTool } from '../host/exec.ts';
 import { access } from '../host/files.ts';
@@ -10,7 +11,7 @@ export interface Provenance {
 }
 
 /**
- * The recipe as written, before substitution, so that a substituted secret does not leak, with the git commit of its
+ * The recipe as written, before substitution, so that a substituted secret does not leak, without logins in URLs, with the git commit of its
  * directory and the version of stk.
  */
 export async function provenanceOf(
@@ -22,7 +23,7 @@ export async function provenanceOf(
   const git = await gitVersion(recipe.directory, signal);
   return {
     annotations: {
-      [`${namespace}.stacker.stacker_yaml`]: recipe.text,
+      [`${namespace}.stacker.stacker_yaml`]: maskUrls(recipe.text).text,
       ...(git === undefined ? {} : { [`${namespace}.stacker.git_version`]: git }),
       [`${namespace}.stacker.stacker_version`]: `stk ${version}`,
     },

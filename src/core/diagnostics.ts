@@ -1,4 +1,5 @@
 import { StkError } from './errors.ts';
+import { maskUrls } from './mask-urls.ts';
 
 /** A place in a text file. Lines and columns count from 1; columns count UTF-16 units; the end is exclusive. */
 export interface SourceSpan {
@@ -43,8 +44,9 @@ export function codeFrame(text: string, span: SourceSpan): string {
   const end = span.endLine === span.line ? span.endColumn : line.length + 1;
   const rows: string[] = [];
   const above = lines[span.line - 2];
-  if (above !== undefined && above.trim() !== '') rows.push(frameRow(String(span.line - 1).padStart(width), above));
-  rows.push(frameRow(String(span.line), line));
+  if (above !== undefined && above.trim() !== '')
+    rows.push(frameRow(String(span.line - 1).padStart(width), maskUrls(above).text));
+  rows.push(frameRow(String(span.line), maskUrls(line).text));
   const lead = line.slice(0, span.column - 1).replace(/[^\t]/g, ' ');
   rows.push(frameRow(' '.repeat(width), lead + '~'.repeat(Math.max(1, end - span.column))));
   return rows.join('\n');

@@ -1,6 +1,7 @@
 import { canonicalJson } from '../core/canonical-json.ts';
 import type { Diagnostic, SourceSpan } from '../core/diagnostics.ts';
 import { digestOf, type Digest } from '../core/digest.ts';
+import { maskUrls } from '../core/mask-urls.ts';
 import type { Recipe } from './model.ts';
 import type { ParsedRecipe, ParseOptions } from './parse.ts';
 
@@ -29,7 +30,9 @@ export async function parseCached(text: string, options: ParseOptions, cache?: P
   if (stored) return stored;
   const { parseRecipe } = await import('./parse.ts');
   const parsed = parseRecipe(text, options);
-  if (key && parsed.recipe !== undefined) await cache.write(key, store(parsed, parsed.recipe));
+  const result = key && parsed.recipe !== undefined ? store(parsed, parsed.recipe) : undefined;
+  // What a login opens must not outlive the recipe that holds it.
+  if (key && result !== undefined && maskUrls(result).text === result) await cache.write(key, result);
   return parsed;
 }
 

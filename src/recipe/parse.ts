@@ -1,5 +1,6 @@
 import { digestOf } from '../core/digest.ts';
 import type { Diagnostic, SourceSpan } from '../core/diagnostics.ts';
+import { maskUrls } from '../core/mask-urls.ts';
 import { absPath, type AbsPath } from '../core/paths.ts';
 import type { ImageDefinition, Recipe } from './model.ts';
 import { itemsOf, valueOf, wordOf } from './node-access.ts';
@@ -33,6 +34,10 @@ export interface ParsedRecipe {
   readonly diagnostics: readonly Diagnostic[];
 }
 
+const URL_LOGIN = 'a URL holds a password or token, which is left out of what images say of their recipe';
+const URL_LOGIN_HINT =
+  'use `secrets` for what `run` fetches, and for imports a credentials file (stk login writes one)';
+
 /**
  * Reads one recipe from its text. Everything wrong with it is collected; nothing is thrown, whatever the text, and time
  * and memory are bounded by `YAML_LIMITS`. What spans several images or files is left to `validateRecipes`.
@@ -42,6 +47,9 @@ export function parseRecipe(text: string, options: ParseOptions): ParsedRecipe {
   const substituted = substitute(file, text, options.substitutions ?? new Map());
   const problems = new Problems(substituted.source);
   const context: ParseContext = { problems, directory, workingDirectory };
+  for (const { start, end } of maskUrls(text).logins) {
+    problems.warningAt('url-login', URL_LOGIN, substituted.source.rawSpan(start, end), URL_LOGIN_HINT);
+  }
   const tree = parseYamlTree(substituted.text);
   for (const { rule, message, range, suggestion } of tree.problems) problems.error(rule, message, range, suggestion);
   const { images, unreadable, prerequisites } = tree.root === undefined ? NOTHING : readContents(tree.root, context);
