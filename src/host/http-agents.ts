@@ -27,6 +27,8 @@ export interface AgentOptions {
   readonly connectTimeoutMs: number;
   /** Longest silence before an answer's header, and between two pieces of a request's body. */
   readonly headersTimeoutMs: number;
+  /** PEM certificates to trust besides the built-in ones, whatever server; asked for with the first request. */
+  readonly extraRoots?: () => Promise<readonly string[]>;
   /** Longest silence within a body. */
   readonly bodyTimeoutMs: number;
 }
@@ -43,6 +45,7 @@ export class HttpAgents implements AsyncDisposable {
   readonly #options: AgentOptions;
   readonly #pools = new Map<TlsSettings | undefined, Map<string, Dispatcher>>();
   #undici: Promise<Undici> | undefined;
+  #extraRoots: readonly string[] = [];
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -55,8 +58,14 @@ export class HttpAgents implements AsyncDisposable {
     foreign: boolean,
     request: Omit<Dispatcher.RequestOptions, 'origin' | 'path'>,
   ): Promise<Dispatcher.ResponseData> {
-    const undici = await (this.#undici ??= loadUndici());
+    const undici = await (this.#undici ??= this.#load());
     return undici.request(url, { ...request, dispatcher: this.#pool(undici, url, tls, foreign) });
+  }
+
+  async #load(): Promise<Undici> {
+    const [undici, roots] = await Promise.all([loadUndici(), this.#options.extraRoots?.()]);
+    this.#extraRoots = roots ?? [];
+    return undici;
   }
 
   #pool(undici: Undici, url: URL, tls: TlsSettings | undefined, foreign: boolean): Dispatcher {
@@ -78,10 +87,11 @@ export class HttpAgents implements AsyncDisposable {
 
   #open(undici: Undici, tls: TlsSettings | undefined, via: string | undefined, foreign: boolean): Dispatcher {
     const { connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs, proxy } = this.#options;
+    const added = [...this.#extraRoots, ...(tls?.ca ?? [])];
     const connect = {
       timeout: connectTimeoutMs,
       rejectUnauthorized: tls?.insecure !== true,
-      ...(tls?.ca === undefined ? {} : { ca: [...rootCertificates, ...tls.ca] }),
+      ...(added.length === 0 ? {} : { ca: [...rootCertificates, ...added] }),
       ...(tls?.cert === undefined || foreign ? {} : { cert: tls.cert }),
       ...(tls?.key === undefined || foreign ? {} : { key: tls.key }),
     };

@@ -51,8 +51,8 @@ export class HttpClient implements AsyncDisposable {
   readonly #userAgent: string;
 
   constructor(options: HttpClientOptions = {}) {
-    const { connectTimeoutMs = 20_000, headersTimeoutMs = 60_000, bodyTimeoutMs = 60_000, proxy } = options;
-    this.#agents = new HttpAgents({ connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs, ...(proxy ? { proxy } : {}) });
+    const { connectTimeoutMs = 20_000, headersTimeoutMs = 60_000, bodyTimeoutMs = 60_000 } = options;
+    this.#agents = new HttpAgents({ ...options, connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs });
     this.#userAgent = options.userAgent ?? 'stk';
     this.retry = { ...DEFAULT_RETRY, ...options.retry };
     this.delay = options.delay ?? systemDelay;

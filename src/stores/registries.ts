@@ -1,5 +1,6 @@
 import type { AsyncScope } from '../core/async-scope.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
+import { readExtraRoots } from '../host/extra-roots.ts';
 import type { TlsSettings } from '../host/http-agents.ts';
 import { HttpClient } from '../host/http.ts';
 import { askDockerCredentialHelper } from '../host/tools/docker-credential.ts';
@@ -44,7 +45,7 @@ export class Registries {
     this.#ports = ports;
   }
 
-  /** The one HTTP client, with the proxies of the environment. */
+  /** The one HTTP client, with the proxies and the certificates to trust that the environment names. */
   get client(): HttpClient {
     if (this.#client) return this.#client;
     const { environment, userAgent, scope } = this.#ports;
@@ -55,8 +56,10 @@ export class Registries {
       ...(httpsProxy ? { httpsProxy } : {}),
       ...(noProxy ? { noProxy } : {}),
     };
+    const files = [environment['SSL_CERT_FILE'], environment['NODE_EXTRA_CA_CERTS']];
+    const extraRoots = () => readExtraRoots({ files, directories: environment['SSL_CERT_DIR'] });
     // Connections that are kept for the next request would keep the process, too.
-    this.#client = scope.use(new HttpClient({ userAgent, proxy }));
+    this.#client = scope.use(new HttpClient({ userAgent, proxy, extraRoots }));
     return this.#client;
   }
 
