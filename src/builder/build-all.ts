@@ -1,6 +1,6 @@
 import type { CacheKey, Digest } from '../core/digest.ts';
 import { SingleFlight } from '../core/single-flight.ts';
-import type { Emit, TaskOutcome } from '../core/events.ts';
+import { say, type Emit, type TaskOutcome } from '../core/events.ts';
 import { isStkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -75,6 +75,7 @@ export async function buildAll(build: BuildAll): Promise<readonly BuildResult[]>
     records,
     files: build.files,
     download: build.download,
+    onStale: text => say(emit, 'warning', text),
   });
   emit({ type: 'build-started', images: [...graph.keys()], at: Date.now() });
 

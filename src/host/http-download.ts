@@ -17,6 +17,8 @@ export type DownloadOutcome =
 export interface DownloadOptions {
   /** Ask whether a copy that came with these is still current. */
   readonly validators?: DownloadValidators | undefined;
+  /** Value of an `Authorization` header for the URL's own origin. */
+  readonly authorization?: string | undefined;
   readonly tls?: TlsSettings;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (doneBytes: number, totalBytes: number | undefined) => void;
@@ -34,7 +36,9 @@ export async function downloadFile(
   options: DownloadOptions = {},
 ): Promise<DownloadOutcome> {
   const { etag, lastModified } = options.validators ?? {};
+  const { authorization } = options;
   const headers = {
+    ...(authorization === undefined ? {} : { authorization }),
     ...(etag === undefined ? {} : { 'if-none-match': etag }),
     ...(lastModified === undefined ? {} : { 'if-modified-since': lastModified }),
   };
@@ -89,5 +93,11 @@ function validatorsOf(response: HttpResponse): DownloadValidators {
 function refused(url: URL, status: number): StkError {
   const code =
     status === 404 || status === 410 ? 'not-found' : status === 401 || status === 403 ? 'unauthorized' : 'registry';
-  return new StkError(code, `GET ${showUrl(url)} answered ${status}`, { facts: { url: showUrl(url), status } });
+  const place = `${url.host}${url.pathname}`;
+  return new StkError(code, `GET ${showUrl(url)} answered ${status}`, {
+    ...(status === 401
+      ? { hint: `a login is taken from the credentials file: stk login ${place}, or a prefix of it` }
+      : {}),
+    facts: { url: showUrl(url), status },
+  });
 }

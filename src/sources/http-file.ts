@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { canonicalJson } from '../core/canonical-json.ts';
 import { digestHex, digestOf, isDigest, type Digest } from '../core/digest.ts';
-import { StkError, isStkError, redact, throwIfAborted } from '../core/errors.ts';
+import { StkError, isStkError, messageOf, redact, throwIfAborted } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { SingleFlight } from '../core/single-flight.ts';
 import { mkdir, rename, rm, stat } from '../host/files.ts';
@@ -31,6 +31,8 @@ export interface HttpFilePorts {
   readonly records: RecordCache;
   readonly files: FileDigests;
   readonly download: DownloadFile;
+  /** Told of a copy that is used although its server could not be asked. */
+  readonly onStale?: (text: string) => void;
 }
 
 /** Local copies of URLs. One object serves all who fetch at the same time, so that each URL is fetched once. */
@@ -44,7 +46,8 @@ export class HttpFiles {
 
   /**
    * The local copy of a URL. A copy whose bytes have the expected digest is used without asking; any other is
-   * revalidated with the server every time, never trusted by size or age.
+   * revalidated with the server every time, never trusted by size or age; it is taken as it is only while the server
+   * cannot be reached or is out of order, as caches may (RFC 5861, section 4), and where no digest is expected.
    */
   async fetch(url: string, expected: Digest | undefined, signal?: AbortSignal): Promise<AbsPath> {
     const known = await knownCopy(digestOf(url), this.#ports, signal);
@@ -53,12 +56,34 @@ export class HttpFiles {
     for (;;) {
       throwIfAborted(signal);
       try {
-        return await this.#flights.run(url, () => revalidate(url, known, this.#ports, signal));
+        return await this.#flights.run(url, () => this.#current(url, known, expected, signal));
       } catch (error) {
         if (signal?.aborted || !isStkError(error, 'interrupted')) throw error;
       }
     }
   }
+
+  async #current(
+    url: string,
+    known: KnownCopy | undefined,
+    expected: Digest | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<AbsPath> {
+    try {
+      return await revalidate(url, known, this.#ports, signal);
+    } catch (error) {
+      if (!known || expected !== undefined || !isOutOfOrder(error)) throw error;
+      this.#ports.onStale?.(`${messageOf(error)}: the copy of an earlier build is used, which may be out of date`);
+      return known.file;
+    }
+  }
+}
+
+/** Whether a server is not there, in contrast to one that says no. */
+function isOutOfOrder(error: unknown): boolean {
+  if (!isStkError(error, 'network', 'registry')) return false;
+  const status = error.facts['status'];
+  return error.code === 'network' || (typeof status === 'number' && status >= 500);
 }
 
 async function revalidate(

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../core/digest.ts';
-import { throwIfAborted } from '../core/errors.ts';
+import { StkError, throwIfAborted } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import type { Import } from '../recipe/model.ts';
 import { FileDigests } from './file-digests.ts';
@@ -181,6 +181,32 @@ describe('HttpFiles', () => {
     await rm(at('http'), { recursive: true });
     expect(await fetch()).toBe('second, longer');
     expect(asked.at(-1)).toBeUndefined();
+  });
+
+  it.each<[string, StkError, boolean]>([
+    ['cannot be reached', new StkError('network', 'ENETUNREACH'), true],
+    ['is out of order', new StkError('registry', '503', { facts: { status: 503 } }), true],
+    ['says no', new StkError('unauthorized', '403', { facts: { status: 403 } }), false],
+    ['has it no more', new StkError('not-found', '404', { facts: { status: 404 } }), false],
+    ['answers nonsense', new StkError('registry', '418', { facts: { status: 418 } }), false],
+  ])('uses the copy where a server %s: %o', async (_, failure, isUsed) => {
+    let fails = false;
+    const download: DownloadFile = async (_url, target) => {
+      if (fails) throw failure;
+      await writeFile(target, 'body', { flag: 'wx' });
+      return { status: 'downloaded', validators: {} };
+    };
+    const warnings: string[] = [];
+    const onStale = (text: string) => void warnings.push(text);
+    const records = new RecordCache(at('stale/r'));
+    const copies = new HttpFiles({ directory: at('stale'), records, files, download, onStale });
+    const file = await copies.fetch('http://h/x', undefined);
+    fails = true;
+    if (isUsed) expect(await copies.fetch('http://h/x', undefined)).toBe(file);
+    else await expect(copies.fetch('http://h/x', undefined)).rejects.toBe(failure);
+    expect(warnings).toHaveLength(isUsed ? 1 : 0);
+    await expect(copies.fetch('http://h/x', digestOf('other'))).rejects.toBe(failure);
+    await expect(copies.fetch('http://h/other', undefined)).rejects.toBe(failure);
   });
 
   it('downloads once for all who ask at once, for as long as one of them waits', async () => {

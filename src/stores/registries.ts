@@ -14,6 +14,7 @@ import { matchRule, pullEndpoints, readRegistryRules } from '../registry/registr
 import type { Endpoint, RegistryRule } from '../registry/registries-conf.ts';
 import { RegistryStore } from '../registry/registry-store.ts';
 import { RegistrySession } from '../registry/session.ts';
+import { httpLogin, type HttpLogin } from './http-login.ts';
 import { userCacheDirectory } from './user-cache.ts';
 
 /** What registries are opened with; everything of the outside world that matters for them. */
@@ -126,6 +127,11 @@ export class Registries {
       configHome: environment['XDG_CONFIG_HOME'],
       dockerConfig: environment['DOCKER_CONFIG'],
     };
+  }
+
+  /** See `httpLogin`. */
+  httpLogin(url: string): Promise<HttpLogin> {
+    return httpLogin(url, this.credentialEnvironment);
   }
 
   #readRules(): Promise<readonly RegistryRule[]> {

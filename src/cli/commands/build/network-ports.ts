@@ -46,16 +46,19 @@ function openUnchecked(session: Session): OpenImageStore {
 
 export function makeDownload(session: Session): DownloadFile {
   return async (url: string, target: AbsPath, validators: Validators | undefined, signal?: AbortSignal) => {
-    const { client } = await session.stores.registries();
+    const registries = await session.stores.registries();
     const { downloadFile } = await import('../../../host/http-download.ts');
-    return downloadFile(client, new URL(url), target, { validators, signal });
+    const { url: plain, authorization } = await registries.httpLogin(url);
+    return downloadFile(registries.client, plain, target, { validators, authorization, signal });
   };
 }
 
 export function makeReadText(session: Session): ReadText {
   return async (url, signal) => {
-    const { client } = await session.stores.registries();
+    const registries = await session.stores.registries();
     const { readText } = await import('../../../host/read-text.ts');
-    return readText(client, url, MAX_RECIPE_BYTES, signal);
+    const { url: plain, authorization } = await registries.httpLogin(url);
+    const headers = authorization === undefined ? {} : { authorization };
+    return readText(registries.client, { url: plain, headers, signal }, MAX_RECIPE_BYTES);
   };
 }
