@@ -43,7 +43,8 @@ function baseOfMap(map: YamlMap, context: ParseContext): BareBase | undefined {
     return undefined;
   }
   if (type === 'tar') return tarBase(url, range, context);
-  if (type === 'oci') return parseOci(url.startsWith('oci:') ? url.slice('oci:'.length) : url, range, context);
+  // `oci:TAG` is a tag of the layout `oci`, the usual one; `oci:DIR:TAG` has the scheme in front.
+  if (type === 'oci') return parseOci(/^oci:[^:]*:/.test(url) ? url.slice('oci:'.length) : url, range, context);
   if (url.startsWith('oci:')) return parseReference(url, range, context);
   return parseDocker(url, booleanOf(valueOf(map, 'insecure')) ?? false, range, context);
 }
