@@ -39,7 +39,11 @@ describe('imageSettings', () => {
     ['entrypoint clears cmd', { entrypoint: ['/new'] }, { Entrypoint: ['/new'], Cmd: undefined }],
     ['cmd keeps entrypoint', { cmd: ['x'] }, { Entrypoint: ['/init'], Cmd: ['x'] }],
     ['both', { entrypoint: ['/new'], cmd: ['x'] }, { Entrypoint: ['/new'], Cmd: ['x'] }],
-    ['full_command clears entrypoint', { fullCommand: ['all'] }, { Entrypoint: undefined, Cmd: ['all'] }],
+    [
+      'full_command is the entrypoint, and clears cmd',
+      { fullCommand: ['all'] },
+      { Entrypoint: ['all'], Cmd: undefined },
+    ],
   ])('%s', (_name, settings, expected) => {
     const { Entrypoint, Cmd } = imageSettings(base, { ...nothing, ...settings }, {});
     expect({ Entrypoint, Cmd }).toEqual({ Entrypoint: undefined, Cmd: undefined, ...expected });

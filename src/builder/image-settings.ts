@@ -3,7 +3,8 @@ import type { ImageSettings } from '../recipe/model.ts';
 
 /**
  * What the image's configuration says: the base's, changed by what the recipe sets. Setting `entrypoint` clears an
- * inherited `cmd`; `full_command` sets the command and clears the other.
+ * inherited `cmd`; `full_command` is the whole entrypoint and clears `cmd`,
+ * so that words after `docker run IMAGE` are added to it.
  */
 export function imageSettings(
   base: RuntimeConfig | undefined,
@@ -26,7 +27,7 @@ export function imageSettings(
 }
 
 function commands(base: RuntimeConfig | undefined, settings: ImageSettings): Pick<RuntimeConfig, 'Cmd' | 'Entrypoint'> {
-  if (settings.fullCommand) return { Cmd: settings.fullCommand };
+  if (settings.fullCommand) return { Entrypoint: settings.fullCommand };
   const entrypoint = settings.entrypoint ?? base?.Entrypoint;
   const cmd = settings.cmd ?? (settings.entrypoint ? undefined : base?.Cmd);
   return { ...(entrypoint ? { Entrypoint: entrypoint } : {}), ...(cmd ? { Cmd: cmd } : {}) };

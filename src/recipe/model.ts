@@ -161,6 +161,6 @@ export interface ImageSettings {
   readonly runtimeUser: string | undefined;
   readonly cmd: readonly string[] | undefined;
   readonly entrypoint: readonly string[] | undefined;
-  /** Sets the command and clears the other of cmd and entrypoint. */
+  /** The whole entrypoint; clears cmd. */
   readonly fullCommand: readonly string[] | undefined;
 }
