@@ -30,13 +30,19 @@ export async function provenanceOf(
   };
 }
 
-/** `git describe --always --dirty` of the work tree that holds a directory; `undefined` outside of one. */
+/**
+ * `git describe --tags --dirty` of the work tree that holds a directory, the whole commit where no tag leads to it;
+ * `undefined` outside of a work tree.
+ */
 async function gitVersion(directory: AbsPath, signal: AbortSignal | undefined): Promise<string | undefined> {
   if (!(await insideWorkTree(directory))) return undefined;
-  const args = ['-C', directory, 'describe', '--always', '--dirty', '--abbrev=40', '--exclude=*'];
-  const found = await runTool('git', args, { signal, okExitCodes: [0, 128] }).catch(() => undefined);
-  const text = found?.exitCode === 0 ? found.stdout.toString('utf8').trim() : '';
-  return text === '' ? undefined : text;
+  const describe = async (...args: string[]) => {
+    const command = ['-C', directory, 'describe', '--dirty', ...args];
+    const found = await runTool('git', command, { signal, okExitCodes: [0, 128] }).catch(() => undefined);
+    const text = found?.exitCode === 0 ? found.stdout.toString('utf8').trim() : '';
+    return text === '' ? undefined : text;
+  };
+  return (await describe('--tags')) ?? (await describe('--always', '--abbrev=40', '--exclude=*'));
 }
 
 async function insideWorkTree(directory: string): Promise<boolean> {
