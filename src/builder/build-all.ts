@@ -5,7 +5,7 @@ import { isStkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { LayoutStore } from '../oci/layout.ts';
-import { runGraph } from '../plan/run-graph.ts';
+import { runGraph, topologicalOrder } from '../plan/run-graph.ts';
 import type { ImageDefinition, Recipe } from '../recipe/model.ts';
 import type { LayerConverter } from '../sources/convert-layers.ts';
 import type { FileDigests } from '../sources/file-digests.ts';
@@ -148,7 +148,13 @@ export async function buildAll(build: BuildAll): Promise<readonly BuildResult[]>
     },
     { limit: options.jobs, signal: build.signal },
   );
-  return [...graph.keys()].map(name => outcomes.get(name)!);
+  const results = [...graph.keys()].map(name => outcomes.get(name)!);
+  // Images end in any order, the index is in that of building them in turn. An unchanged build writes nothing.
+  if (results.some(result => !result.cached)) {
+    const tags = topologicalOrder(graph).flatMap(name => outcomes.get(name)!.tags.map(({ tag }) => tag));
+    await layout.orderTags(tags, build.signal);
+  }
+  return results;
 }
 
 /** Points the tags of an image to what was built; the last thing that happens to it. */

@@ -23,7 +23,14 @@ const git = (...args: string[]) =>
 async function annotations(): Promise<Readonly<Record<string, string>>> {
   const text = 'app: {from: "http://u:p@h/x.tar"}\n';
   const directory = absPath('sub', home);
-  const recipe = { file: `${directory}/s.yaml`, directory, text, digest: digestOf(text), images: [], prerequisites: [] };
+  const recipe = {
+    file: `${directory}/s.yaml`,
+    directory,
+    text,
+    digest: digestOf(text),
+    images: [],
+    prerequisites: [],
+  };
   return (await provenanceOf(recipe, 'ns', '1')).annotations;
 }
 

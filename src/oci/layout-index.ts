@@ -69,3 +69,14 @@ export function withoutTag(manifests: readonly Descriptor[], tag: string): reado
 export function withUntagged(list: readonly Descriptor[], descriptor: Descriptor): readonly Descriptor[] {
   return list.some(entry => entry.digest === descriptor.digest) ? list : [...list, descriptor];
 }
+
+/** The list with entries that have some of these tags in the tags' order, in the places that they hold together. */
+export function withOrder(manifests: readonly Descriptor[], tags: readonly string[]): readonly Descriptor[] {
+  const rank = new Map(tags.map((tag, index) => [tag, index]));
+  const rankOf = (entry: Descriptor) => rank.get(tagOf(entry) ?? '');
+  const ranked = manifests.filter(entry => rankOf(entry) !== undefined);
+  const sorted = ranked.toSorted((a, b) => rankOf(a)! - rankOf(b)!);
+  if (sorted.every((entry, index) => entry === ranked[index])) return manifests;
+  let next = 0;
+  return manifests.map(entry => (rankOf(entry) === undefined ? entry : sorted[next++]!));
+}

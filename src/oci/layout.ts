@@ -14,7 +14,7 @@ import { MAX_MANIFEST_BYTES } from './blob-store.ts';
 import type { BlobStore, CallOptions, ManifestBytes, PutManifestOptions } from './blob-store.ts';
 import type { PutOptions, ReadOptions } from './blob-store.ts';
 import type { Descriptor, Manifest } from './descriptor.ts';
-import { readIndex, tagOf, updateIndex, withTag, withUntagged, withoutTag } from './layout-index.ts';
+import { readIndex, tagOf, updateIndex, withOrder, withTag, withUntagged, withoutTag } from './layout-index.ts';
 import { isIndexType, isManifestType } from './media-types.ts';
 import { parseManifest } from './parse-manifest.ts';
 import { readBlobFile } from './read-blob-file.ts';
@@ -226,6 +226,13 @@ export class LayoutStore implements BlobStore {
       },
       signal,
     );
+  }
+
+  /** Lists these tags in this order, in the places that they hold; others stay where they are. */
+  async orderTags(tags: readonly string[], signal?: AbortSignal): Promise<void> {
+    const { manifests } = await readIndex(this.directory);
+    if (withOrder(manifests, tags) === manifests) return;
+    await updateIndex(this.directory, list => withOrder(list, tags), signal);
   }
 
   async untag(tag: string, signal?: AbortSignal): Promise<void> {

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 import { requires } from '../rig/gates.ts';
 import { SHELL } from '../rig/shell-image.ts';
@@ -14,9 +15,15 @@ it('runs independent images side by side, and no more than --jobs', async () => 
   expect(steps.history.toSorted()).toEqual(['a', 'b']);
   a.finish();
   const c = await steps.started('c');
-  b.finish();
   c.finish();
+  await c.gone;
+  b.finish();
   expect(await build.done).toMatchObject({ exitCode: 0 });
+  const { manifests } = JSON.parse(await readFile(rig.path('oci/index.json'), 'utf8')) as {
+    manifests: readonly { readonly annotations: Readonly<Record<string, string>> }[];
+  };
+  const tags = manifests.map(({ annotations }) => annotations['org.opencontainers.image.ref.name']);
+  expect(tags).toEqual(['a', 'b', 'c']);
 });
 
 it('builds what an image needs first', async () => {
