@@ -5,6 +5,7 @@ import { AsyncScope } from '../core/async-scope.ts';
 import { StkError, isStkError } from '../core/errors.ts';
 import { absPath } from '../core/paths.ts';
 import { readFileSync } from '../host/files.ts';
+import { keepInheritedFiles } from '../host/inherited-files.ts';
 import { setToolPath } from '../host/tool-path.ts';
 import { EXIT, exitStatusOf } from './exit-status.ts';
 import { GivenFiles } from './given-files.ts';
@@ -65,6 +66,7 @@ async function main(): Promise<number> {
   });
   await using scope = new AsyncScope();
   try {
+    keepInheritedFiles();
     const status = await makeProgram(session, workingDirectory, environment, version()).run(argv.slice(2));
     return controller.signal.aborted && !view.statusStands ? abortStatus(controller.signal) : status;
   } catch (error) {

@@ -195,6 +195,7 @@ async function start(request: RunRequest, ready: Ready): Promise<ContainerProces
     options: [...options, ...plan.options],
     command: plan.command,
     scratch: ready.directory,
+    realRoot: !request.rootless,
     stdin: request.stdin,
     tty: settings.tty,
   });

@@ -14,6 +14,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   'fuse-overlayfs': 'fuse-overlayfs',
   fusermount3: 'fuse3',
   bwrap: 'bubblewrap',
+  perl: 'perl-base',
   newuidmap: 'uidmap',
   newgidmap: 'uidmap',
   veritysetup: 'cryptsetup-bin',

@@ -1,17 +1,27 @@
-import { closeSync, readFileSync, readdirSync } from './files.ts';
+import { readFileSync, readdirSync } from './files.ts';
+import { syscallFailure } from './syscalls/failure.ts';
+import { nativeFunction } from './syscalls/native.ts';
 
 /** O_CLOEXEC as fdinfo shows it, on every architecture that Node runs on but SPARC and PA-RISC (fcntl.h). */
 const CLOSE_ON_EXEC = 0o2000000;
 
+const fcntl = nativeFunction('fcntl', 'int', ['int', 'int', 'int']);
+/** fcntl.h, the same on every architecture. */
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
+
 /**
- * Closes the files that this process inherited open besides its standard streams, so that no container sees them; a
- * directory of the host among them would be a way out. Node takes care of the first sixteen descriptors only. What Node
- * opens itself is closed on exec and stays.
+ * Keeps the files that this process inherited open besides its standard streams out of every program that it starts: a
+ * directory of the host among them would be a way out of a container, a pipe would be held open by a server. Node takes
+ * care of the first sixteen descriptors only, and of what it opens itself. Here they stay open, for files that are named
+ * by their descriptor, and for locks. Call it before anything is started. Throws `missing-capability`.
  */
-export function closeInheritedFiles(): void {
+export function keepInheritedFiles(): void {
   for (const name of readdirSync('/proc/self/fd')) {
     const fd = Number(name);
-    if (fd > 2 && !isClosedOnExec(fd)) closeSync(fd);
+    if (fd <= 2 || isClosedOnExec(fd)) continue;
+    const { value, errno } = fcntl.call(fd, F_SETFD, FD_CLOEXEC);
+    if (value < 0) throw syscallFailure({ call: 'fcntl', errno, attempt: `keep descriptor ${fd} from other programs` });
   }
 }
 

@@ -85,6 +85,7 @@ export async function runStep(root: StepRoot, run: StepRun): Promise<number> {
     options: await bwrapOptions(root, { ...run, ownSession }),
     command: run.command,
     scratch: run.scratch,
+    realRoot: !run.rootless,
     stdio: run.stdio,
     signal: run.signal,
     onStdout: line => run.onOutput('stdout', line),

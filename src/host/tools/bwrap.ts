@@ -3,6 +3,7 @@ import type { AbsPath } from '../../core/paths.ts';
 import { startTool, type RunningTool } from '../exec.ts';
 import { openBwrapArguments } from './bwrap-arguments.ts';
 import { quoted } from './quoted.ts';
+import { LAUNCHER_ENVIRONMENT, sandboxLaunch } from './sandbox-launcher.ts';
 
 export interface BwrapRun {
   /** bubblewrap's own arguments. */
@@ -10,6 +11,8 @@ export interface BwrapRun {
   readonly command: readonly string[];
   /** See `openBwrapArguments`. */
   readonly scratch: AbsPath;
+  /** See `SandboxLaunch`. */
+  readonly realRoot: boolean;
   /**
    * `inherit` hands over the caller's streams, `watch` its input alone. `terminal` is one of its own, made by script(1), that
    * takes the caller's keys.
@@ -25,11 +28,16 @@ export interface BwrapRun {
 /** Starts a command in bubblewrap. It dies with this process (`--die-with-parent` is added). */
 export async function startBwrap(run: BwrapRun): Promise<RunningTool> {
   const words = ['--die-with-parent', ...run.options];
-  const command = ['bwrap', '--args', '3', '--', ...run.command];
+  const command = await sandboxLaunch({
+    args: ['--args', '3', '--', ...run.command],
+    closeFrom: 4,
+    realRoot: run.realRoot,
+  });
   if (run.stdio === 'terminal') return startInTerminal(run, await openBwrapArguments(run.scratch, words), command);
   await using args = await openBwrapArguments(run.scratch, words);
-  const [program = '', ...rest] = command;
+  const [program, ...rest] = command;
   return await startTool(program, rest, {
+    env: LAUNCHER_ENVIRONMENT,
     inheritFds: [args.fd],
     stdin: run.stdio === 'capture' ? 'ignore' : 'inherit',
     stdout: run.stdio === 'inherit' ? 'inherit' : 'pipe',
@@ -45,7 +53,7 @@ async function startInTerminal(run: BwrapRun, args: FileHandle, command: readonl
   const shell = `exec ${command.map(quoted).join(' ')} 3</proc/${process.pid}/fd/${args.fd}`;
   try {
     const tool = await startTool('script', ['-qefc', shell, '/dev/null'], {
-      env: { SHELL: '/bin/sh' },
+      env: { ...LAUNCHER_ENVIRONMENT, SHELL: '/bin/sh' },
       stdin: 'inherit',
       stdout: 'pipe',
       signal: run.signal,

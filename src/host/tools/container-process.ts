@@ -4,12 +4,12 @@ import { errnoOf, StkError } from '../../core/errors.ts';
 import { joinInside, type AbsPath } from '../../core/paths.ts';
 import { open, readFile, type FileHandle } from '../files.ts';
 import { missingTool } from '../find-tool.ts';
-import { closeInheritedFiles } from '../inherited-files.ts';
 import { systemCommand } from '../raw-command.ts';
 import { toolEnvironment } from '../tool-path.ts';
 import { openBwrapArguments } from './bwrap-arguments.ts';
 import { exitStatus } from './exit-status.ts';
 import { quoted } from './quoted.ts';
+import { LAUNCHER_ENVIRONMENT, sandboxLaunch } from './sandbox-launcher.ts';
 
 export interface ContainerProcessOptions {
   /** bubblewrap's own arguments. */
@@ -17,6 +17,8 @@ export interface ContainerProcessOptions {
   readonly command: readonly string[];
   /** A private directory; what is left in it goes with it. */
   readonly scratch: AbsPath;
+  /** See `SandboxLaunch`. */
+  readonly realRoot: boolean;
   /** Whether the caller's standard input is the container's, too; otherwise it is at its end. */
   readonly stdin: boolean;
   /** A terminal of its own, which follows the caller's in size and passes on its keys. */
@@ -42,8 +44,12 @@ export async function startContainerProcess(run: ContainerProcessOptions): Promi
   try {
     const args = scope.use(await openBwrapArguments(scratch, ['--die-with-parent', '--info-fd', '4', ...run.options]));
     const infoFile = scope.use(await open(info, 'w', 0o600));
-    closeInheritedFiles();
-    const child = startChild(run, ['bwrap', '--args', '3', '--', ...run.command], [args, infoFile]);
+    const words = await sandboxLaunch({
+      args: ['--args', '3', '--', ...run.command],
+      closeFrom: 5,
+      realRoot: run.realRoot,
+    });
+    const child = startChild(run, words, [args, infoFile]);
     const ended = new Promise<number>((resolve, reject) => {
       child.on('error', cause => reject(cannotStart(child.spawnfile, cause)));
       child.on('exit', (code, signal) => resolve(exitStatus(code, signal)));
@@ -69,12 +75,12 @@ async function closing<T>(ended: Promise<T>, files: AsyncScope): Promise<T> {
 /** The two files become descriptors 3 and 4. */
 function startChild(
   { stdin, tty }: ContainerProcessOptions,
-  words: readonly string[],
+  words: readonly [string, ...string[]],
   [args, info]: readonly [FileHandle, FileHandle],
 ): ChildProcess {
   if (!tty) {
-    const [file = '', ...rest] = words;
-    const command = systemCommand({ file, args: rest, env: toolEnvironment() });
+    const [file, ...rest] = words;
+    const command = systemCommand({ file, args: rest, env: toolEnvironment(LAUNCHER_ENVIRONMENT) });
     return spawn(command.file, command.args, {
       stdio: [stdin ? 'inherit' : 'ignore', 'inherit', 'inherit', args.fd, info.fd],
       env: command.env,
@@ -88,7 +94,7 @@ function startChild(
   const command = systemCommand({
     file: 'setpriv',
     args: ['--pdeathsig', 'KILL', 'script', '-qefc', shell, '/dev/null'],
-    env: { ...toolEnvironment(), SHELL: '/bin/sh' },
+    env: toolEnvironment({ ...LAUNCHER_ENVIRONMENT, SHELL: '/bin/sh' }),
   });
   return spawn(command.file, command.args, { stdio: 'inherit', env: command.env });
 }

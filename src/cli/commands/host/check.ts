@@ -51,6 +51,7 @@ async function tools(privileges: Privileges): Promise<Finding[]> {
     ['tar2sqfs', 'converts tar layers', true],
     ['sqfs2tar', 'writes tar layers', false],
     ['bwrap', 'runs steps', true],
+    ['perl', 'starts bwrap with nothing left of the caller', true],
     ['unshare', 'enters namespaces', true],
     ['setpriv', 'ties namespaces to this program', true],
     ['squashfuse_ll', 'mounts layers for ordinary users', rootless],

@@ -1,0 +1,77 @@
+import { StkError } from '../../core/errors.ts';
+import { realpath } from '../files.ts';
+import { findTool, missingTool } from '../find-tool.ts';
+import { callNumber, machineAbis, type SystemCall } from '../system-calls.ts';
+
+/** Device nodes of the host that bubblewrap binds into the sandbox (`--dev`). */
+const DEVICES = ['null', 'zero', 'full', 'random', 'urandom', 'tty'].map(name => `/dev/${name}`);
+
+const CALLS: readonly SystemCall[] = ['keyctl', 'close', 'unshare', 'mount'];
+
+/**
+ * What has to be done in the process that becomes bubblewrap, by Perl, which can make any system call.
+ *
+ * - It joins a new session keyring without a name: the caller's holds tickets and keys of filesystems (keyrings(7)).
+ * - It closes every descriptor from the given one on.
+ * - For the real root, it takes a mount namespace where the given files are read-only. Owner and mode of a device node
+ *   that is bound into a sandbox are the host's, and root may change them there; and what runs as the first process of
+ *   the sandbox could be written to by its name in /proc.
+ */
+const PROGRAM = String.raw`
+  my ($keyctl, $close, $unshare, $mount, $first, $count, @words) = @ARGV;
+  my @files = splice @words, 0, $count;
+  delete $ENV{PERL_BADLANG};
+  sub fail { print STDERR "stk: cannot $_[0]: $!\n"; exit 1 }
+  # A kernel without keyrings has nothing to keep away (ENOSYS).
+  syscall($keyctl + 0, 1, 0) >= 0 or $! + 0 == 38 or fail('join an empty session keyring');
+  if (@files) {
+    push @files, readlink '/proc/self/fd/1' if -t STDOUT;
+    my ($root, $slave, $bind, $readonly) = ('/', 0x80000 | 0x4000, 0x1000, 0x1000 | 0x20 | 1);
+    syscall($unshare + 0, 0x20000) == 0 or fail('make a mount namespace');
+    syscall($mount + 0, 0, $root, 0, $slave, 0) == 0 or fail('keep mounts to itself');
+    for my $file (@files) {
+      next unless -e $file;
+      syscall($mount + 0, "$file", "$file", 0, $bind, 0) == 0 or fail("bind $file");
+      syscall($mount + 0, 0, "$file", 0, $readonly, 0) == 0 or fail("make $file read-only");
+    }
+  }
+  opendir(my $open, '/proc/self/fd') or fail('list descriptors');
+  my @open = grep { /^\d+$/ && $_ >= $first } readdir $open;
+  syscall($close + 0, $_ + 0) for @open;
+  exec { $words[0] } @words or fail("execute $words[0]");
+`;
+
+/** Without it, Perl complains on the caller's standard error where the fixed locale is missing. */
+export const LAUNCHER_ENVIRONMENT: Readonly<Record<string, string>> = { PERL_BADLANG: '0' };
+
+export interface SandboxLaunch {
+  /** Arguments of bubblewrap. */
+  readonly args: readonly string[];
+  /** The first descriptor that is closed; bubblewrap gets those below. */
+  readonly closeFrom: number;
+  /** Without a user namespace between the sandbox and the host. */
+  readonly realRoot: boolean;
+}
+
+/** A command line that becomes bubblewrap, see above. Throws `missing-capability`. */
+export async function sandboxLaunch({
+  args,
+  closeFrom,
+  realRoot,
+}: SandboxLaunch): Promise<readonly [string, ...string[]]> {
+  const [perl, bwrap] = await Promise.all(['perl', 'bwrap'].map(find));
+  const [abi] = machineAbis();
+  const numbers = CALLS.map(call => (abi === undefined ? undefined : callNumber(abi, call)));
+  if (numbers.includes(undefined)) {
+    throw new StkError('missing-capability', `sandboxes are not known on ${process.arch} processors`);
+  }
+  const files = realRoot ? [...DEVICES, bwrap!] : [];
+  const words = [...numbers, closeFrom, files.length, ...files, bwrap!, ...args].map(String);
+  return [perl!, '-e', PROGRAM, '--', ...words];
+}
+
+async function find(name: string): Promise<string> {
+  const found = await findTool(name);
+  if (found === undefined) throw missingTool(name);
+  return realpath(found);
+}
