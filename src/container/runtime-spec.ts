@@ -6,6 +6,7 @@ import type { ProcessUser } from './bundle-user.ts';
 import { DEFAULT_PATH, assertNoNul, containerCommand } from './run-settings.ts';
 import { imageAnnotations } from './runtime-spec-annotations.ts';
 import type { IdMappings } from './runtime-spec-ids.ts';
+import { seccompSpec } from './runtime-spec-seccomp.ts';
 import { defaultMounts, type SpecMount } from './runtime-spec-mounts.ts';
 
 /** `config.json` of a bundle (runtime-spec 1.0, config.md), as far as it is written here. */
@@ -91,6 +92,7 @@ export function runtimeSpec(parts: SpecParts): RuntimeSpec {
       namespaces: namespaces(mappings !== undefined).map(type => ({ type })),
       maskedPaths: MASKED_PATHS,
       readonlyPaths: READONLY_PATHS,
+      seccomp: seccompSpec(),
     },
   };
 }

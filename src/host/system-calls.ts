@@ -7,9 +7,9 @@ export type Abi = 'x86_64' | 'x86' | 'aarch64' | 'arm' | 'riscv64' | 'loongarch6
 /** What Node calls the machines it runs on, and the ABIs that a program may use there, the machine's own first. */
 const MACHINES: Readonly<Record<string, readonly Abi[]>> = {
   x64: ['x86_64', 'x86'],
-  ia32: ['x86'],
+  ia32: ['x86', 'x86_64'],
   arm64: ['aarch64', 'arm'],
-  arm: ['arm'],
+  arm: ['arm', 'aarch64'],
   riscv64: ['riscv64'],
   loong64: ['loongarch64'],
   ppc64: ['ppc64le'],

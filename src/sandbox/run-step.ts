@@ -2,6 +2,7 @@ import type { AbsPath } from '../core/paths.ts';
 import { startBwrap } from '../host/tools/bwrap.ts';
 import { isStkError } from '../core/errors.ts';
 import { protectionOptions } from './protected-paths.ts';
+import { seccompFilter } from './seccomp-filter.ts';
 import type { StepRoot } from './step-root.ts';
 import type { MountPoint } from './skeleton.ts';
 
@@ -86,6 +87,7 @@ export async function runStep(root: StepRoot, run: StepRun): Promise<number> {
     command: run.command,
     scratch: run.scratch,
     realRoot: !run.rootless,
+    filter: seccompFilter(),
     stdio: run.stdio,
     signal: run.signal,
     onStdout: line => run.onOutput('stdout', line),

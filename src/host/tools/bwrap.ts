@@ -1,7 +1,8 @@
 import type { FileHandle } from '../files.ts';
+import { AsyncScope } from '../../core/async-scope.ts';
 import type { AbsPath } from '../../core/paths.ts';
 import { startTool, type RunningTool } from '../exec.ts';
-import { openBwrapArguments } from './bwrap-arguments.ts';
+import { openBwrapArguments, openUnnamedFile } from './bwrap-arguments.ts';
 import { quoted } from './quoted.ts';
 import { LAUNCHER_ENVIRONMENT, sandboxLaunch } from './sandbox-launcher.ts';
 
@@ -13,6 +14,8 @@ export interface BwrapRun {
   readonly scratch: AbsPath;
   /** See `SandboxLaunch`. */
   readonly realRoot: boolean;
+  /** A program of classic BPF that every process inside is subject to (`--seccomp`). */
+  readonly filter: Uint8Array;
   /**
    * `inherit` hands over the caller's streams, `watch` its input alone. `terminal` is one of its own, made by script(1), that
    * takes the caller's keys.
@@ -27,18 +30,37 @@ export interface BwrapRun {
 
 /** Starts a command in bubblewrap. It dies with this process (`--die-with-parent` is added). */
 export async function startBwrap(run: BwrapRun): Promise<RunningTool> {
-  const words = ['--die-with-parent', ...run.options];
+  const { scratch } = run;
   const command = await sandboxLaunch({
     args: ['--args', '3', '--', ...run.command],
-    closeFrom: 4,
+    closeFrom: 5,
     realRoot: run.realRoot,
   });
-  if (run.stdio === 'terminal') return startInTerminal(run, await openBwrapArguments(run.scratch, words), command);
-  await using args = await openBwrapArguments(run.scratch, words);
-  const [program, ...rest] = command;
-  return await startTool(program, rest, {
+  const files = new AsyncScope();
+  try {
+    const words = ['--die-with-parent', '--seccomp', '4', ...run.options];
+    const args = files.use(await openBwrapArguments(scratch, words));
+    const filter = files.use(await openUnnamedFile(scratch, run.filter));
+    const start = run.stdio === 'terminal' ? startInTerminal : startWithStreams;
+    const tool = await start(run, command, [args, filter]);
+    return { ...tool, done: closing(tool.done, files) };
+  } catch (error) {
+    await files[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** What bubblewrap finds as descriptors 3 and 4. */
+type BwrapFiles = readonly [FileHandle, FileHandle];
+
+async function startWithStreams(
+  run: BwrapRun,
+  [program, ...words]: readonly [string, ...string[]],
+  files: BwrapFiles,
+): Promise<RunningTool> {
+  return startTool(program, words, {
     env: LAUNCHER_ENVIRONMENT,
-    inheritFds: [args.fd],
+    inheritFds: files.map(file => file.fd),
     stdin: run.stdio === 'capture' ? 'ignore' : 'inherit',
     stdout: run.stdio === 'inherit' ? 'inherit' : 'pipe',
     stderr: run.stdio === 'inherit' ? 'inherit' : 'collect',
@@ -48,28 +70,28 @@ export async function startBwrap(run: BwrapRun): Promise<RunningTool> {
   });
 }
 
-/** script(1) hands down no descriptors, so that its shell opens the arguments. */
-async function startInTerminal(run: BwrapRun, args: FileHandle, command: readonly string[]): Promise<RunningTool> {
-  const shell = `exec ${command.map(quoted).join(' ')} 3</proc/${process.pid}/fd/${args.fd}`;
-  try {
-    const tool = await startTool('script', ['-qefc', shell, '/dev/null'], {
-      env: { ...LAUNCHER_ENVIRONMENT, SHELL: '/bin/sh' },
-      stdin: 'inherit',
-      stdout: 'pipe',
-      signal: run.signal,
-    });
-    tool.stdout.on('data', (chunk: Buffer) => run.onTerminal?.(chunk));
-    return { ...tool, done: closing(tool.done, args) };
-  } catch (error) {
-    await args.close();
-    throw error;
-  }
+/** script(1) hands down no descriptors, so that its shell opens the files. */
+async function startInTerminal(
+  run: BwrapRun,
+  command: readonly string[],
+  [args, filter]: BwrapFiles,
+): Promise<RunningTool> {
+  const own = `/proc/${process.pid}/fd`;
+  const shell = `exec ${command.map(quoted).join(' ')} 3<${own}/${args.fd} 4<${own}/${filter.fd}`;
+  const tool = await startTool('script', ['-qefc', shell, '/dev/null'], {
+    env: { ...LAUNCHER_ENVIRONMENT, SHELL: '/bin/sh' },
+    stdin: 'inherit',
+    stdout: 'pipe',
+    signal: run.signal,
+  });
+  tool.stdout.on('data', (chunk: Buffer) => run.onTerminal?.(chunk));
+  return tool;
 }
 
-async function closing<T>(work: Promise<T>, file: FileHandle): Promise<T> {
+async function closing<T>(work: Promise<T>, files: AsyncScope): Promise<T> {
   try {
     return await work;
   } finally {
-    await file.close();
+    await files[Symbol.asyncDispose]();
   }
 }

@@ -6,7 +6,7 @@ import { open, readFile, type FileHandle } from '../files.ts';
 import { missingTool } from '../find-tool.ts';
 import { systemCommand } from '../raw-command.ts';
 import { toolEnvironment } from '../tool-path.ts';
-import { openBwrapArguments } from './bwrap-arguments.ts';
+import { openBwrapArguments, openUnnamedFile } from './bwrap-arguments.ts';
 import { exitStatus } from './exit-status.ts';
 import { quoted } from './quoted.ts';
 import { LAUNCHER_ENVIRONMENT, sandboxLaunch } from './sandbox-launcher.ts';
@@ -17,8 +17,9 @@ export interface ContainerProcessOptions {
   readonly command: readonly string[];
   /** A private directory; what is left in it goes with it. */
   readonly scratch: AbsPath;
-  /** See `SandboxLaunch`. */
+  /** See `BwrapRun`. */
   readonly realRoot: boolean;
+  readonly filter: Uint8Array;
   /** Whether the caller's standard input is the container's, too; otherwise it is at its end. */
   readonly stdin: boolean;
   /** A terminal of its own, which follows the caller's in size and passes on its keys. */
@@ -42,14 +43,17 @@ export async function startContainerProcess(run: ContainerProcessOptions): Promi
   const info = joinInside(scratch, 'bwrap-info');
   const scope = new AsyncScope();
   try {
-    const args = scope.use(await openBwrapArguments(scratch, ['--die-with-parent', '--info-fd', '4', ...run.options]));
+    const args = scope.use(
+      await openBwrapArguments(scratch, ['--die-with-parent', '--info-fd', '4', '--seccomp', '5', ...run.options]),
+    );
     const infoFile = scope.use(await open(info, 'w', 0o600));
+    const filter = scope.use(await openUnnamedFile(scratch, run.filter));
     const words = await sandboxLaunch({
       args: ['--args', '3', '--', ...run.command],
-      closeFrom: 5,
+      closeFrom: 6,
       realRoot: run.realRoot,
     });
-    const child = startChild(run, words, [args, infoFile]);
+    const child = startChild(run, words, [args, infoFile, filter]);
     const ended = new Promise<number>((resolve, reject) => {
       child.on('error', cause => reject(cannotStart(child.spawnfile, cause)));
       child.on('exit', (code, signal) => resolve(exitStatus(code, signal)));
@@ -72,17 +76,17 @@ async function closing<T>(ended: Promise<T>, files: AsyncScope): Promise<T> {
   }
 }
 
-/** The two files become descriptors 3 and 4. */
+/** The files become descriptors 3, 4 and 5. */
 function startChild(
   { stdin, tty }: ContainerProcessOptions,
   words: readonly [string, ...string[]],
-  [args, info]: readonly [FileHandle, FileHandle],
+  [args, info, filter]: readonly [FileHandle, FileHandle, FileHandle],
 ): ChildProcess {
   if (!tty) {
     const [file, ...rest] = words;
     const command = systemCommand({ file, args: rest, env: toolEnvironment(LAUNCHER_ENVIRONMENT) });
     return spawn(command.file, command.args, {
-      stdio: [stdin ? 'inherit' : 'ignore', 'inherit', 'inherit', args.fd, info.fd],
+      stdio: [stdin ? 'inherit' : 'ignore', 'inherit', 'inherit', args.fd, info.fd, filter.fd],
       env: command.env,
       // Keys such as Ctrl-C reach the container once: by us.
       detached: true,
@@ -90,7 +94,7 @@ function startChild(
   }
   // script(1) hands down no descriptors, so that its shell opens them. Keys go to the container's own terminal.
   const own = `/proc/${process.pid}/fd`;
-  const shell = `exec ${words.map(quoted).join(' ')} 3<${own}/${args.fd} 4>${own}/${info.fd}`;
+  const shell = `exec ${words.map(quoted).join(' ')} 3<${own}/${args.fd} 4>${own}/${info.fd} 5<${own}/${filter.fd}`;
   const command = systemCommand({
     file: 'setpriv',
     args: ['--pdeathsig', 'KILL', 'script', '-qefc', shell, '/dev/null'],
