@@ -80,11 +80,13 @@ function parseSaved(bytes: Buffer, name: string): readonly SavedImage[] {
     throw new StkError('invalid-input', `${name}: manifest.json is no list of images`);
   }
   return value.map((entry: unknown) => {
-    const { Config: config, RepoTags: names, Layers: layers } = (entry ?? {}) as Record<string, unknown>;
-    if (typeof config !== 'string' || !isTexts(layers) || layers.length > MAX_LAYERS || !isTexts(names ?? [])) {
+    const { Config: config, RepoTags, Layers } = (entry ?? {}) as Record<string, unknown>;
+    // Programs written in Go write an empty list as null, or leave it out.
+    const [names, layers] = [RepoTags ?? [], Layers ?? []];
+    if (typeof config !== 'string' || !isTexts(layers) || layers.length > MAX_LAYERS || !isTexts(names)) {
       throw new StkError('invalid-input', `${name}: manifest.json has an entry that is no image`);
     }
-    return { config: imagePath(config), layers: layers.map(imagePath), names: (names ?? []) as string[] };
+    return { config: imagePath(config), layers: layers.map(imagePath), names };
   });
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { jsonLike } from './json-like.ts';
+import { indentJson, jsonLike } from './json-like.ts';
 
 /** What is written of a document in which a function has changed members. */
 function changed(text: string, change: Readonly<Record<string, unknown>> = {}): string {
@@ -38,12 +38,24 @@ describe('jsonLike', () => {
   it('knows entries of a list wherever they are', () => {
     const text = '[{"a":1.0,"b":null},{"a":2.0},3.0]';
     expect(jsonLike([0, { a: 2 }, { b: null, a: 1 }, { a: 1 }, 3], text)).toBe(
-      '[0,{"a":2.0},{"a":1.0,"b":null},{"a":1},3.0]',
+      '[0,{"a":2.0},{"a":1.0,"b":null},{"a":1.0,"b":null},3.0]',
     );
   });
 
   it('takes the last of two members of one name, as JSON.parse does', () => {
     expect(changed('{"a":1.0,"b":2,"a":3.0}')).toBe('{"a":3.0,"b":2}');
+  });
+
+  it('keeps null for an empty list', () => {
+    expect(jsonLike({ a: [], b: [1] }, '{"a":null,"b":null}')).toBe('{"a":null,"b":[1]}');
+  });
+
+  it('indents without touching a value', () => {
+    const text = '{"a":[1.0,{"b c":"{,:[","d":[]}],"e":{},"f":1e400}';
+    const indented =
+      '{\n  "a": [\n    1.0,\n    {\n      "b c": "{,:[",\n      "d": []\n    }\n  ],\n  "e": {},\n  "f": 1e400\n}';
+    expect(indentJson(text)).toBe(indented);
+    expect(indentJson('{"a":1}')).toBe(JSON.stringify({ a: 1 }, null, 2));
   });
 
   it('puts a value of another kind in place of what was there', () => {

@@ -4,6 +4,9 @@ import { StkError } from './errors.ts';
 /** Deeper than any document that a tool writes; what is deeper is meant to exhaust the stack or the time. */
 const MAX_DEPTH = 100;
 
+/** Of JSON (RFC 8259) that is known to be right. */
+const TOKENS = /"[^"\\]*(?:\\.[^"\\]*)*"|[[\]{}:,]|[^\s[\]{}:,"]+/g;
+
 /** A value as a document writes it, without white space. */
 interface Written {
   readonly text: string;
@@ -23,16 +26,36 @@ export function jsonLike(value: unknown, source: string): string {
   return write(value, new WrittenReader(source).read(0));
 }
 
+/** JSON over several lines, as `JSON.stringify` with an indent of two; every value stays as it is written. */
+export function indentJson(text: string): string {
+  let depth = 0;
+  let before = '';
+  let indented = '';
+  for (const [token] of text.matchAll(TOKENS)) {
+    const closes = token === ']' || token === '}';
+    if (closes) depth--;
+    const opened = before === '[' || before === '{';
+    if (opened ? !closes : closes || before === ',') indented += `\n${'  '.repeat(depth)}`;
+    indented += token === ':' ? ': ' : token;
+    if (token === '[' || token === '{') depth++;
+    before = token;
+  }
+  return indented;
+}
+
 function write(value: unknown, like: Written | undefined): string {
   if (like?.items && Array.isArray(value)) return writeArray(value, like.items);
   if (like?.members && isObject(value)) return writeObject(value, like.members);
+  // Programs written in Go write an empty list as null.
+  if (like?.text === 'null' && Array.isArray(value) && value.length === 0) return 'null';
   const isScalar = like && !like.items && !like.members;
   return isScalar && Object.is(JSON.parse(like.text), value) ? like.text : plain(value);
 }
 
 function writeArray(value: readonly unknown[], like: readonly Written[]): string {
-  const known = new Map(like.map(item => [canonicalJson(JSON.parse(item.text) as JsonValue), item]));
-  return `[${value.map(item => known.get(canonicalJson((item ?? null) as JsonValue))?.text ?? plain(item)).join(',')}]`;
+  const identity = (item: unknown) => canonicalJson((withoutNulls(item) ?? null) as JsonValue);
+  const known = new Map(like.map(item => [identity(JSON.parse(item.text)), item]));
+  return `[${value.map(item => known.get(identity(item))?.text ?? plain(item)).join(',')}]`;
 }
 
 function writeObject(value: object, like: NonNullable<Written['members']>): string {
@@ -45,6 +68,14 @@ function writeObject(value: object, like: NonNullable<Written['members']>): stri
   }
   for (const [key, member] of rest) members.push(`${JSON.stringify(key)}:${plain(member)}`);
   return `{${members.join(',')}}`;
+}
+
+/** Members that are null say no more than absent ones. */
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (!isObject(value)) return value;
+  const present = Object.entries(value).filter(([, member]) => member !== null && member !== undefined);
+  return Object.fromEntries(present.map(([key, member]) => [key, withoutNulls(member)]));
 }
 
 function plain(value: unknown): string {
@@ -60,7 +91,7 @@ class WrittenReader {
   readonly #tokens: RegExpStringIterator<RegExpExecArray>;
 
   constructor(source: string) {
-    this.#tokens = source.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"|[[\]{}:,]|[^\s[\]{}:,"]+/g);
+    this.#tokens = source.matchAll(TOKENS);
   }
 
   read(depth: number): Written {

@@ -23,7 +23,7 @@ export function parseManifest(bytes: Uint8Array, name: string): ParsedManifest {
   }
   if (object['schemaVersion'] !== 2) throw bad(name, 'schemaVersion', 'is not 2');
   const declared = object['mediaType'];
-  const isIndex = typeof declared === 'string' ? isIndexType(declared) : Array.isArray(object['manifests']);
+  const isIndex = typeof declared === 'string' ? isIndexType(declared) : 'manifests' in object && !('config' in object);
   if (isIndex) {
     const mediaType = typeof declared === 'string' ? declared : MediaType.index;
     return { kind: 'index', mediaType, manifest: toIndex(object, name) };
@@ -40,25 +40,26 @@ export function parseIndex(bytes: Uint8Array, name: string): Index {
 /** Parses an image configuration; members that stk does not know are kept, and the text of all. */
 export function parseImageConfig(bytes: Uint8Array, name: string): ImageConfig {
   const object = parseObject(bytes, name);
-  const rootfs = object['rootfs'];
-  if (!isObject(rootfs) || !Array.isArray(rootfs['diff_ids']) || !rootfs['diff_ids'].every(isDigest)) {
-    throw bad(name, 'rootfs.diff_ids', 'is not a list of digests');
-  }
+  const rootfs = object['rootfs'] ?? {};
+  if (!isObject(rootfs)) throw bad(name, 'rootfs', 'is not an object');
+  const diffIds = listOf(rootfs['diff_ids'], name, 'rootfs.diff_ids');
+  if (!diffIds.every(isDigest)) throw bad(name, 'rootfs.diff_ids', 'is not a list of digests');
   for (const field of ['architecture', 'os'] as const) {
     if (typeof object[field] !== 'string') throw bad(name, field, 'is not a string');
   }
-  const config = object['config'];
-  if (config !== undefined && config !== null) assertRuntimeConfig(config, name);
-  const history = object['history'];
-  if (history !== undefined && history !== null && !(Array.isArray(history) && history.every(isObject))) {
-    throw bad(name, 'history', 'is not a list of objects');
-  }
-  // Docker writes null where it means absent.
-  const present = Object.entries(object).filter(([, value]) => value !== null);
-  return { ...(Object.fromEntries(present) as unknown as ImageConfig), [SOURCE_TEXT]: object[SOURCE_TEXT] };
+  const config = object['config'] ?? undefined;
+  if (config !== undefined) assertRuntimeConfig(config, name);
+  const history = listOf(object['history'], name, 'history').map(entry => entry ?? {});
+  if (!history.every(isObject)) throw bad(name, 'history', 'is not a list of objects');
+  return {
+    ...withoutNulls(object),
+    rootfs: { type: 'layers', ...withoutNulls(rootfs), diff_ids: diffIds },
+    ...(history.length === 0 ? {} : { history: history.map(withoutNulls) }),
+    ...(config === undefined ? {} : { config: withoutNulls(config) }),
+  } as unknown as ImageConfig;
 }
 
-function assertRuntimeConfig(config: unknown, name: string): void {
+function assertRuntimeConfig(config: unknown, name: string): asserts config is JsonObject {
   if (!isObject(config)) throw bad(name, 'config', 'is not an object');
   for (const field of ['Env', 'Entrypoint', 'Cmd']) {
     const value = config[field];
@@ -79,33 +80,50 @@ function assertRuntimeConfig(config: unknown, name: string): void {
 }
 
 function toManifest(object: JsonObject, name: string): Manifest {
-  assertDescriptor(object['config'], name, 'config');
-  assertDescriptors(object['layers'], name, 'layers');
-  assertCommon(object, name);
-  return object as unknown as Manifest;
+  const config = toDescriptor(object['config'], name, 'config');
+  const layers = toDescriptors(object['layers'], name, 'layers');
+  return { ...(withCommon(object, name) as unknown as Manifest), config, layers };
 }
 
 function toIndex(object: JsonObject, name: string): Index {
-  assertDescriptors(object['manifests'], name, 'manifests');
-  assertCommon(object, name);
-  return object as unknown as Index;
+  const manifests = toDescriptors(object['manifests'], name, 'manifests');
+  return { ...(withCommon(object, name) as unknown as Index), manifests };
 }
 
-function assertCommon(object: JsonObject, name: string): void {
-  if (object['annotations'] !== undefined) assertStringMap(object['annotations'], name, 'annotations');
-  if (object['subject'] !== undefined) assertDescriptor(object['subject'], name, 'subject');
-  const type = object['artifactType'];
+/** What manifests and indexes have in common, checked. */
+function withCommon(object: JsonObject, name: string): JsonObject {
+  const { subject, ...present } = withoutNulls(object);
+  if (present['annotations'] !== undefined) assertStringMap(present['annotations'], name, 'annotations');
+  const type = present['artifactType'];
   if (type !== undefined && !isString(type)) throw bad(name, 'artifactType', 'is not a string');
+  return subject === undefined ? present : { ...present, subject: toDescriptor(subject, name, 'subject') };
 }
 
-function assertDescriptors(value: unknown, name: string, field: string): asserts value is readonly Descriptor[] {
+function toDescriptors(value: unknown, name: string, field: string): readonly Descriptor[] {
+  const list = listOf(value, name, field);
+  if (list.length > MAX_ENTRIES) throw bad(name, field, `has ${list.length} entries`);
+  return list.map((entry, index) => toDescriptor(entry, name, `${field}[${index}]`));
+}
+
+/** A list; programs written in Go write an empty one as null, or leave it out. */
+function listOf(value: unknown, name: string, field: string): readonly unknown[] {
+  if (value === undefined || value === null) return [];
   if (!Array.isArray(value)) throw bad(name, field, 'is not a list');
-  if (value.length > MAX_ENTRIES) throw bad(name, field, `has ${value.length} entries`);
-  for (const [index, entry] of value.entries()) assertDescriptor(entry, name, `${field}[${index}]`);
+  return value;
 }
 
-function assertDescriptor(value: unknown, name: string, field: string): asserts value is Descriptor {
-  if (!isObject(value)) throw bad(name, field, 'is not a descriptor');
+/** Null is what such programs write, too, for what is not there. */
+function withoutNulls(object: JsonObject): JsonObject {
+  if (!Object.values(object).includes(null)) return object;
+  const present = Object.entries(object).filter(([, value]) => value !== null);
+  return Object.assign(Object.fromEntries(present), {
+    ...(object[SOURCE_TEXT] === undefined ? {} : { [SOURCE_TEXT]: object[SOURCE_TEXT] }),
+  });
+}
+
+function toDescriptor(entry: unknown, name: string, field: string): Descriptor {
+  if (!isObject(entry)) throw bad(name, field, 'is not a descriptor');
+  const value = withoutNulls(entry);
   if (!isString(value['mediaType'])) throw bad(name, `${field}.mediaType`, 'is not a string');
   if (!isDigest(value['digest'])) throw bad(name, `${field}.digest`, 'is not a sha256 digest');
   const size = value['size'];
@@ -117,6 +135,7 @@ function assertDescriptor(value: unknown, name: string, field: string): asserts 
   if (platform !== undefined && !(isObject(platform) && isString(platform['os']) && isString(platform['architecture']))) {
     throw bad(name, `${field}.platform`, 'names no os and architecture');
   }
+  return value as unknown as Descriptor;
 }
 
 function assertStringMap(value: unknown, name: string, field: string): void {

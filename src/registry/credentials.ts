@@ -162,8 +162,16 @@ export async function readAuthFile(file: string): Promise<AuthFile | undefined> 
   } catch {
     throw badFile(file, 'is not JSON');
   }
-  if (!isAuthFile(content)) throw badFile(file, 'has members of the wrong type');
-  return content;
+  const present = presentMembers(content);
+  if (!isAuthFile(present)) throw badFile(file, 'has members of the wrong type');
+  return present;
+}
+
+/** Null is what programs written in Go write for what is not there. */
+function presentMembers(value: unknown): unknown {
+  if (!isObject(value)) return value;
+  const present = Object.entries(value).filter(([, member]) => member !== null);
+  return Object.fromEntries(present.map(([key, member]) => [key, presentMembers(member)]));
 }
 
 function isAuthFile(value: unknown): value is AuthFile {

@@ -163,7 +163,7 @@ function parseNames(bytes: Buffer, url: URL, member: 'tags' | 'repositories'): r
   }
   // Registries written in Go answer null for an empty list.
   const names: unknown =
-    typeof answer === 'object' && answer !== null && member in answer
+    typeof answer === 'object' && answer !== null && !Array.isArray(answer)
       ? ((answer as Readonly<Record<string, unknown>>)[member] ?? [])
       : undefined;
   if (Array.isArray(names) && names.every(name => typeof name === 'string')) return names;

@@ -1,9 +1,10 @@
 import path from 'node:path';
 import { StkError } from '../core/errors.ts';
+import { indentJson, jsonLike } from '../core/json-like.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { writeFileAtomic } from '../host/atomic-write.ts';
 import { lockFile } from '../host/file-lock.ts';
-import { mkdir } from '../host/files.ts';
+import { mkdir, readFile } from '../host/files.ts';
 import { authFiles, readAuthFile, type AuthEntry, type AuthFile, type CredentialEnvironment } from './credentials.ts';
 
 /**
@@ -46,8 +47,10 @@ async function change(file: string, edit: (auths: Auths) => Auths, signal: Abort
   await mkdir(directory, { recursive: true, mode: 0o700 });
   await using _lock = await lockFile(directory, 'exclusive', signal ? { signal } : {});
   const content: AuthFile = (await readAuthFile(file)) ?? {};
-  const text = JSON.stringify({ ...content, auths: edit(content.auths ?? {}) }, null, 2);
-  await writeFileAtomic(file, `${text}\n`, { mode: 0o600 });
+  // What stk neither knows nor changes stays as it is written.
+  const before = await readFile(file, 'utf8').catch(() => '');
+  const text = jsonLike({ ...content, auths: edit(content.auths ?? {}) }, before.trim() === '' ? '{}' : before);
+  await writeFileAtomic(file, `${indentJson(text)}\n`, { mode: 0o600 });
 }
 
 /** Docker's own file is read, never written: its credentials may live in a helper. */
