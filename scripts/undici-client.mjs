@@ -1,7 +1,7 @@
 // The part of undici that stk uses: loading the rest, such as fetch and its caches, takes as long as many a command.
 import Agent from '../node_modules/undici/lib/dispatcher/agent.js';
 import Dispatcher from '../node_modules/undici/lib/dispatcher/dispatcher.js';
-import EnvHttpProxyAgent from '../node_modules/undici/lib/dispatcher/env-http-proxy-agent.js';
+import ProxyAgent from '../node_modules/undici/lib/dispatcher/proxy-agent.js';
 import api from '../node_modules/undici/lib/api/index.js';
 
 Object.assign(Dispatcher.prototype, api);
@@ -12,4 +12,4 @@ export function request(url, { dispatcher, method, ...options }) {
   return dispatcher.request({ ...options, origin: url.origin, path, method: method ?? 'GET' });
 }
 
-export { Agent, EnvHttpProxyAgent };
+export { Agent, ProxyAgent };

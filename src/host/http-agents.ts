@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { rootCertificates } from 'node:tls';
 import type { Dispatcher } from 'undici';
-import { isLoopbackHost } from './http-url.ts';
+import { proxyFor, type Proxy, type ProxySettings } from './http-proxy.ts';
 
 /** How to speak TLS with one server. Identity of the object is what connections are pooled by: make it once. */
 export interface TlsSettings {
@@ -12,14 +12,6 @@ export interface TlsSettings {
   readonly key?: string;
   /** Accept any certificate. */
   readonly insecure?: boolean;
-}
-
-/** Proxies as the usual environment variables name them. Loopback hosts are never reached through one. */
-export interface ProxySettings {
-  readonly httpProxy?: string;
-  readonly httpsProxy?: string;
-  /** Comma-separated host suffixes that are reached directly. */
-  readonly noProxy?: string;
 }
 
 export interface AgentOptions {
@@ -69,9 +61,8 @@ export class HttpAgents implements AsyncDisposable {
   }
 
   #pool(undici: Undici, url: URL, tls: TlsSettings | undefined, foreign: boolean): Dispatcher {
-    const proxied = this.#options.proxy !== undefined && !isLoopbackHost(url.hostname);
-    const via = proxied ? this.#proxyFor(url) : undefined;
-    const key = `${foreign ? 'foreign' : 'own'} ${via ?? ''}`;
+    const via = this.#options.proxy && proxyFor(url, this.#options.proxy);
+    const key = `${foreign ? 'foreign' : 'own'} ${via === undefined ? '' : JSON.stringify([via.url.href, via.authorization])}`;
     let pools = this.#pools.get(tls);
     if (!pools) this.#pools.set(tls, (pools = new Map()));
     let pool = pools.get(key);
@@ -79,14 +70,8 @@ export class HttpAgents implements AsyncDisposable {
     return pool;
   }
 
-  /** Each scheme has a proxy of its own, as elsewhere; undici alone would send https through the one for http. */
-  #proxyFor(url: URL): string | undefined {
-    const { httpProxy, httpsProxy } = this.#options.proxy ?? {};
-    return (url.protocol === 'https:' ? httpsProxy : httpProxy) || undefined;
-  }
-
-  #open(undici: Undici, tls: TlsSettings | undefined, via: string | undefined, foreign: boolean): Dispatcher {
-    const { connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs, proxy } = this.#options;
+  #open(undici: Undici, tls: TlsSettings | undefined, via: Proxy | undefined, foreign: boolean): Dispatcher {
+    const { connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs } = this.#options;
     const added = [...this.#extraRoots, ...(tls?.ca ?? [])];
     const connect = {
       timeout: connectTimeoutMs,
@@ -102,13 +87,15 @@ export class HttpAgents implements AsyncDisposable {
       maxHeaderSize: MAX_HEADER_BYTES,
     };
     if (via === undefined) return new undici.Agent(options);
-    // Nothing is left undefined, because then undici would look into the process's environment.
-    return new undici.EnvHttpProxyAgent({
+    const { url, login, authorization } = via;
+    return new undici.ProxyAgent({
       ...options,
       requestTls: connect,
-      httpProxy: via,
-      httpsProxy: via,
-      noProxy: proxy?.noProxy ?? '',
+      uri: url.href,
+      // What is no https is asked of the proxy itself, as elsewhere: many tunnel to the port of https alone.
+      proxyTunnel: false,
+      ...(url.protocol === 'socks5:' ? login : { proxyTls: { timeout: connectTimeoutMs } }),
+      ...(authorization === undefined || url.protocol === 'socks5:' ? {} : { token: authorization }),
     });
   }
 

@@ -12,6 +12,8 @@ const WHOLE_BODY_MS = 120_000;
 export interface RequestContext {
   readonly method: string;
   readonly url: URL;
+  /** The proxy that it goes through. */
+  readonly via?: string | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -124,11 +126,16 @@ export function transportError(error: unknown, context: RequestContext): StkErro
   if (isStkError(error)) return error;
   const reason = errnoOf(error) ?? 'unknown';
   const hint = HINTS.find(([pattern]) => pattern.test(reason))?.[1];
-  return new StkError('network', `${context.method} ${showUrl(context.url)} failed: ${messageOf(error) || reason}`, {
-    cause: error,
-    ...(hint === undefined ? {} : { hint }),
-    facts: { method: context.method, url: showUrl(context.url), reason },
-  });
+  const through = context.via === undefined ? '' : ` through the proxy ${context.via},`;
+  return new StkError(
+    'network',
+    `${context.method} ${showUrl(context.url)}${through} failed: ${messageOf(error) || reason}`,
+    {
+      cause: error,
+      ...(hint === undefined ? {} : { hint }),
+      facts: { method: context.method, url: showUrl(context.url), reason },
+    },
+  );
 }
 
 const HINTS: readonly (readonly [RegExp, string])[] = [

@@ -1,9 +1,6 @@
-import { createServer } from 'node:http';
-import { connect, type AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { DockerRegistry } from '../../test/rig/docker-registry.ts';
-import { ok, start, type Rig } from '../../test/rig/http-server.ts';
-import { AsyncScope } from '../core/async-scope.ts';
+import { ok, start } from '../../test/rig/http-server.ts';
 import { isLoopbackHost, locationUrl, showUrl } from './http-url.ts';
 import { HttpClient } from './http.ts';
 
@@ -132,38 +129,6 @@ describe('TLS', () => {
       await response.discard();
       expect(response.status).toBe(200);
     }
-  });
-});
-
-describe('proxies', () => {
-  async function startProxy(rig: Rig, asked: string[], scope: AsyncScope): Promise<string> {
-    const proxy = createServer();
-    proxy.on('connect', (request, socket) => {
-      asked.push(request.url ?? '');
-      const upstream = connect(Number(rig.url.port), '127.0.0.1', () => socket.write('HTTP/1.1 200 OK\r\n\r\n'));
-      upstream.pipe(socket).pipe(upstream);
-      for (const end of [upstream, socket]) end.on('error', () => {});
-      scope.defer(() => void [upstream.destroy(), socket.destroy()]);
-    });
-    await new Promise<void>(resolve => proxy.listen(0, '127.0.0.1', resolve));
-    scope.defer(() => void proxy.close());
-    return `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
-  }
-
-  it('are used for their scheme, but not for this machine and not where they are switched off', async () => {
-    await using scope = new AsyncScope();
-    const rig = scope.use(await start((_, response) => ok(response)));
-    const asked: string[] = [];
-    const httpProxy = await startProxy(rig, asked, scope);
-    const options = { delay: async () => {}, retry: { attempts: 1 }, connectTimeoutMs: 2000 };
-    const client = scope.use(new HttpClient({ ...options, proxy: { httpProxy, noProxy: 'direct.invalid' } }));
-    const response = await client.request({ url: new URL('http://proxied.invalid/x') });
-    expect((await response.bytes(10)).toString()).toBe('fine');
-    await (await client.request({ url: rig.url })).discard();
-    for (const url of ['http://direct.invalid/', 'https://proxied.invalid/']) {
-      await expect(client.request({ url: new URL(url) })).rejects.toMatchObject({ code: 'network' });
-    }
-    expect(asked).toEqual(['proxied.invalid:80']);
   });
 });
 

@@ -1,5 +1,6 @@
 import { throwIfAborted } from '../core/errors.ts';
-import { HttpAgents, type AgentOptions, type ProxySettings, type TlsSettings } from './http-agents.ts';
+import { HttpAgents, type AgentOptions, type TlsSettings } from './http-agents.ts';
+import { proxyFor, type ProxySettings } from './http-proxy.ts';
 import { HttpResponse, isTransient, transportError } from './http-response.ts';
 import { DEFAULT_RETRY, backoffMs, isTransientStatus, retryAfterMs, systemDelay } from './http-retry.ts';
 import type { Delay, RetryPolicy } from './http-retry.ts';
@@ -49,10 +50,12 @@ export class HttpClient implements AsyncDisposable {
   readonly random: () => number;
   readonly #agents: HttpAgents;
   readonly #userAgent: string;
+  readonly #proxy: ProxySettings;
 
   constructor(options: HttpClientOptions = {}) {
     const { connectTimeoutMs = 20_000, headersTimeoutMs = 60_000, bodyTimeoutMs = 60_000 } = options;
     this.#agents = new HttpAgents({ ...options, connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs });
+    this.#proxy = options.proxy ?? {};
     this.#userAgent = options.userAgent ?? 'stk';
     this.retry = { ...DEFAULT_RETRY, ...options.retry };
     this.delay = options.delay ?? systemDelay;
@@ -112,7 +115,7 @@ export class HttpClient implements AsyncDisposable {
     hop: { method: HttpMethod; url: URL; headers: Record<string, string>; body: HttpRequest['body'] },
   ): Promise<HttpResponse> {
     const { method, url, headers } = hop;
-    const context = { method, url, signal: request.signal };
+    const context = { method, url, via: proxyFor(url, this.#proxy)?.shown, signal: request.signal };
     const isForeign = url.origin !== (request.certificateFor ?? request.url).origin;
     let sourceFailure: { error: unknown } | undefined;
     const body = typeof hop.body === 'function' ? watched(hop.body, error => (sourceFailure = { error })) : hop.body;

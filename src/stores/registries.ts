@@ -50,11 +50,15 @@ export class Registries {
   get client(): HttpClient {
     if (this.#client) return this.#client;
     const { environment, userAgent, scope } = this.#ports;
-    const pick = (name: string) => environment[name] ?? environment[name.toUpperCase()];
-    const [httpProxy, httpsProxy, noProxy] = ['http_proxy', 'https_proxy', 'no_proxy'].map(pick);
+    const pick = (...names: readonly string[]) => {
+      const name = names.flatMap(one => [one, one.toUpperCase()]).find(one => environment[one]?.trim());
+      return name === undefined ? undefined : { name, value: environment[name]! };
+    };
+    const [http, https] = [pick('http_proxy', 'all_proxy'), pick('https_proxy', 'all_proxy')];
+    const noProxy = pick('no_proxy')?.value;
     const proxy = {
-      ...(httpProxy ? { httpProxy } : {}),
-      ...(httpsProxy ? { httpsProxy } : {}),
+      ...(http ? { http } : {}),
+      ...(https ? { https } : {}),
       ...(noProxy ? { noProxy } : {}),
     };
     const files = [environment['SSL_CERT_FILE'], environment['NODE_EXTRA_CA_CERTS']];
