@@ -63,7 +63,7 @@ try {
 
 /** koffi's binaries for this machine's kind of processor, which npm installed, by the names that the bundle looks for. */
 function copyNativeCode(directory) {
-  const installed = new URL('../node_modules/', import.meta.url).pathname;
+  const installed = new URL('../node_modules', import.meta.url).pathname;
   const scope = path.join(installed, '@koromix');
   mkdirSync(directory);
   for (const name of existsSync(scope) ? readdirSync(scope) : []) {

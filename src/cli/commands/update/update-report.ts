@@ -10,7 +10,7 @@ import { printableLine } from '../../ui/printable-line.ts';
 import { quotedByteString } from '../../ui/quoted-name.ts';
 import { formatTable, type Column } from '../../ui/table.ts';
 import { errorToJson } from '../../render-error.ts';
-import type { FailedTarget, UpdateTarget } from './update-targets.ts';
+import type { FailedTarget, UpdateTarget } from '../../../update/find-targets.ts';
 
 /** How the update of one image ended. */
 export type UpdateOutcome =

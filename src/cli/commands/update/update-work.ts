@@ -11,10 +11,10 @@ import { publishUpdate } from '../../../update/update-publish.ts';
 import type { Session } from '../../session.ts';
 import type { Ui } from '../../ui/open-ui.ts';
 import type { Signer } from '../publish/sign.ts';
-import type { PartsFinder, WantedParts } from './update-parts.ts';
+import type { PartsFinder, WantedParts } from '../../../update/find-parts.ts';
 import { regenerateInLayout } from './update-regenerate.ts';
 import { missingBytes, type UpdateOutcome } from './update-report.ts';
-import type { UpdateTarget } from './update-targets.ts';
+import type { UpdateTarget } from '../../../update/find-targets.ts';
 
 /** What all images of one command have in common. */
 export interface UpdateRun {

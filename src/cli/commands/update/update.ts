@@ -11,10 +11,10 @@ import { parseEpoch } from '../build/build-options.ts';
 import { openSessionUi } from '../build/build.ts';
 import { demandsSignature, requireSignature, type SignatureFlags } from '../signature/require-signature.ts';
 import { openSigner } from '../publish/sign.ts';
-import { PartsFinder, type WantedParts } from './update-parts.ts';
+import { PartsFinder, type WantedParts } from '../../../update/find-parts.ts';
 import { NamespacesNeeded } from './update-regenerate.ts';
 import { writeOutcome, writeOutcomes } from './update-report.ts';
-import { findTargets, type FailedTarget, type UpdateTarget } from './update-targets.ts';
+import { findTargets, type FailedTarget, type UpdateTarget } from '../../../update/find-targets.ts';
 import { computeUpdate, finishUpdate, type UpdateRun } from './update-work.ts';
 
 export interface UpdateFlags extends SignatureFlags {

@@ -1,17 +1,17 @@
-import type { AsyncScope } from '../../../core/async-scope.ts';
-import type { Digest } from '../../../core/digest.ts';
-import { StkError, isStkError } from '../../../core/errors.ts';
-import { mapLimited } from '../../../core/limiter.ts';
-import type { BlobStore } from '../../../oci/blob-store.ts';
-import type { Platform } from '../../../oci/descriptor.ts';
-import { APPLY_LIST, parseAppliedEntries, type AppliedEntry } from '../../../oci/layer-annotations.ts';
-import { formatImageName, parseImageName, type ImageName, type StoredName } from '../../../oci/image-name.ts';
-import { isHostLike, parseRegistryReference } from '../../../oci/reference.ts';
-import type { StoredImage, UpdateParts } from '../../../update/update-plan.ts';
-import { resolveImage } from '../../../oci/resolve-image.ts';
-import { namedBase } from '../../../sources/bases.ts';
-import { imageReference } from '../../../stores/find-image.ts';
-import type { ImageStores, OpenedName } from '../../../stores/image-stores.ts';
+import type { AsyncScope } from '../core/async-scope.ts';
+import type { Digest } from '../core/digest.ts';
+import { StkError, isStkError } from '../core/errors.ts';
+import { mapLimited } from '../core/limiter.ts';
+import type { BlobStore } from '../oci/blob-store.ts';
+import type { Platform } from '../oci/descriptor.ts';
+import { APPLY_LIST, parseAppliedEntries, type AppliedEntry } from '../oci/layer-annotations.ts';
+import { formatImageName, parseImageName, type ImageName, type StoredName } from '../oci/image-name.ts';
+import { isHostLike, parseRegistryReference } from '../oci/reference.ts';
+import type { StoredImage, UpdateParts } from './update-plan.ts';
+import { resolveImage } from '../oci/resolve-image.ts';
+import { namedBase } from '../sources/bases.ts';
+import { imageReference } from '../stores/find-image.ts';
+import type { ImageStores, OpenedName } from '../stores/image-stores.ts';
 
 /** What is to be swapped in every image that an update goes through. */
 export interface WantedParts {

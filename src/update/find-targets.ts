@@ -1,19 +1,19 @@
-import type { AsyncScope } from '../../../core/async-scope.ts';
-import { isDigest, type Digest } from '../../../core/digest.ts';
-import { StkError, isStkError } from '../../../core/errors.ts';
-import { mapLimited } from '../../../core/limiter.ts';
-import type { BlobStore } from '../../../oci/blob-store.ts';
-import { isManifestType, layerFormat } from '../../../oci/media-types.ts';
-import { parseManifest } from '../../../oci/parse-manifest.ts';
-import { isAttachmentTag } from '../../../oci/attachment-tag.ts';
-import { parseImageName } from '../../../oci/image-name.ts';
-import { isHostLike, parseRegistryHost, parseRegistryReference } from '../../../oci/reference.ts';
-import type { StoredImage } from '../../../update/update-plan.ts';
-import { resolveManifest } from '../../../oci/resolve-image.ts';
-import { namedBase } from '../../../sources/bases.ts';
-import { imageReference } from '../../../stores/find-image.ts';
-import type { ImageStores } from '../../../stores/image-stores.ts';
-import { appliedEntries, baseName, type WantedParts } from './update-parts.ts';
+import type { AsyncScope } from '../core/async-scope.ts';
+import { isDigest, type Digest } from '../core/digest.ts';
+import { StkError, isStkError } from '../core/errors.ts';
+import { mapLimited } from '../core/limiter.ts';
+import type { BlobStore } from '../oci/blob-store.ts';
+import { isManifestType, layerFormat } from '../oci/media-types.ts';
+import { parseManifest } from '../oci/parse-manifest.ts';
+import { isAttachmentTag } from '../oci/attachment-tag.ts';
+import { parseImageName } from '../oci/image-name.ts';
+import { isHostLike, parseRegistryHost, parseRegistryReference } from '../oci/reference.ts';
+import type { StoredImage } from './update-plan.ts';
+import { resolveManifest } from '../oci/resolve-image.ts';
+import { namedBase } from '../sources/bases.ts';
+import { imageReference } from '../stores/find-image.ts';
+import type { ImageStores } from '../stores/image-stores.ts';
+import { appliedEntries, baseName, type WantedParts } from './find-parts.ts';
 
 /** An image to be updated. */
 export interface UpdateTarget {
