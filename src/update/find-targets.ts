@@ -2,14 +2,16 @@ import type { AsyncScope } from '../core/async-scope.ts';
 import { isDigest, type Digest } from '../core/digest.ts';
 import { StkError, isStkError } from '../core/errors.ts';
 import { mapLimited } from '../core/limiter.ts';
-import type { BlobStore } from '../oci/blob-store.ts';
+import type { BlobStore, ManifestBytes } from '../oci/blob-store.ts';
+import type { Descriptor, Platform } from '../oci/descriptor.ts';
+import { formatPlatform, matchPlatform } from '../oci/platform.ts';
 import { isManifestType, layerFormat } from '../oci/media-types.ts';
 import { parseManifest } from '../oci/parse-manifest.ts';
 import { isAttachmentTag } from '../oci/attachment-tag.ts';
 import { parseImageName } from '../oci/image-name.ts';
 import { isHostLike, parseRegistryHost, parseRegistryReference } from '../oci/reference.ts';
 import type { StoredImage } from './update-plan.ts';
-import { resolveManifest } from '../oci/resolve-image.ts';
+import { isImage, resolveManifest } from '../oci/resolve-image.ts';
 import { namedBase } from '../sources/bases.ts';
 import { imageReference } from '../stores/find-image.ts';
 import type { ImageStores } from '../stores/image-stores.ts';
@@ -22,6 +24,8 @@ export interface UpdateTarget {
   readonly tag: string;
   /** What that tag stands for now; `undefined`: nothing. */
   readonly expected: Digest | undefined;
+  /** The index that the tag stands for, which names the image; one object for all of its images. */
+  readonly index: ManifestBytes | undefined;
 }
 
 /** An image that could not be updated, or not even looked at. */
@@ -50,6 +54,8 @@ export interface TargetOptions {
   readonly tag?: string;
   readonly tlsVerify: boolean;
   readonly wanted: WantedParts;
+  /** Which images of indexes; all of them by default. */
+  readonly platform?: Platform | undefined;
 }
 
 /** Manifests that are read side by side. */
@@ -57,7 +63,8 @@ const PARALLEL = 8;
 
 /**
  * The image that a reference names; with `all` every image of its layout, repository or registry that applies what is to
- * be swapped. Indexes are `unsupported`, and passed over with `all`, where an image that cannot be read hides no other.
+ * be swapped, where an image that cannot be read hides no other. An index gives those of its images that apply it. Throws
+ * `unsupported` for what is no image, and `not-found` for a platform that there is not.
  */
 export async function findTargets(
   ports: TargetPorts,
@@ -68,27 +75,24 @@ export async function findTargets(
   const opened = await ports.stores.openForChange(parseImageName(ref!), options, ports.scope);
   const { store, text: name } = opened;
   const reference = imageReference(opened);
-  const image = await configured(ports, await readManifest(ports, store, reference, name));
+  const found = await readDocument(ports, store, reference, name, options);
   const { tag = isDigest(reference) ? undefined : reference } = options;
   if (tag === undefined) {
     throw new StkError('usage', `${name} names a digest: nothing could move to the new version`, {
       hint: 'give the new version a tag: --tag TAG',
     });
   }
-  if (tag === reference) return one({ image, tag, expected: image.descriptor.digest });
-  const expected = (await store.resolve(tag, { signal: ports.signal }))?.digest;
-  return one({ image, tag, expected });
+  const { digest } = found.root.descriptor;
+  const expected = tag === reference ? digest : (await store.resolve(tag, { signal: ports.signal }))?.digest;
+  // Of an index those alone that it is about, unless it is about none: then the first of them says so.
+  const wanted = found.images.filter(image => !found.index || wants(image, options.wanted));
+  const images = wanted.length > 0 ? wanted : found.images.slice(0, 1);
+  const targets = await mapLimited(images, PARALLEL, each => configured(ports, each), ports.signal);
+  return { targets: targets.map(image => ({ image, tag, expected, index: found.index })), failed: [] };
 }
 
-function one(target: UpdateTarget): FoundTargets {
-  return { targets: [target], failed: [] };
-}
-
-async function findAll(
-  ports: TargetPorts,
-  ref: string | undefined,
-  { tlsVerify, wanted }: TargetOptions,
-): Promise<FoundTargets> {
+async function findAll(ports: TargetPorts, ref: string | undefined, options: TargetOptions): Promise<FoundTargets> {
+  const { tlsVerify } = options;
   const { signal } = ports;
   const failed: FailedTarget[] = [];
   const attempt = async <T>(name: string, tag: string | undefined, work: () => Promise<readonly T[]>) => {
@@ -116,27 +120,28 @@ async function findAll(
     PARALLEL,
     async ({ store, tag }) => {
       const name = store.place.kind === 'docker' ? `${store.name}:${tag}` : tag;
-      return attempt(name, tag, () => targetAt(ports, store, tag, { name, wanted }));
+      return attempt(name, tag, () => targetsAt(ports, store, tag, { ...options, name }));
     },
     signal,
   );
   return { targets: found.flat(), failed };
 }
 
-/** None for what is no image, such as an index or an artifact, and for images that nothing is swapped in. */
-async function targetAt(
+/** None for what is no image, such as an artifact, and for images that nothing is swapped in or of another platform. */
+async function targetsAt(
   ports: TargetPorts,
   store: BlobStore,
   tag: string,
-  { name, wanted }: { readonly name: string; readonly wanted: WantedParts },
+  options: TargetOptions & { readonly name: string },
 ): Promise<readonly UpdateTarget[]> {
   try {
-    const found = await readManifest(ports, store, tag, name);
-    if (!wants(found, wanted)) return [];
-    const image = await configured(ports, found);
-    return [{ image, tag, expected: image.descriptor.digest }];
+    const { root, index, images } = await readDocument(ports, store, tag, options.name, options);
+    const expected = root.descriptor.digest;
+    const wanted = images.filter(image => wants(image, options.wanted));
+    const targets = await mapLimited(wanted, PARALLEL, each => configured(ports, each), ports.signal);
+    return targets.map(image => ({ image, tag, expected, index }));
   } catch (error) {
-    if (isStkError(error, 'unsupported')) return [];
+    if (isStkError(error, 'unsupported') || error instanceof NoSuchPlatform) return [];
     throw error;
   }
 }
@@ -174,20 +179,60 @@ async function openStore(
 /** An image of which only the manifest was read. */
 type ManifestOnly = Omit<StoredImage, 'config'>;
 
-async function readManifest(
+/** What a reference stands for, and the images to look at: itself, or those of an index. */
+interface TargetDocument {
+  readonly root: ManifestBytes;
+  /** The root, where it is an index. */
+  readonly index: ManifestBytes | undefined;
+  readonly images: readonly ManifestOnly[];
+}
+
+/** Thrown for a platform that an image or index does not have. */
+class NoSuchPlatform extends StkError {}
+
+async function readDocument(
   { signal }: TargetPorts,
   store: BlobStore,
   reference: string,
   name: string,
-): Promise<ManifestOnly> {
-  const { descriptor, bytes } = await store.readManifest(reference, { signal });
+  { platform }: Pick<TargetOptions, 'platform'>,
+): Promise<TargetDocument> {
+  const root = await store.readManifest(reference, { signal });
+  const { descriptor, bytes } = root;
   const parsed = parseManifest(bytes, name);
-  if (parsed.kind === 'index' || !isManifestType(parsed.mediaType)) {
-    throw new StkError('unsupported', `${name} is an index of several images`, {
-      hint: 'update each of them by its digest, with --tag',
-    });
+  const missing = () => new NoSuchPlatform('not-found', `${name} has no image for ${formatPlatform(platform!)}`);
+  if (parsed.kind === 'manifest') {
+    const image = { descriptor, manifest: parsed.manifest, store, name };
+    if (platform === undefined) return { root, index: undefined, images: [image] };
+    const { config } = await resolveManifest(store, image, name, { signal });
+    if (matchPlatform([{ ...descriptor, platform: config }], platform).length === 0) throw missing();
+    return { root, index: undefined, images: [image] };
   }
-  return { descriptor, manifest: parsed.manifest, store, name };
+  const all = parsed.manifest.manifests.filter(entry => isManifestType(entry.mediaType) && !isAbout(entry));
+  const entries = platform === undefined ? all : matchPlatform(all, platform).slice(0, 1);
+  if (platform !== undefined && entries.length === 0) throw missing();
+  const read = async (entry: Descriptor, inner: AbortSignal) => readEntry(store, entry, name, inner);
+  const images = (await mapLimited(entries, PARALLEL, read, signal)).flat();
+  if (images.length === 0) throw new StkError('unsupported', `${name} is an index that names no images`);
+  return { root, index: root, images };
+}
+
+/** Attestations are entries for a platform that there is not. */
+function isAbout({ platform }: Descriptor): boolean {
+  return platform?.os === 'unknown';
+}
+
+async function readEntry(
+  store: BlobStore,
+  entry: Descriptor,
+  index: string,
+  signal: AbortSignal,
+): Promise<readonly ManifestOnly[]> {
+  const name = entry.platform ? `${index} (${formatPlatform(entry.platform)})` : `${index} (${entry.digest})`;
+  const { descriptor, bytes } = await store.readManifest(entry.digest, { signal });
+  const parsed = parseManifest(bytes, name);
+  if (parsed.kind !== 'manifest' || !isImage(parsed.manifest)) return [];
+  return [{ descriptor, manifest: parsed.manifest, store, name }];
 }
 
 async function configured({ signal }: TargetPorts, found: ManifestOnly): Promise<StoredImage> {

@@ -10,7 +10,7 @@ import { LayoutStore } from '../oci/layout.ts';
 import { MediaType } from '../oci/media-types.ts';
 import { MemoryStore } from '../oci/memory-store.ts';
 import type { UpdatedImage } from './update-image.ts';
-import { publishUpdate } from './update-publish.ts';
+import { publishUpdate, type NewVersion } from './update-publish.ts';
 
 let directory: string;
 
@@ -47,11 +47,15 @@ async function update(name: string): Promise<UpdatedImage> {
   };
 }
 
+function only(image: UpdatedImage): NewVersion {
+  return { images: [image], index: undefined };
+}
+
 it.each(Object.keys(STORES))('brings blobs to a %s, lets it be signed, and moves the tag last', async kind => {
   const store = await STORES[kind]!();
   const image = await update('one');
   const seen: unknown[] = [];
-  await publishUpdate(store, image, {
+  await publishUpdate(store, only(image), {
     tag: 'app',
     expected: undefined,
     sign: async ({ digest }) => {
@@ -65,10 +69,10 @@ it.each(Object.keys(STORES))('brings blobs to a %s, lets it be signed, and moves
 it.each(Object.keys(STORES))('leaves a tag of a %s alone that is not what it was', async kind => {
   const store = await STORES[kind]!();
   const [one, two, three] = [await update('one'), await update('two'), await update('three')];
-  await publishUpdate(store, one, { tag: 'app', expected: undefined });
-  await publishUpdate(store, two, { tag: 'app', expected: one.manifest.descriptor.digest });
+  await publishUpdate(store, only(one), { tag: 'app', expected: undefined });
+  await publishUpdate(store, only(two), { tag: 'app', expected: one.manifest.descriptor.digest });
   for (const expected of [undefined, one.manifest.descriptor.digest]) {
-    const late = publishUpdate(store, three, { tag: 'app', expected });
+    const late = publishUpdate(store, only(three), { tag: 'app', expected });
     await expect(late).rejects.toMatchObject({ code: 'conflict' });
   }
   expect((await store.resolve('app'))?.digest).toBe(two.manifest.descriptor.digest);
@@ -77,10 +81,12 @@ it.each(Object.keys(STORES))('leaves a tag of a %s alone that is not what it was
 it('lets one of many that update a layout at once win, and tells the others', async () => {
   const store = await STORES['layout']!();
   const first = await update('first');
-  await publishUpdate(store, first, { tag: 'app', expected: undefined });
+  await publishUpdate(store, only(first), { tag: 'app', expected: undefined });
   const expected = first.manifest.descriptor.digest;
   const images = await Promise.all(Array.from({ length: 8 }, (_, index) => update(`next ${index}`)));
-  const results = await Promise.allSettled(images.map(image => publishUpdate(store, image, { tag: 'app', expected })));
+  const results = await Promise.allSettled(
+    images.map(image => publishUpdate(store, only(image), { tag: 'app', expected })),
+  );
   const won = results.flatMap((result, index) => (result.status === 'fulfilled' ? [index] : []));
   expect(won).toHaveLength(1);
   expect((await store.resolve('app'))?.digest).toBe(images[won[0]!]!.manifest.descriptor.digest);
@@ -89,6 +95,8 @@ it('lets one of many that update a layout at once win, and tells the others', as
 it('moves nothing where signing fails', async () => {
   const store = await STORES['layout']!();
   const sign = () => Promise.reject(new Error('no key'));
-  await expect(publishUpdate(store, await update('one'), { tag: 'app', expected: undefined, sign })).rejects.toThrow();
+  await expect(
+    publishUpdate(store, only(await update('one')), { tag: 'app', expected: undefined, sign }),
+  ).rejects.toThrow();
   expect(await store.resolve('app')).toBeUndefined();
 });

@@ -13,7 +13,7 @@ export interface PublishUpdateOptions {
   readonly tag: string;
   /** What the tag stood for when the update began; `undefined`: nothing. */
   readonly expected: Digest | undefined;
-  /** Signs the manifest before the tag moves. */
+  /** Signs what the tag will stand for before it moves. */
   readonly sign?: ((manifest: Descriptor) => Promise<void>) | undefined;
   readonly emit?: Emit;
   readonly signal?: AbortSignal | undefined;
@@ -25,25 +25,48 @@ export interface PublishedUpdate {
   readonly sentBlobs: number;
 }
 
+/** What an update makes of a tag: an image, or an index with images in it. */
+export interface NewVersion {
+  readonly images: readonly UpdatedImage[];
+  /** The index that names the images, written anew; `undefined` where the tag stands for the one image. */
+  readonly index: Document | undefined;
+}
+
 /**
- * Brings an updated image to the store that has the old one, and moves the tag last. Throws `conflict` where the tag no
- * longer stands for what it did: then nothing that anybody sees has changed.
+ * Brings updated images to the store that has the old ones, and moves the tag last. Throws `conflict` where the tag no
+ * longer stands for what it did: then nothing that anybody sees has changed. Returns what was sent of each image.
  */
 export async function publishUpdate(
+  store: BlobStore,
+  { images, index }: NewVersion,
+  options: PublishUpdateOptions,
+): Promise<readonly PublishedUpdate[]> {
+  const { tag, expected, signal } = options;
+  const call = signal ? { signal } : {};
+  const root = index ?? images[0]!.manifest;
+  // A layout's index, an index and a signature name what is there already; a registry takes a manifest with its tag.
+  const isNamed = index !== undefined || options.sign !== undefined || store.place.kind === 'oci';
+  const sent: PublishedUpdate[] = [];
+  for (const image of images) {
+    sent.push(await sendImage(store, image, options));
+    if (isNamed) await store.putManifest(image.manifest, undefined, { ...call, named: true });
+  }
+  if (index && (options.sign || store.place.kind === 'oci')) {
+    await store.putManifest(index, undefined, { ...call, named: true });
+  }
+  await options.sign?.(root.descriptor);
+  await store.putManifest(root, tag, { ...call, expected: { digest: expected } });
+  return sent;
+}
+
+async function sendImage(
   store: BlobStore,
   updated: UpdatedImage,
   options: PublishUpdateOptions,
 ): Promise<PublishedUpdate> {
-  const { tag, expected, signal } = options;
-  const call = signal ? { signal } : {};
+  const { signal } = options;
   const sent = await mapLimited(updated.fresh, 4, (blob, inner) => putLayer(store, blob, options, inner), signal);
-  const isNew = await putDocument(store, updated.config, call);
-  // A layout's index and a signature name what is there already; a registry takes the manifest with its tag.
-  if (options.sign || store.place.kind === 'oci') {
-    await store.putManifest(updated.manifest, undefined, { ...call, named: true });
-  }
-  await options.sign?.(updated.manifest.descriptor);
-  await store.putManifest(updated.manifest, tag, { ...call, expected: { digest: expected } });
+  const isNew = await putDocument(store, updated.config, signal ? { signal } : {});
   const documents = updated.manifest.bytes.byteLength + (isNew ? updated.config.bytes.byteLength : 0);
   return {
     sentBytes: documents + sent.reduce((sum, bytes) => sum + bytes, 0),

@@ -1,24 +1,14 @@
 import { formatBytes } from '../../../core/bytes.ts';
 import { textOfByteString } from '../../../core/host-text.ts';
-import type { BlobStore } from '../../../oci/blob-store.ts';
 import type { Descriptor } from '../../../oci/descriptor.ts';
 import { APPLY_NAME, LAYER_ROLE } from '../../../oci/layer-annotations.ts';
-import { isSameRegistry } from '../../../oci/store-place.ts';
-import type { NewBlob, UpdatedImage } from '../../../update/update-image.ts';
+import type { UpdateOutcome } from '../../../update/update-run.ts';
 import { jsonText } from '../../ui/json-text.ts';
+import { formatPlatform } from '../../../oci/platform.ts';
 import { printableLine } from '../../ui/printable-line.ts';
 import { quotedByteString } from '../../ui/quoted-name.ts';
 import { formatTable, type Column } from '../../ui/table.ts';
 import { errorToJson } from '../../render-error.ts';
-import type { FailedTarget, UpdateTarget } from '../../../update/find-targets.ts';
-
-/** How the update of one image ended. */
-export type UpdateOutcome =
-  | { readonly target: UpdateTarget; readonly unchanged: true }
-  | { readonly failed: FailedTarget }
-  /** Only looked at: what it would take. */
-  | { readonly target: UpdateTarget; readonly updated: UpdatedImage; readonly missing: number }
-  | { readonly target: UpdateTarget; readonly updated: UpdatedImage; readonly sentBytes: number };
 
 const COLUMNS: readonly Column[] = [
   { heading: '' },
@@ -30,30 +20,16 @@ const COLUMNS: readonly Column[] = [
 /** Paths that are shown of one image; `--json` has all of them. */
 const MOST_PATHS = 20;
 
-/** Bytes of layers that would have to be sent: what the store has, or can take from a neighbour, costs nothing. */
-export async function missingBytes(store: BlobStore, updated: UpdatedImage, signal: AbortSignal): Promise<number> {
-  let bytes = updated.manifest.bytes.byteLength + updated.config.bytes.byteLength;
-  for (const blob of updated.fresh) {
-    if (isNeighbour(store, blob) || (await store.hasBlob(blob.descriptor, { signal }))) continue;
-    bytes += blob.descriptor.size;
-  }
-  return bytes;
-}
-
-function isNeighbour(store: BlobStore, { from }: NewBlob): boolean {
-  return 'blob' in from && isSameRegistry(from.blob.store.place, store.place);
-}
-
 /** Lines for people. */
 export function writeOutcome(stdout: NodeJS.WriteStream, outcome: UpdateOutcome): void {
   if ('failed' in outcome) return;
-  const { image, tag } = outcome.target;
+  const { image, tag, index } = outcome.target;
   if ('unchanged' in outcome) {
     stdout.write(`${printableLine(image.name)} ${image.descriptor.digest} is up to date\n`);
     return;
   }
   const { updated } = outcome;
-  const target = image.name.endsWith(tag) ? '' : ` as ${printableLine(tag)}`;
+  const target = index || image.name.endsWith(tag) ? '' : ` as ${printableLine(tag)}`;
   const verb = 'missing' in outcome ? 'would become' : 'is now';
   const width = stdout.isTTY ? stdout.columns : undefined;
   const rows = [
@@ -88,8 +64,9 @@ function outcomeJson(outcome: UpdateOutcome): object {
     const { name, tag, from, error } = outcome.failed;
     return { image: name, tag, from, outcome: 'failed', ...errorToJson(error) };
   }
-  const { image, tag } = outcome.target;
-  const head = { image: image.name, tag, from: image.descriptor.digest };
+  const { image, tag, index } = outcome.target;
+  const platform = index && formatPlatform(image.config);
+  const head = { image: image.name, tag, ...(platform && { platform }), from: image.descriptor.digest };
   if ('unchanged' in outcome) return { ...head, outcome: 'unchanged' };
   const { updated } = outcome;
   const isDryRun = 'missing' in outcome;

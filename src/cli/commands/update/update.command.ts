@@ -17,6 +17,7 @@ function addUpdate(program: Command, act: Act): void {
     .description('swap applied layers or the base of images, without building them again')
     .option('--apply <name[=ref]>', 'entry of `apply` to swap, and where its new version is (repeatable)', collect, [])
     .option('--base [ref]', 'swap the base')
+    .option('--platform <os/arch>', 'which image of an index: OS/ARCH[/VARIANT] (default: all that apply it)')
     .option(
       '--all',
       'every image of the layout, repository or registry that applies it; alone: everything that it applies',
@@ -30,7 +31,8 @@ function addUpdate(program: Command, act: Act): void {
   signatureOptions(command, 'what is swapped in').addHelpText(
     'after',
     `
-IMAGE is a tag of the layout, oci:DIR:TAG or docker://HOST/REPOSITORY:TAG; with --all also oci:DIR,
+IMAGE is a tag of the layout, oci:DIR:TAG or docker://HOST/REPOSITORY:TAG; of an index each image that applies what is
+swapped, or that of --platform, and its tag moves once. With --all it may be oci:DIR,
 docker://HOST/REPOSITORY, docker://HOST/PATH/ or docker://HOST. Nothing of the images is run; on a registry nothing that
 stays is downloaded.
 

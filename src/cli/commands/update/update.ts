@@ -10,12 +10,14 @@ import type { Session } from '../../session.ts';
 import { parseEpoch } from '../build/build-options.ts';
 import { openSessionUi } from '../build/build.ts';
 import { demandsSignature, requireSignature, type SignatureFlags } from '../signature/require-signature.ts';
+import type { Ui } from '../../ui/open-ui.ts';
 import { openSigner } from '../publish/sign.ts';
 import { PartsFinder, type WantedParts } from '../../../update/find-parts.ts';
-import { NamespacesNeeded } from './update-regenerate.ts';
+import { NamespacesNeeded, type OpenPlace } from '../../../update/regenerate-in-layout.ts';
 import { writeOutcome, writeOutcomes } from './update-report.ts';
 import { findTargets, type FailedTarget, type UpdateTarget } from '../../../update/find-targets.ts';
-import { computeUpdate, finishUpdate, type UpdateRun } from './update-work.ts';
+import { computeUpdate, finishUpdate, groupByTag, type UpdateRun } from '../../../update/update-run.ts';
+import { parsePlatform } from '../../../oci/platform.ts';
 
 export interface UpdateFlags extends SignatureFlags {
   readonly apply: readonly string[];
@@ -26,6 +28,7 @@ export interface UpdateFlags extends SignatureFlags {
   readonly dryRun?: boolean;
   readonly json?: boolean;
   readonly signKey?: string;
+  readonly platform?: string;
   readonly tlsVerify: boolean;
 }
 
@@ -44,13 +47,12 @@ export async function runUpdate(session: Session, ref: string | undefined, flags
     await using scope = new AsyncScope();
     await using ui = openSessionUi(session);
     const run: UpdateRun = {
-      session,
       dryRun: flags.dryRun === true,
       wanted,
       rules,
-      signer,
-      ui,
-      scope,
+      sign: signer && ((store, subject, name) => signer.sign(store, subject, name, ui.emit)),
+      openPlace: openPlaceOnce(session, ui, scope),
+      emit: ui.emit,
       shared: scope.use(new OpenLayers(session.signal)),
       scratch: scope.use(await makeTempDir(session.environment['TMPDIR'] ?? '/tmp', 'stk-update')).path,
       epochSeconds,
@@ -66,6 +68,7 @@ export async function runUpdate(session: Session, ref: string | undefined, flags
     const found = await findTargets({ stores: session.stores, scope, signal: session.signal }, ref, {
       ...flags,
       wanted,
+      platform: flags.platform === undefined ? undefined : parsePlatform(flags.platform),
     });
     try {
       // All are computed before anything is written: one that needs namespaces begins everything again inside of them.
@@ -73,13 +76,13 @@ export async function runUpdate(session: Session, ref: string | undefined, flags
       const computed = await forAll(session, flags, wantedTargets, ({ target }, signal) =>
         computeUpdate(run, target, signal),
       );
-      const finished = await forAll(session, flags, computed.done, async (each, signal) => {
-        const outcome = await finishUpdate(run, each, signal);
-        if (!flags.json) writeOutcome(session.stdout, outcome);
-        return outcome;
+      const finished = await forAll(session, flags, groupByTag(computed.done), async (group, signal) => {
+        const outcomes = await finishUpdate(run, group, signal);
+        if (!flags.json) for (const outcome of outcomes) writeOutcome(session.stdout, outcome);
+        return outcomes;
       });
       const failed = [...found.failed, ...computed.failed, ...finished.failed];
-      const outcomes = [...finished.done, ...failed.map(each => ({ failed: each }))];
+      const outcomes = [...finished.done.flat(), ...failed.map(each => ({ failed: each }))];
       if (flags.json) writeOutcomes(session.stdout, outcomes);
       if (outcomes.length === 0) say(ui.emit, 'info', 'no image applies it: there is nothing to update');
       throwFailures(failed, outcomes.length);
@@ -89,6 +92,16 @@ export async function runUpdate(session: Session, ref: string | undefined, flags
     }
   }
   return needsNamespaces ? session.enter() : 0;
+}
+
+/** One workshop for all images, opened at the first use. */
+function openPlaceOnce(session: Session, ui: Ui, scope: AsyncScope): OpenPlace {
+  let workshop: ReturnType<OpenPlace> | undefined;
+  return async layout => {
+    if (!session.inside) throw new NamespacesNeeded();
+    const { openWorkshop } = await import('../build/workshop.ts');
+    return (workshop ??= openWorkshop({ session, flags: {}, layout, scope, ui }));
+  };
 }
 
 /** With `--all`, one image that fails does not keep the others from being updated. */

@@ -1,27 +1,24 @@
 import { pipeline } from 'node:stream/promises';
-import { regenerate } from '../../../apply/regenerate.ts';
-import type { AsyncScope } from '../../../core/async-scope.ts';
-import { digestHex } from '../../../core/digest.ts';
-import type { Workshop } from '../../../builder/do-step.ts';
-import { joinInside, type AbsPath } from '../../../core/paths.ts';
-import { createWriteStream } from '../../../host/files.ts';
-import type { PackOptions } from '../../../layer/pack-options.ts';
-import type { LayoutStore } from '../../../oci/layout.ts';
-import type { PlacedLayer, Regenerate } from '../../../update/update-image.ts';
-import type { LayerFile } from '../../../sandbox/layer-mounts.ts';
-import type { Session } from '../../session.ts';
-import type { Ui } from '../../ui/open-ui.ts';
-import { openWorkshop } from '../build/workshop.ts';
+import { regenerate, type RegeneratePlace } from '../apply/regenerate.ts';
+import { digestHex } from '../core/digest.ts';
+import type { Emit } from '../core/events.ts';
+import { joinInside, type AbsPath } from '../core/paths.ts';
+import { createWriteStream } from '../host/files.ts';
+import type { PackOptions } from '../layer/pack-options.ts';
+import type { LayoutStore } from '../oci/layout.ts';
+import type { LayerFile } from '../sandbox/layer-mounts.ts';
+import type { PlacedLayer, Regenerate } from './update-image.ts';
 
 /** Thrown outside of the namespaces by what can only be done inside of them. */
 export class NamespacesNeeded extends Error {}
 
+/** Where programs of images run, opened at the first use. Throws `NamespacesNeeded` outside of the namespaces. */
+export type OpenPlace = (layout: LayoutStore) => Promise<RegeneratePlace>;
+
 export interface RegenerateContext {
-  readonly session: Session;
   readonly layout: LayoutStore;
-  /** Owns mounts and the work directory. */
-  readonly scope: AsyncScope;
-  readonly ui: Ui;
+  readonly openPlace: OpenPlace;
+  readonly emit: Emit;
   /** For the first draft of the layer, and for layers that come from a registry. */
   readonly scratch: AbsPath;
   readonly packing: PackOptions;
@@ -31,10 +28,10 @@ export interface RegenerateContext {
 
 /** Runs programs of an image of a layout on its mounted layers, in the sandbox of a step and without a network. */
 export function regenerateInLayout(context: RegenerateContext): Regenerate {
-  const { session, layout, scope, ui, scratch, packing, epochSeconds, signal } = context;
-  let workshop: Promise<Workshop> | undefined;
+  const { layout, openPlace, scratch, emit, packing, epochSeconds, signal } = context;
+  let place: Promise<RegeneratePlace> | undefined;
   return async ({ problem, result, layers }) => {
-    if (!session.inside) throw new NamespacesNeeded();
+    const opened = await (place ??= openPlace(layout));
     const files: LayerFile[] = [];
     for (const layer of layers) files.push({ digest: layer.digest, path: await fileOf(layer, scratch, signal) });
     return regenerate({
@@ -44,8 +41,8 @@ export function regenerateInLayout(context: RegenerateContext): Regenerate {
       draft: joinInside(scratch, 'draft'),
       packing,
       epochSeconds,
-      place: await (workshop ??= openWorkshop({ session, flags: {}, layout, scope, ui })),
-      emit: ui.emit,
+      place: opened,
+      emit,
       group: 'update',
       signal,
     });
