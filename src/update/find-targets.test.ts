@@ -4,7 +4,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { AsyncScope } from '../core/async-scope.ts';
 import { digestOf, type Digest } from '../core/digest.ts';
-import { absPath, type AbsPath } from '../core/paths.ts';
+import { absPath } from '../core/paths.ts';
 import { attachmentTag } from '../oci/attachment-tag.ts';
 import { jsonDocument, type Document } from '../oci/compose.ts';
 import { APPLY_LIST } from '../oci/layer-annotations.ts';
@@ -72,7 +72,7 @@ async function find(ref: string | undefined, options: Partial<TargetOptions> = {
   const stores = new ImageStores({
     workingDirectory: absPath('.', directory),
     defaultLayout: layout.directory,
-    scratch: absPath('scratch', directory) as AbsPath,
+    scratch: absPath('scratch', directory),
     environment: {},
     userAgent: 'test',
     scope,
