@@ -1,6 +1,6 @@
 import type { Digest } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
-import type { LayerRole } from '../oci/layer-annotations.ts';
+import type { HeldStack, LayerRole } from '../oci/layer-annotations.ts';
 
 /** One layer as the plan sees it. */
 export interface PlannedLayer {
@@ -46,6 +46,8 @@ export interface StackPlan {
   readonly sides: readonly PlannedSide[];
   /** What goes on the base verbatim, bottom up, each layer once, with the image that brought it first. */
   readonly appended: readonly { readonly digest: Digest; readonly image: number }[];
+  /** How each applied image lies on the base. */
+  readonly placed: readonly HeldStack[];
 }
 
 /**
@@ -70,15 +72,11 @@ export function planStack(base: StackBase, images: readonly AppliedImage[]): Sta
       return [{ digest, image }];
     }),
   );
-  return { ancestor: below.slice(0, ancestorCount), sides, appended };
+  return { ancestor: below.slice(0, ancestorCount), sides, appended, placed };
 }
 
 /** How many layers of the base an image stands on, and those that it has above them. */
-function place(
-  base: StackBase,
-  below: readonly Digest[],
-  image: AppliedImage,
-): { readonly shared: number; readonly own: readonly Digest[] } {
+function place(base: StackBase, below: readonly Digest[], image: AppliedImage): HeldStack {
   const layers = image.layers.map(layer => layer.digest);
   const common = commonPrefix(below, layers);
   if (common === below.length) return { shared: common, own: layers.slice(common) };

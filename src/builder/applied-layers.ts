@@ -31,6 +31,8 @@ export interface AppliedLayers {
   /** Bottom up. */
   readonly layers: readonly AppliedLayer[];
   readonly settled: readonly MergedPath[];
+  /** The entries, each with how it lies in the image. */
+  readonly entries: readonly AppliedEntry[];
 }
 
 export interface StackParts {

@@ -62,7 +62,8 @@ export async function applyImages(
     const label = `stk merge ${merge.settled.length} paths`;
     layers.push({ layer: { squashfs: merge.layer }, role: 'merge', annotations, created, createdBy: label });
   }
-  return { base: baseLayers!, applied: { layers, settled: merge.settled } };
+  const entries = known.map(({ applied }, index) => ({ ...applied, held: plan.placed[index]! }));
+  return { base: baseLayers!, applied: { layers, settled: merge.settled, entries } };
 }
 
 function planned({ squashfs }: StackLayer): { readonly digest: Digest; readonly role: LayerRole | undefined } {

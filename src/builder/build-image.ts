@@ -4,11 +4,13 @@ import type { CacheKey } from '../core/digest.ts';
 import { mapLimited } from '../core/limiter.ts';
 import { packOptionsKey } from '../layer/pack-options.ts';
 import type { Descriptor, Platform } from '../oci/descriptor.ts';
+import { APPLY_LIST, formatAppliedEntries } from '../oci/layer-annotations.ts';
 import { contentKey } from '../plan/content-key.ts';
 import { settingsKey } from '../recipe/definition.ts';
 import type { ImageDefinition } from '../recipe/model.ts';
 import { identifyImport, type KnownImport } from '../sources/imports.ts';
 import type { StackLayer } from '../sources/ports.ts';
+import type { AppliedLayers } from './applied-layers.ts';
 import type { EmittedStep } from './emit-image.ts';
 import { findImage, type ImageRecord, type ImageResult } from './find-image.ts';
 import type { ImageBuild } from './image-build.ts';
@@ -135,7 +137,7 @@ async function finish(build: ImageBuild, finished: Finished): Promise<ImageResul
     applied: applied.layers,
     steps,
     config: imageSettings(base.config?.config, definition.config, labels),
-    annotations: { ...build.provenance.annotations, ...stack.annotations, ...definition.annotations },
+    annotations: { ...build.provenance.annotations, ...stackAnnotations(stack, applied), ...definition.annotations },
     created: createdTime(options, done),
   };
   const { emitImage } = await import('./emit-image.ts');
@@ -152,6 +154,11 @@ async function finish(build: ImageBuild, finished: Finished): Promise<ImageResul
   const found = await findImage(definition.name, record, build.layout);
   if (!found) throw new Error(`image ${definition.name} was written but cannot be read back`);
   return { ...found, cached: false };
+}
+
+/** What the image stands on, now that the layers of what it applies are known. */
+function stackAnnotations({ annotations }: ImageStack, { entries }: AppliedLayers): Readonly<Record<string, string>> {
+  return entries.length === 0 ? annotations : { ...annotations, [APPLY_LIST]: formatAppliedEntries(entries) };
 }
 
 /** The epoch where one is given, else when the last step was done: the same inputs give the same bytes again. */

@@ -43,6 +43,16 @@ export interface AppliedEntry {
   readonly anyBase: boolean;
   /** Globs and resolutions, the first that matches decides. */
   readonly conflicts: readonly (readonly [glob: string, resolution: string])[];
+  /** Its layers as they lie in the image, so that the image that was applied need not be asked for them again. */
+  readonly held?: HeldStack | undefined;
+}
+
+/** How an applied image lies in the image that applies it. */
+export interface HeldStack {
+  /** How many layers of the base it stands on, from the bottom. */
+  readonly shared: number;
+  /** What it has above those, bottom up: each of them is a layer of the image. */
+  readonly own: readonly Digest[];
 }
 
 /** The annotation for `BASE_CONFIG`; none where the base says nothing, or more than an annotation should hold. */
@@ -65,7 +75,9 @@ export function parseBaseConfig(text: string | undefined): RuntimeConfig | undef
 
 /** Value of `APPLY_LIST`. */
 export function formatAppliedEntries(entries: readonly AppliedEntry[]): string {
-  return JSON.stringify(entries.map(({ name, ref, digest, anyBase, conflicts }) => ({ name, ref, digest, anyBase, conflicts })));
+  return JSON.stringify(
+    entries.map(({ name, ref, digest, anyBase, conflicts, held }) => ({ name, ref, digest, anyBase, conflicts, held })),
+  );
 }
 
 /** Reads `APPLY_LIST`; `undefined` where the value is not one that stk writes. */
@@ -75,10 +87,11 @@ export function parseAppliedEntries(text: string): readonly AppliedEntry[] | und
   const entries: AppliedEntry[] = [];
   for (const item of value) {
     if (typeof item !== 'object' || item === null) return undefined;
-    const { name, ref, digest, anyBase, conflicts } = item as Record<string, unknown>;
+    const { name, ref, digest, anyBase, conflicts, held } = item as Record<string, unknown>;
     if (typeof name !== 'string' || typeof ref !== 'string' || !isDigest(digest)) return undefined;
     if (typeof anyBase !== 'boolean' || !Array.isArray(conflicts) || !conflicts.every(isPair)) return undefined;
-    entries.push({ name, ref, digest, anyBase, conflicts });
+    if (held !== undefined && !isHeldStack(held)) return undefined;
+    entries.push({ name, ref, digest, anyBase, conflicts, ...(held === undefined ? {} : { held }) });
   }
   return entries;
 }
@@ -93,6 +106,12 @@ export function mergeAnnotations(settled: readonly { readonly path: string; read
 export function parseMergedPaths(text: string): readonly (readonly [path: string, driver: string])[] {
   const value = parseList(text);
   return value?.every(isPair) ? value : [];
+}
+
+function isHeldStack(value: unknown): value is HeldStack {
+  if (typeof value !== 'object' || value === null) return false;
+  const { shared, own } = value as Record<string, unknown>;
+  return Number.isSafeInteger(shared) && (shared as number) >= 0 && Array.isArray(own) && own.every(isDigest);
 }
 
 function parseList(text: string): unknown[] | undefined {

@@ -1,6 +1,12 @@
 import { jsonDocument, type Document } from '../oci/compose.ts';
 import type { HistoryEntry, ImageConfig, Manifest, RuntimeConfig } from '../oci/descriptor.ts';
-import { APPLY_LIST, UPDATE_FROM, baseConfigAnnotation, formatAppliedEntries } from '../oci/layer-annotations.ts';
+import {
+  APPLY_LIST,
+  UPDATE_FROM,
+  baseConfigAnnotation,
+  formatAppliedEntries,
+  type AppliedEntry,
+} from '../oci/layer-annotations.ts';
 import { MediaType } from '../oci/media-types.ts';
 import { baseAnnotations } from '../sources/bases.ts';
 import type { StoredImage, UpdateParts } from './update-plan.ts';
@@ -13,6 +19,7 @@ export interface ComposedSegments {
   readonly applied: readonly HeldLayer[];
   readonly merge: HeldLayer | undefined;
   readonly update: HeldLayer | undefined;
+  readonly entries: readonly AppliedEntry[];
   /** The image's next settings, where they are others. */
   readonly settings: RuntimeConfig | undefined;
 }
@@ -27,14 +34,14 @@ export function composeUpdate(
   composed: ComposedSegments,
   created: string,
 ): { readonly config: Document; readonly manifest: Document } {
-  const { segments, base, applied, merge, update } = composed;
+  const { segments, base, applied, merge, update, entries } = composed;
   const layers = [...base, ...applied, ...(merge ? [merge] : []), ...segments.kept, ...(update ? [update] : [])];
-  const entries = (held: readonly HeldLayer[]) => held.flatMap(layer => [...layer.before, layer.history]);
+  const historyOf = (held: readonly HeldLayer[]) => held.flatMap(layer => [...layer.before, layer.history]);
   const history: readonly HistoryEntry[] = [
-    ...entries([...base, ...applied]),
+    ...historyOf([...base, ...applied]),
     ...(segments.merge?.before ?? []),
     ...(merge ? [merge.history] : []),
-    ...entries(segments.kept),
+    ...historyOf(segments.kept),
     ...(segments.update?.before ?? []),
     ...(update ? [update.history] : []),
     ...segments.after,
@@ -55,9 +62,7 @@ export function composeUpdate(
     annotations: sorted({
       ...annotations,
       ...(parts.base ? annotationsOf(parts.base) : {}),
-      ...(parts.applied.length === 0
-        ? {}
-        : { [APPLY_LIST]: formatAppliedEntries(parts.applied.map(({ entry }) => entry)) }),
+      ...(entries.length === 0 ? {} : { [APPLY_LIST]: formatAppliedEntries(entries) }),
       [UPDATE_FROM]: image.descriptor.digest,
     }),
   };

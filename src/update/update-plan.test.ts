@@ -3,6 +3,7 @@ import { digestOf, type Digest } from '../core/digest.ts';
 import type { Descriptor, HistoryEntry } from '../oci/descriptor.ts';
 import { APPLY_DIGEST, APPLY_NAME, LAYER_ROLE, type AppliedEntry } from '../oci/layer-annotations.ts';
 import { MemoryStore } from '../oci/memory-store.ts';
+import { heldImage } from './held-image.ts';
 import { composeUpdate } from './update-compose.ts';
 import { planUpdate, type StoredImage, type UpdateParts } from './update-plan.ts';
 import { splitImage } from './update-segments.ts';
@@ -119,6 +120,38 @@ describe('the plan of an update', () => {
     const layers = other.image.manifest.layers.map(each => ({ ...each, size: 99 }));
     const lying = { ...other, image: { ...other.image, manifest: { ...other.image.manifest, layers } } };
     expect(() => planUpdate(app, parts(lying))).toThrow(expect.objectContaining({ code: 'invalid-input' }));
+  });
+});
+
+describe('what was applied, as the image itself holds it', () => {
+  it.each([
+    ['in full', 1, ['s1'], ['b', 's1']],
+    ['with a layer that it shares with another', 1, ['t1', 's1'], ['b', 't1', 's1']],
+    ['on a part of the base', 0, ['t1'], ['t1']],
+  ])('is found %s', (_, shared, own, layers) => {
+    const { entry } = applied('s', ['base:b']);
+    const found = heldImage(app, { ...entry, held: { shared, own: contents(...own) } });
+    expect(found?.manifest.layers.map(({ digest }) => digest)).toEqual(contents(...layers));
+    expect(found?.config.rootfs.diff_ids).toEqual(contents(...layers));
+    expect(found?.descriptor.digest).toBe(entry.digest);
+  });
+
+  it.each([
+    ['is not said', undefined],
+    ['is not there', { shared: 1, own: contents('s0') }],
+    ['stands on more than there is', { shared: 2, own: contents('s1') }],
+  ])('is nothing where it %s', (_, held) => {
+    expect(heldImage(app, { ...applied('s', ['base:b']).entry, held })).toBeUndefined();
+  });
+
+  it('gives the same plan as the image that was applied', () => {
+    const s = applied('s', ['base:b', 's1']);
+    const t = applied('t', ['base:b', 't1']);
+    const { entries } = planUpdate(app, parts(s, t));
+    const held = entries.map(entry => ({ entry, image: heldImage(app, entry)! }));
+    const [fetched, own] = [planUpdate(app, parts(s, t)), planUpdate(app, { base: undefined, applied: held })];
+    expect(own.applied.map(each => each.descriptor)).toEqual(fetched.applied.map(each => each.descriptor));
+    expect([own.unchanged, own.merge]).toEqual([fetched.unchanged, fetched.merge]);
   });
 });
 

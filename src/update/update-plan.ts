@@ -38,6 +38,8 @@ export interface UpdatePlan {
   readonly unchanged: boolean;
   /** How the merge layer comes about; `undefined` where none can be needed. */
   readonly merge: MergePlan | undefined;
+  /** What is applied, each with how it lies in the image. */
+  readonly entries: readonly AppliedEntry[];
   /** Rules of all entries, for what the kept layers have changed. */
   readonly rules: readonly ConflictRule[];
   /** Where each blob is and how it is described: everything that a plan names. */
@@ -83,6 +85,7 @@ export function planUpdate(image: StoredImage, parts: UpdateParts): UpdatePlan {
     applied,
     unchanged: old.length === now.length && old.every((digest, index) => digest === now[index]),
     merge: mergePlan(stack, parts, now),
+    entries: parts.applied.map(({ entry }, index) => ({ ...entry, held: stack.placed[index]! })),
     rules: parts.applied.flatMap(({ entry }) => rulesOf(entry)),
     blobs: blobsOf(image, parts),
   };

@@ -40,19 +40,24 @@ Examples:
   program
     .command('lint [files...]')
     .description('check recipes without building anything')
+    .option('-f, --stacker-file <file>', 'a recipe, like one that is named as argument (repeatable)', collect, [])
     .option('--substitute <NAME=VALUE>', 'value for ${{NAME}}', collect, [])
     .option('--substitute-file <file>', 'YAML map of such values', collect, [])
     .option('--json', 'print problems as JSON')
-    .addHelpText('after', '\nExamples:\n  stk lint\n  stk lint images/*/stacker.yaml')
+    .addHelpText('after', '\nExamples:\n  stk lint\n  stk lint -f web.yaml\n  stk lint images/*/stacker.yaml')
     .action(
       act(
         async (
           session,
           files: string[],
-          flags: Pick<BuildFlags, 'substitute' | 'substituteFile'> & { readonly json?: boolean },
+          flags: Pick<BuildFlags, 'substitute' | 'substituteFile'> & {
+            readonly json?: boolean;
+            readonly stackerFile: readonly string[];
+          },
         ) => {
           const { runLint } = await import('./lint.ts');
-          return runLint(session, files.length === 0 ? ['stacker.yaml'] : files, flags);
+          const named = [...flags.stackerFile, ...files];
+          return runLint(session, named.length === 0 ? ['stacker.yaml'] : named, flags);
         },
       ),
     );
