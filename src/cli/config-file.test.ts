@@ -25,6 +25,24 @@ it('gives the options that it names', async () => {
   expect(await read('')).toEqual({});
 });
 
+it('takes settings of stacker, and its file where there is no other', async () => {
+  expect(await read('stacker_dir: /s\nrootfs_dir: /r\n')).toEqual({ stackerDir: '/s', rootsDir: '/r' });
+  const other = await mkdtemp(path.join(tmpdir(), 'stk-config-'));
+  try {
+    await mkdir(path.join(other, 'stacker'));
+    await writeFile(path.join(other, 'stacker', 'conf.yaml'), 'oci_dir: /o\nstacker_dir: /s\nits_own: [1]\n');
+    expect(await readConfigFile(undefined, { XDG_CONFIG_HOME: other }, '/')).toEqual({
+      ociDir: '/o',
+      stackerDir: '/s',
+    });
+    await mkdir(path.join(other, 'stk'));
+    await writeFile(path.join(other, 'stk', 'config.yaml'), 'oci_dir: /mine\n');
+    expect(await readConfigFile(undefined, { XDG_CONFIG_HOME: other }, '/')).toEqual({ ociDir: '/mine' });
+  } finally {
+    await rm(other, { recursive: true });
+  }
+});
+
 it('is optional unless named', async () => {
   expect(await readConfigFile(undefined, {}, '/')).toEqual({});
   expect(await readConfigFile(undefined, { HOME: '/nowhere' }, '/')).toEqual({});

@@ -12,11 +12,17 @@ const KEYS = {
   log_file: 'logFile',
   progress: 'progress',
   debug: 'debug',
+  stacker_dir: 'stackerDir',
+  rootfs_dir: 'rootsDir',
 } as const;
+/** Said to be stacker's, so that hints do not name them. */
+const OF_STACKER: readonly string[] = ['stacker_dir', 'rootfs_dir'];
 
 /**
- * The user's defaults for global options from `--config FILE` or `$XDG_CONFIG_HOME/stk/config.yaml`; without a file
- * there are none. Relative paths resolve as they do on the command line. Throws `usage` for what is not understood.
+ * The user's defaults for global options from `--config FILE` or `$XDG_CONFIG_HOME/stk/config.yaml`, and where there is no
+ * such file from stacker's `$XDG_CONFIG_HOME/stacker/conf.yaml`; without a file there are none. Relative paths resolve as
+ * they do on the command line. Throws `usage` for what is not understood, except of stacker's own file, where it is
+ * passed over.
  */
 export async function readConfigFile(
   chosen: string | undefined,
@@ -24,13 +30,22 @@ export async function readConfigFile(
   workingDirectory: string,
 ): Promise<Readonly<Record<string, string | boolean>>> {
   const home = environment['XDG_CONFIG_HOME'] || (environment['HOME'] && path.join(environment['HOME'], '.config'));
-  const file = chosen ?? (home && path.join(home, 'stk', 'config.yaml'));
-  if (!file) return {};
-  const text = await readFile(absPath(file, workingDirectory), 'utf8').catch((cause: unknown) => {
-    if (chosen === undefined && ['ENOENT', 'ENOTDIR', 'EACCES'].includes(errnoOf(cause) ?? '')) return undefined;
-    throw new StkError('not-found', `cannot read the configuration file ${file}`, { cause });
-  });
-  if (text === undefined) return {};
+  const places = home ? ['stk/config.yaml', 'stacker/conf.yaml'].map(name => path.join(home, name)) : [];
+  for (const file of chosen === undefined ? places : [chosen]) {
+    const text = await readFile(absPath(file, workingDirectory), 'utf8').catch((cause: unknown) => {
+      if (chosen === undefined && ['ENOENT', 'ENOTDIR', 'EACCES'].includes(errnoOf(cause) ?? '')) return undefined;
+      throw new StkError('not-found', `cannot read the configuration file ${file}`, { cause });
+    });
+    if (text !== undefined) return parseSettings(file, text, file === places[1]);
+  }
+  return {};
+}
+
+async function parseSettings(
+  file: string,
+  text: string,
+  isForeign: boolean,
+): Promise<Readonly<Record<string, string | boolean>>> {
   const { parseYaml } = await import('./parse-yaml.ts');
   let value: unknown;
   try {
@@ -41,15 +56,17 @@ export async function readConfigFile(
   if (value === null || value === undefined) return {};
   if (typeof value !== 'object' || Array.isArray(value))
     throw new StkError('usage', `${file} is not a map of settings`);
-  return Object.fromEntries(Object.entries(value).map(([key, setting]) => option(file, key, setting)));
+  const settings = Object.entries(value).filter(([key]) => !isForeign || Object.hasOwn(KEYS, key));
+  return Object.fromEntries(settings.map(([key, setting]) => option(file, key, setting)));
 }
 
 function option(file: string, key: string, setting: unknown): readonly [string, string | boolean] {
   const name = Object.hasOwn(KEYS, key) ? KEYS[key as keyof typeof KEYS] : undefined;
   if (name === undefined) {
-    const near = nearest(key, Object.keys(KEYS));
+    const own = Object.keys(KEYS).filter(one => !OF_STACKER.includes(one));
+    const near = nearest(key, own);
     throw new StkError('usage', `${file}: unknown setting ${key}`, {
-      hint: near ? `did you mean ${near}?` : `the settings are ${Object.keys(KEYS).join(', ')}`,
+      hint: near ? `did you mean ${near}?` : `the settings are ${own.join(', ')}`,
     });
   }
   const wanted = name === 'debug' ? 'boolean' : 'string';

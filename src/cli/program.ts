@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { StkError } from '../core/errors.ts';
+import type { StkEvent } from '../core/events.ts';
 import { separateCommand } from './separate-command.ts';
 import { absPath } from '../core/paths.ts';
 import type { Act } from './act.ts';
@@ -13,6 +14,7 @@ import { addMountCommands } from './commands/mount/mount.command.ts';
 import { addPublishCommands } from './commands/publish/publish.command.ts';
 import { addUpdateCommands } from './commands/update/update.command.ts';
 import { readConfigFile } from './config-file.ts';
+import { PROGRESS_MODES, addStackerOptions, adaptProgress } from './stacker-options.ts';
 import type { GlobalOptions, Session } from './session.ts';
 
 /** Makes a session once the global options are known. */
@@ -38,14 +40,11 @@ export function makeProgram(
     .version(version, '-V, --version')
     .option('--work-dir <dir>', 'directory that --stk-dir and --oci-dir are relative to', '.')
     .option('--stk-dir <dir>', 'caches and running work', '.stk')
-    .addOption(new Option('--stacker-dir <dir>', 'same as --stk-dir').hideHelp())
     .option('--oci-dir <dir>', 'the OCI layout', 'oci')
     .option('--debug', 'show more, and causes of errors')
     .option('-q, --quiet', 'same as --progress quiet')
     .addOption(
-      new Option('--progress <mode>', 'how progress is shown on stderr')
-        .choices(['auto', 'tty', 'plain', 'json', 'quiet'])
-        .default('auto'),
+      new Option('--progress <mode>', 'how progress is shown on stderr').choices(PROGRESS_MODES).default('auto'),
     )
     .option('--log-file <file>', 'also write all progress to a file')
     .option('--config <file>', 'defaults for these options (default: $XDG_CONFIG_HOME/stk/config.yaml)')
@@ -56,6 +55,8 @@ export function makeProgram(
     .configureHelp({ sortSubcommands: false, showGlobalOptions: false })
     .exitOverride();
 
+  addStackerOptions(program);
+
   const act: Act = action =>
     async function (this: Command | void, ...args: unknown[]): Promise<void> {
       // commander passes the command itself last.
@@ -63,7 +64,11 @@ export function makeProgram(
       const flags = command.optsWithGlobals();
       const given = Object.entries(flags).filter(([name]) => program.getOptionValueSource(name) !== 'default');
       const settings = await readConfigFile(flags['config'] as string | undefined, environment, workingDirectory);
+      if (flags['debug'] === true && flags['quiet'] === true) {
+        throw new StkError('usage', '--debug and --quiet contradict each other', { hint: 'leave one of them out' });
+      }
       const session = await makeSession(globalOptions({ ...settings, ...Object.fromEntries(given) }, workingDirectory));
+      if (!session.inside) await beginOutput(session);
       status = await action(session, ...(args.slice(0, -1) as never));
     };
   addBuildCommands(program, act);
@@ -79,17 +84,35 @@ export function makeProgram(
   return {
     command: program,
     async run(args) {
-      await program.parseAsync([...separateCommand(args, program, 'run')], { from: 'user' });
+      const words = adaptProgress(
+        separateCommand(args, program, 'run'),
+        program.commands.map(one => one.name()),
+      );
+      await program.parseAsync([...words], { from: 'user' });
       return status;
     },
   };
+}
+
+/** The version first in what is shown for a report of a bug; and a log file for every command, however little it has to say. */
+async function beginOutput({ global, stderr, version }: Session): Promise<void> {
+  const { debug, progress, logFile } = global;
+  if (logFile !== undefined) {
+    const { emptyLogFile } = await import('./ui/log-file.ts');
+    emptyLogFile(logFile);
+  }
+  if (!debug) return;
+  const text = `stk ${version}`;
+  const event: StkEvent = { type: 'message', level: 'debug', text, at: Date.now() };
+  stderr.write(progress === 'json' ? `${JSON.stringify(event)}\n` : `${text}\n`);
 }
 
 function globalOptions(options: Readonly<Record<string, unknown>>, workingDirectory: string): GlobalOptions {
   const text = (name: string): string | undefined => options[name] as string | undefined;
   const workDir = absPath(text('workDir') ?? '.', workingDirectory);
   const logFile = text('logFile');
-  const progress = options['quiet'] === true ? 'quiet' : ((text('progress') ?? 'auto') as GlobalOptions['progress']);
+  const mode = options['progress'] === false ? 'plain' : ((text('progress') ?? 'auto') as GlobalOptions['progress']);
+  const progress = options['quiet'] === true ? 'quiet' : mode;
   for (const name of ['stkDir', 'ociDir']) {
     if (text(name) === '') throw new StkError('usage', `--${name.replace('Dir', '-dir')} is empty`);
   }

@@ -1,7 +1,7 @@
 import { StkError, messageOf } from '../../core/errors.ts';
 import type { StkEvent } from '../../core/events.ts';
 import type { AbsPath } from '../../core/paths.ts';
-import { createWriteStream, openSync } from '../../host/files.ts';
+import { closeSync, createWriteStream, openSync } from '../../host/files.ts';
 import { LineWriter } from './line-writer.ts';
 import { plainFormatter } from './plain.ts';
 
@@ -31,6 +31,11 @@ export function openLogFile(file: AbsPath, onBroken: (error: Error) => void): Lo
       });
     },
   };
+}
+
+/** Makes a log file that is empty. Throws as `openLogFile` does. */
+export function emptyLogFile(file: AbsPath): void {
+  closeSync(openForWriting(file));
 }
 
 function openForWriting(file: AbsPath): number {

@@ -8,6 +8,8 @@ export interface BuildFlags extends SignatureFlags {
   readonly layerType: readonly ('squashfs' | 'tar')[];
   readonly compression?: string;
   readonly verity: boolean;
+  /** False says the same as `verity` does: stacker's name for it. */
+  readonly squashfsVerity?: boolean;
   readonly requireHash?: boolean;
   readonly orderOnly?: boolean;
   readonly onRunFailure?: string;

@@ -23,7 +23,7 @@ export async function buildOptions(
     names,
     useCache: flags.cache,
     layerTypes: flags.layerType.length === 0 ? ['squashfs'] : flags.layerType,
-    packing: { ...packing, verity: flags.verity },
+    packing: { ...packing, verity: flags.verity && flags.squashfsVerity !== false },
     requireHash: flags.requireHash === true,
     jobs: parseJobs(flags.jobs),
     secrets: new Map(await Promise.all(flags.secret.map(spec => parseSecret(spec, session)))),

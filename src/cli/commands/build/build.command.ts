@@ -75,6 +75,7 @@ function buildFlags(command: Command): Command {
     )
     .option('--compression <how>', 'zstd[:LEVEL], gzip, xz or lz4, with ,block=SIZE')
     .option('--no-verity', 'append no dm-verity tree to layers')
+    .addOption(new Option('--no-squashfs-verity', 'same as --no-verity').hideHelp())
     .option('--require-hash', 'refuse http imports without a hash')
     .option('--order-only', 'print the build order and stop')
     .option('--on-run-failure <command>', 'run a command in the root of a failed step')

@@ -39,6 +39,7 @@ export async function runBuild(
   if (flags.orderOnly) {
     const wanted = { names, layerTypes: options.layerTypes, layout: session.global.ociDir };
     const graph = await imageGraph(loaded.recipes, wanted);
+    if (session.global.debug) reportRecipeOrder(session, loaded.recipes);
     for (const name of topologicalOrder(graph)) session.stdout.write(`${name}\n`);
     return 0;
   }
@@ -79,6 +80,13 @@ export async function runBuild(
   }
   await report(session, results, flags);
   return 0;
+}
+
+/** Recipes in their order with what each one requires, in stacker's words, which programs read that schedule builds. */
+function reportRecipeOrder(session: Session, recipes: readonly Recipe[]): void {
+  for (const [index, { file, prerequisites }] of recipes.entries()) {
+    session.stderr.write(`${index} build ${file}: requires: [${prerequisites.join(' ')}]\n`);
+  }
 }
 
 /**
