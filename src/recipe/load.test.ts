@@ -74,6 +74,16 @@ describe('loading', () => {
     );
   });
 
+  it('takes a dummy for what has no value, where told so', async () => {
+    await write({ 'a.yaml': 'a: {from: "docker://h/r:${{TAG}}", labels: {l: "${{L:own}}", m: "${{M}}"}}' });
+    const { recipes } = await load('a.yaml', { substitutions: new Map([['M', 'given']]), dummy: 'dummy' });
+    const [image] = recipes[0]!.images;
+    expect([image!.from, image!.config.labels]).toMatchObject([
+      { url: 'docker://h/r:dummy' },
+      { l: 'own', m: 'given' },
+    ]);
+  });
+
   it('fetches URLs through its port; their paths resolve against the working directory', async () => {
     const asked: string[] = [];
     const readText = async (url: string) => {

@@ -21,6 +21,8 @@ export interface LoadOptions {
   /** For recipes that are asked for; those that a recipe names must be ordinary files. */
   readonly readPipe?: ReadPipe;
   readonly substitutions?: ReadonlyMap<string, string>;
+  /** Stands for every substitution without a value. */
+  readonly dummy?: string;
   /** Spares reading YAML that was read before. */
   readonly cache?: ParseCache;
   readonly signal?: AbortSignal;
@@ -70,8 +72,8 @@ class Loader {
     const read = await this.#read(file, from);
     if (read === undefined) return;
     const { text, directory } = read;
-    const { workingDirectory, substitutions, cache } = this.#options;
-    const rest = { workingDirectory, ...(substitutions && { substitutions }) };
+    const { workingDirectory, substitutions, dummy, cache } = this.#options;
+    const rest = { workingDirectory, ...(substitutions && { substitutions }), ...(dummy && { dummy }) };
     const parsed = await parseCached(text, { file, directory, ...rest }, cache);
     this.#sources.set(file, text);
     this.#diagnostics.push(...parsed.diagnostics);

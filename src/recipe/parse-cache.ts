@@ -37,9 +37,9 @@ export async function parseCached(text: string, options: ParseOptions, cache?: P
 }
 
 function keyOf(text: string, options: ParseOptions, version: string): Digest {
-  const { file, directory, workingDirectory, substitutions } = options;
+  const { file, directory, workingDirectory, substitutions, dummy } = options;
   const values = Object.fromEntries(substitutions ?? []);
-  return digestOf(canonicalJson({ version, text, file, directory, workingDirectory, values }));
+  return digestOf(canonicalJson({ version, text, file, directory, workingDirectory, values, dummy }));
 }
 
 /** The text is part of the key; JSON leaves the undefined member out. */

@@ -19,6 +19,8 @@ export interface ParseOptions {
   /** What the paths of `from` (tar, oci) and of applied layouts resolve against. */
   readonly workingDirectory: AbsPath;
   readonly substitutions?: ReadonlyMap<string, string>;
+  /** Stands for every substitution without a value. */
+  readonly dummy?: string;
 }
 
 export interface ParsedRecipe {
@@ -44,7 +46,7 @@ const URL_LOGIN_HINT =
  */
 export function parseRecipe(text: string, options: ParseOptions): ParsedRecipe {
   const { file, directory, workingDirectory } = options;
-  const substituted = substitute(file, text, options.substitutions ?? new Map());
+  const substituted = substitute(file, text, options.substitutions ?? new Map(), options.dummy);
   const problems = new Problems(substituted.source);
   const context: ParseContext = { problems, directory, workingDirectory };
   for (const { start, end } of maskUrls(text).logins) {

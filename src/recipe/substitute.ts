@@ -14,15 +14,21 @@ export interface SubstitutedText {
  * Replaces `${{NAME}}` and `${{NAME:default}}` in the raw text, comments included, in one pass: a value is not searched
  * for further placeholders. A name without value and default is an error, and so is `$NAME`, `${NAME}` or `${NAME:…}`
  * where a value for NAME was given, since whoever gave it expected it to be used. Names in those forms are whole words.
+ * @param dummy stands for every name without value and default, where only the shape of the text matters
  */
-export function substitute(file: string, raw: string, values: ReadonlyMap<string, string>): SubstitutedText {
+export function substitute(
+  file: string,
+  raw: string,
+  values: ReadonlyMap<string, string>,
+  dummy?: string,
+): SubstitutedText {
   const replacements: Replacement[] = [];
   const missing: { readonly name: string; readonly written: string; readonly start: number; readonly end: number }[] =
     [];
   let text = '';
   let done = 0;
   for (const { name, fallback, start, end } of placeholders(raw)) {
-    const given = values.get(name) ?? fallback;
+    const given = values.get(name) ?? fallback ?? dummy;
     if (given === undefined && missing.length < MOST_DIAGNOSTICS)
       missing.push({ name: name.trim(), written: name, start, end });
     const value = given ?? name.replace(/\W/g, '');

@@ -39,6 +39,7 @@ export class Registries {
   readonly #ports: RegistryPorts;
   readonly #places = new Map<RegistryHost, Promise<BlobPlaces>>();
   readonly #certificates = new Map<RegistryHost, Promise<TlsSettings | undefined>>();
+  readonly #logins = new Map<RegistryHost, Credentials>();
   #client: HttpClient | undefined;
   #rules: Promise<readonly RegistryRule[]> | undefined;
 
@@ -121,6 +122,11 @@ export class Registries {
     return found;
   }
 
+  /** Uses a login for a registry in place of what is kept for it. */
+  logIn(host: RegistryHost, credentials: Credentials): void {
+    this.#logins.set(host, credentials);
+  }
+
   /** Where the user's credentials are kept. */
   get credentialEnvironment(): CredentialEnvironment {
     const { environment } = this.#ports;
@@ -168,6 +174,8 @@ export class Registries {
     repository: RepositoryName | undefined;
   }): Promise<Credentials | undefined> {
     const { environment, signal } = this.#ports;
+    const login = this.#logins.get(host);
+    if (login) return Promise.resolve(login);
     // Keychains need the user's own environment.
     const env = Object.fromEntries(Object.entries(environment).filter(isSet));
     return findCredentials(host, repository, {

@@ -79,6 +79,40 @@ describe('publishing what a recipe builds', () => {
     expect(lines.map(line => line.split(' ')[0])).toEqual(
       ['app', 'app-squashfs', 'tool', 'tool-squashfs'].map(tag => `oci:out:${tag}`),
     );
+    const tagged = await rig.ok(['publish', 'oci:out', ...types, '--tag', '1', '--image', 'app']);
+    expect(tagged).toMatch(/^oci:out:app_1 .*\noci:out:app_1-squashfs /);
+  });
+
+  it('with a user name and password of its own, this once, and says what it leaves out', async () => {
+    await using rig = await StkRig.open();
+    const login = { username: 'ci', password: 'pass-of-ci' };
+    await using fake = await FakeRegistry.start({ auth: { kind: 'basic', ...login } });
+    await buildSample(rig);
+    const publish = ['publish', '--url', `docker://${fake.host}/team`, '--image', 'app', '--username', 'ci'];
+    const ways: [readonly string[], Parameters<StkRig['stk']>[1]][] = [
+      [['--password', login.password], {}],
+      [['--password-stdin'], { stdin: `${login.password}\n` }],
+      [[], { env: { STK_PASSWORD: login.password } }],
+    ];
+    for (const [flags, options] of ways) {
+      const { exitCode, stderr } = await rig.stk([...publish, ...flags, '--tag', 'v1'], options);
+      expect([exitCode, stderr.includes(login.password)]).toEqual([0, false]);
+    }
+    expect(await rig.stk([...publish, '--password', 'wrong'])).toMatchObject({ exitCode: 5 });
+    expect(await rig.stk(['publish', 'oci:out', '--username', 'ci', '--password', 'x'])).toMatchObject({ exitCode: 2 });
+    const { stderr } = await rig.stk(['publish', 'oci:out', '--progress', 'plain']);
+    expect(stderr).toContain('base is build_only: it is not published');
+  });
+
+  it('publishes nothing where there is nothing but images that are build_only, and what is there whatever it was made of', async () => {
+    await using rig = await StkRig.open();
+    await rig.write('stacker.yaml', 'hidden:\n  from: scratch\n  build_only: true\n  labels: {l: "${{WORD}}"}\n');
+    await rig.ok(['build', '--substitute', 'WORD=x']);
+    expect(await rig.ok(['publish', 'oci:out', '--substitute', 'WORD=y'])).toBe('');
+    await rig.write('stacker.yaml', 'app:\n  from: scratch\n  labels: {l: "${{WORD}}"}\n');
+    await rig.ok(['build', '--substitute', 'WORD=x']);
+    expect(await rig.stk(['publish', 'oci:out'])).toMatchObject({ exitCode: 3 });
+    expect(await rig.ok(['publish', 'oci:out', '--force'])).toMatch(/^oci:out:app sha256/);
   });
 
   it('shows what it would do', async () => {

@@ -14,6 +14,8 @@ import { makeReadText } from './network-ports.ts';
 export interface SubstitutionFlags {
   readonly substitute: readonly string[];
   readonly substituteFile: readonly string[];
+  /** Stands for every substitution without a value. */
+  readonly dummySubstitution?: string;
 }
 
 /** Reads recipes with the substitutions of the command line; later ones win, flags over files over built-in names. */
@@ -44,6 +46,7 @@ export async function loadBuildRecipes(
   return loadRecipes(named, {
     workingDirectory: session.workingDirectory,
     substitutions: values,
+    ...(flags.dummySubstitution === undefined ? {} : { dummy: flags.dummySubstitution }),
     readText: makeReadText(session),
     readPipe: file => session.given.readPipe(file),
     cache: parseCache(stateDirectories(stkDir).records, session.build),

@@ -19,11 +19,13 @@ import { findBuildFiles, findUpToDate, openSessionUi } from '../build/build.ts';
 import { loadBuildRecipes } from '../build/load-recipes.ts';
 import { imageName } from '../images/image-names.ts';
 import { requireSignature, type SignatureFlags } from '../signature/require-signature.ts';
+import { logInOnce, type PublishLogin } from './publish-login.ts';
 import { openSigner, type Signer } from './sign.ts';
 
 export interface PublishFlags
   extends
     SignatureFlags,
+    PublishLogin,
     Pick<
       BuildFlags,
       'substitute' | 'substituteFile' | 'layerType' | 'compression' | 'verity' | 'annotationsNamespace'
@@ -60,6 +62,7 @@ export async function runPublish(session: Session, args: readonly string[], flag
   if (first === undefined) {
     throw new StkError('usage', 'publish needs a destination', { hint: 'stk publish docker://HOST/PATH --tag TAG' });
   }
+  await logInOnce(session, second ?? first, flags);
   const scope = new AsyncScope();
   try {
     const plan =
@@ -75,6 +78,7 @@ export async function runPublish(session: Session, args: readonly string[], flag
     }
     const signer = flags.signKey === undefined ? undefined : await openSigner(session, flags.signKey);
     await using ui = openSessionUi(session);
+    for (const name of plan.skipped ?? []) say(ui.emit, 'info', `${name} is build_only: it is not published`, name);
     for (const publication of plan.publications) {
       await publish(session, plan.source, publication, { flags, scope, emit: ui.emit, signer });
     }
@@ -87,6 +91,8 @@ export async function runPublish(session: Session, args: readonly string[], flag
 interface Plan {
   readonly source: BlobStore;
   readonly publications: readonly Publication[];
+  /** Images of the recipe that are left out. */
+  readonly skipped?: readonly string[];
 }
 
 /** All images that the recipe emits, as the last build left them. */
@@ -96,15 +102,16 @@ async function planRecipe(session: Session, text: string, flags: PublishFlags, s
     flags.searchDir === undefined
       ? [flags.stackerFile]
       : await findBuildFiles(session, { searchDir: flags.searchDir, stackerFilePattern: flags.stackerFilePattern });
-  const { recipes } = await loadBuildRecipes(session, files, flags);
-  const images = wantedImages(
-    recipes.flatMap(recipe => recipe.images),
-    flags.image,
-  );
+  // What is there is published as it is: of the recipe only the names of images matter.
+  const dummy = flags.force ? { dummySubstitution: 'dummy' } : {};
+  const { recipes } = await loadBuildRecipes(session, files, { ...flags, ...dummy });
+  const all = recipes.flatMap(recipe => recipe.images);
+  const images = wantedImages(all, flags.image);
+  const skipped = flags.image.length > 0 ? [] : all.filter(image => image.buildOnly).map(image => image.name);
   const types: readonly LayerType[] = flags.layerType.length === 0 ? ['squashfs'] : flags.layerType;
   const layout = { kind: 'oci', directory: session.global.ociDir } as const;
   const { store: source } = await session.stores.open(layout, {}, scope);
-  const known = flags.force ? undefined : await builtDigests(session, recipes, images, flags);
+  const known = flags.force || images.length === 0 ? undefined : await builtDigests(session, recipes, images, flags);
   const publications = images.flatMap(({ name }) =>
     types.map(type => ({
       name: tagFor(name, type, types),
@@ -113,11 +120,11 @@ async function planRecipe(session: Session, text: string, flags: PublishFlags, s
       targets: (flags.tag.length === 0 ? [undefined] : flags.tag).map(tag =>
         destination.kind === 'docker'
           ? targetOf(destination, name, tagFor(tag ?? 'latest', type, types))
-          : targetOf(destination, tagFor(name, type, types), tag),
+          : targetOf(destination, tagFor(tag === undefined ? name : `${name}_${tag}`, type, types), undefined),
       ),
     })),
   );
-  return { source, publications };
+  return { source, publications, skipped };
 }
 
 function wantedImages(
