@@ -26,11 +26,13 @@ export async function comparePlacedNodes(
   const [old, now] = [before.node.inode, after.node.inode];
   const oldLayer = before.stack.layerOf(before.node);
   const nowLayer = after.stack.layerOf(after.node);
-  if (oldLayer === nowLayer && old.ref === now.ref) return [];
+  const sameOwner = old.uid === now.uid && old.gid === now.gid;
+  // One layer's inode may be shown with other owners.
+  if (oldLayer === nowLayer && old.ref === now.ref) return sameOwner ? [] : ['owner'];
   const aspects: Aspect[] = [];
   if (old.type !== now.type) aspects.push('type');
   if (old.mode !== now.mode) aspects.push('mode');
-  if (old.uid !== now.uid || old.gid !== now.gid) aspects.push('owner');
+  if (!sameOwner) aspects.push('owner');
   if (old.xattrIndex !== undefined || now.xattrIndex !== undefined) {
     const [left, right] = [await oldLayer.xattrs(old, signal), await nowLayer.xattrs(now, signal)];
     if (!sameXattrs(left, right)) aspects.push('xattrs');

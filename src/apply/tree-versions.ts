@@ -54,10 +54,12 @@ export async function isSame(a: TreeNode, b: TreeNode, signal?: AbortSignal): Pr
   return (await differences(a, b, signal))!.length === 0;
 }
 
-/** Whether both are one inode of one layer, or both nothing. Tells nothing of what lies below a directory. */
+/** Whether both are one inode of one layer with the same owners, or both nothing. Tells nothing of what lies below a directory. */
 export function isSameInode(a: TreeNode, b: TreeNode): boolean {
   if (!a.tree || !a.node || !b.tree || !b.node) return a.node === b.node;
-  return a.node.inode.ref === b.node.inode.ref && a.tree.layerOf(a.node) === b.tree.layerOf(b.node);
+  const [mine, theirs] = [a.node.inode, b.node.inode];
+  if (mine.ref !== theirs.ref || a.tree.layerOf(a.node) !== b.tree.layerOf(b.node)) return false;
+  return mine.uid === theirs.uid && mine.gid === theirs.gid;
 }
 
 /** Whether two directories are the same layers' directories, so that all that lies below is the same. */
@@ -68,7 +70,9 @@ export function isSameTree(a: TreeNode, b: TreeNode): boolean {
     mine.length === theirs.length &&
     mine.every(
       ({ layer, inode }, index) =>
-        inode.ref === theirs[index]!.inode.ref && a.tree!.layers[layer] === b.tree!.layers[theirs[index]!.layer],
+        inode.ref === theirs[index]!.inode.ref &&
+        a.tree!.layers[layer] === b.tree!.layers[theirs[index]!.layer] &&
+        a.tree!.ownersOf(layer) === b.tree!.ownersOf(theirs[index]!.layer),
     )
   );
 }

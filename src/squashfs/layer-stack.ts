@@ -4,6 +4,7 @@ import { imagePath } from '../core/paths.ts';
 import type { DirectoryEntry } from './directory.ts';
 import type { DirectoryInode, FileInode, Inode } from './inode.ts';
 import { isOpaque, isWhiteout } from './overlay.ts';
+import { mapId, mapsAny, mapsOwner, type OwnerIds, type OwnerMap } from './owner-map.ts';
 import { lookupPath, resolvePath, type PathTree, type Resolved } from './resolve-path.ts';
 import type { ReadFileOptions, SquashfsReader } from './squashfs-reader.ts';
 import { walkTree, type WalkEntry, type WalkOptions } from './walk.ts';
@@ -23,6 +24,8 @@ export interface MergedNode {
   readonly layer: number;
   /** For a directory, those whose entries it shows, uppermost first; empty for everything else. */
   readonly directories: readonly LayerDirectory[];
+  /** Owner and group as they are stored, where the stack shows others. */
+  readonly stored?: OwnerIds;
 }
 
 export interface MergedEntry {
@@ -39,11 +42,21 @@ export class LayerStack implements AsyncDisposable {
   /** From the bottom up. */
   readonly layers: readonly SquashfsReader[];
   readonly #tree: PathTree<MergedNode>;
+  readonly #owners: ReadonlyMap<number, OwnerMap>;
 
-  /** @param layers from the bottom up, at least one */
-  constructor(layers: readonly SquashfsReader[]) {
+  /**
+   * @param layers from the bottom up, at least one
+   * @param owners other owners to show for the nodes of some of these layers
+   */
+  constructor(layers: readonly SquashfsReader[], owners: ReadonlyMap<SquashfsReader, OwnerMap> = new Map()) {
     if (layers.length === 0) throw new Error('a stack needs at least one layer');
     this.layers = layers;
+    const mapped = new Map<number, OwnerMap>();
+    for (const [index, layer] of layers.entries()) {
+      const map = owners.get(layer);
+      if (map && mapsAny(map, layer.ownerIds)) mapped.set(index, map);
+    }
+    this.#owners = mapped;
     this.#tree = {
       name: layers.map(layer => layer.name).join(':'),
       child: (node, name, signal) => this.child(node, name, signal),
@@ -56,13 +69,23 @@ export class LayerStack implements AsyncDisposable {
     return this.layers[node.layer]!;
   }
 
+  /** The same layers with other owners for the nodes of some of them. Owns nothing. */
+  withOwners(owners: ReadonlyMap<SquashfsReader, OwnerMap>): LayerStack {
+    return new LayerStack(this.layers, owners);
+  }
+
+  /** What is shown for the owners of a layer's nodes, counted from the bottom, 0; `undefined` where they are as stored. */
+  ownersOf(layer: number): OwnerMap | undefined {
+    return this.#owners.get(layer);
+  }
+
   /** The merged root. The kernel merges the layers' roots whatever their marks say. */
   async root(signal?: AbortSignal): Promise<MergedNode> {
     const directories: LayerDirectory[] = [];
     for (let layer = this.layers.length - 1; layer >= 0; layer--) {
       directories.push({ layer, inode: await this.layers[layer]!.root(signal) });
     }
-    return { ...directories[0]!, directories };
+    return this.#shown({ ...directories[0]!, directories });
   }
 
   /** The child of a directory; `undefined` for none, and where the node is no directory. */
@@ -152,14 +175,22 @@ export class LayerStack implements AsyncDisposable {
       const inode = await open();
       if (inode === undefined) continue;
       if (inode.type !== 'directory') {
-        if (directories.length === 0 && !isWhiteout(inode)) return { inode, layer, directories };
+        if (directories.length === 0 && !isWhiteout(inode)) return this.#shown({ inode, layer, directories });
         break;
       }
       directories.push({ layer, inode });
       if (inode.xattrIndex !== undefined && isOpaque(await this.layers[layer]!.xattrs(inode, signal))) break;
     }
     const top = directories[0];
-    return top && { ...top, directories };
+    return top && this.#shown({ ...top, directories });
+  }
+
+  #shown(node: MergedNode): MergedNode {
+    const map = this.#owners.get(node.layer);
+    if (map === undefined || !mapsOwner(map, node.inode)) return node;
+    const { uid, gid } = node.inode;
+    const inode = { ...node.inode, uid: mapId(map.uids, uid), gid: mapId(map.gids, gid) };
+    return { ...node, inode, stored: { uid, gid } };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -70,6 +70,11 @@ export class SquashfsReader implements AsyncDisposable {
     return this.#source.name;
   }
 
+  /** Every number that is the owner or the group of an inode, and perhaps some that are neither. */
+  get ownerIds(): Iterable<number> {
+    return this.#source.ids;
+  }
+
   async root(signal?: AbortSignal): Promise<DirectoryInode> {
     const inode = await readInode(this.#source, this.superblock.rootRef, signal);
     if (inode.type !== 'directory') throw malformed(this.name, 'its root is not a directory');
