@@ -1,7 +1,7 @@
 import { throwIfAborted } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import type { LayerBlob } from '../layer/layer-blob.ts';
-import { LayerTree } from '../layer/layer-tree.ts';
+import { LayerTree, pathOf, type LayerLeaf } from '../layer/layer-tree.ts';
 import type { LowerLookup, LowerNode } from '../layer/lower-tree.ts';
 import { layerXattrs } from '../layer/overlay-xattrs.ts';
 import type { PackOptions } from '../layer/pack-options.ts';
@@ -9,6 +9,7 @@ import { SquashfsWriter } from '../layer/squashfs-writer.ts';
 import { lookupInStack } from '../layer/stack-lookup.ts';
 import type { TarEntry } from '../layer/tar-entry.ts';
 import type { LayerStack, MergedNode } from '../squashfs/layer-stack.ts';
+import type { SquashfsReader } from '../squashfs/squashfs-reader.ts';
 import type { MergeProblem } from './merge-problem.ts';
 import type { MergedAttributes } from './driver.ts';
 import type { MergeEntry, MergeResult } from './merge-result.ts';
@@ -37,7 +38,7 @@ interface Source {
  * Writes the merge layer; the same result over the same layers gives the same bytes. Directories on the way that are not
  * entries, the root among them, keep the attributes that the plain stack shows. A directory that stands where that shows
  * none needs no opaque mark: overlayfs merges down to the first layer whose entry is no directory, and stops at a whiteout
- * (Documentation/filesystems/overlayfs.rst). Hard links come apart. A socket, which no packed layer holds and which nobody
+ * (Documentation/filesystems/overlayfs.rst). Names of one file that are taken as they are stay hard links. A socket, which no packed layer holds and which nobody
  * could connect to, becomes a whiteout.
  */
 export async function writeMergeLayer(request: MergeLayerRequest): Promise<LayerBlob> {
@@ -47,6 +48,7 @@ export async function writeMergeLayer(request: MergeLayerRequest): Promise<Layer
   const root = await below.lookup('');
   if (root?.type === 'directory') Object.assign(tree.root, { attributes: root.attributes, origin: 'lower' });
   await using writer = await SquashfsWriter.start(output, packing, signal);
+  const links = new Links();
   for (const [number, entry] of result.entries.entries()) {
     throwIfAborted(signal);
     const source = entry.type === 'delete' ? undefined : sourceOf(problem, entry);
@@ -64,13 +66,47 @@ export async function writeMergeLayer(request: MergeLayerRequest): Promise<Layer
     }
     const target = tarEntry.type === 'symlink' ? { target: tarEntry.linkPath } : {};
     const place = await tree.place(entry.path);
-    tree.putLeaf(place, { kind: 'leaf', entry: number, place, ...target });
+    const first = links.of(entry, source);
+    if (first) {
+      tree.putLeaf(place, first);
+      await writer.entry({
+        ...tarEntry,
+        type: 'hardlink',
+        linkPath: pathOf(first.place),
+        sizeBytes: 0,
+        xattrs: new Map(),
+      });
+      continue;
+    }
+    const leaf: LayerLeaf = { kind: 'leaf', entry: number, place, ...target };
+    tree.putLeaf(place, leaf);
+    links.add(entry, source, leaf);
     await writer.entry(tarEntry);
     if (tarEntry.type !== 'file') continue;
     await writeContent(writer, entry, source, signal);
     await writer.endBody(tarEntry.sizeBytes);
   }
   return await writer.finish(tree);
+}
+
+/** Leaves by the file that they are taken from, with its owners: sides may show different ones. */
+class Links {
+  readonly #leaves = new Map<SquashfsReader, Map<string, LayerLeaf>>();
+
+  of(entry: Present, { tree, node }: Source): LayerLeaf | undefined {
+    return entry.type === 'node' ? this.#leaves.get(tree.layerOf(node))?.get(key(node)) : undefined;
+  }
+
+  add(entry: Present, { tree, node }: Source, leaf: LayerLeaf): void {
+    if (entry.type !== 'node' || node.inode.nlink < 2) return;
+    const layer = tree.layerOf(node);
+    const leaves = this.#leaves.get(layer) ?? new Map<string, LayerLeaf>();
+    this.#leaves.set(layer, leaves.set(key(node), leaf));
+  }
+}
+
+function key({ inode: { ref, uid, gid } }: MergedNode): string {
+  return `${ref}:${uid}:${gid}`;
 }
 
 /** What the plain stack shows, times no later than the epoch. */
