@@ -1,6 +1,7 @@
 import type { ConflictResolution } from '../recipe/model.ts';
 import type { LayerStack, MergedNode } from '../squashfs/layer-stack.ts';
 import type { Xattrs } from '../squashfs/xattrs.ts';
+import type { AccountIds } from './accounts/account-ids.ts';
 
 /** What one tree has at a path. */
 export interface Version {
@@ -62,6 +63,8 @@ export interface ConflictReason {
 export interface MergeContext {
   readonly ancestor: LayerStack | undefined;
   readonly sides: readonly { readonly name: string; readonly tree: LayerStack | undefined }[];
+  /** Ids of accounts in the merged tree; the sides' trees show owners by them. */
+  readonly accounts?: AccountIds | undefined;
   /** The rule of the recipe for a path, whether or not it is in conflict. */
   readonly ruleFor: (path: string) => ConflictResolution | undefined;
   /** Every tree's state of another path, the sides in their order, unchanged ones too. */
@@ -126,6 +129,8 @@ export interface Survey {
    * nothing that belongs there. Never directories.
    */
   readonly elsewhere?: ReadonlyMap<string, ReadonlyMap<number, string | undefined>>;
+  /** Further paths to look at, whoever names them. */
+  readonly visited?: ReadonlySet<string>;
   /** Conflicts of the database itself, each reported once, with the path that it is filed under. */
   readonly conflicts: readonly {
     readonly path: string;

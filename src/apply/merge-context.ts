@@ -1,4 +1,5 @@
 import type { LayerStack } from '../squashfs/layer-stack.ts';
+import type { AccountIds } from './accounts/account-ids.ts';
 import type { RuleLookup } from './conflict-rules.ts';
 import type { MergeContext, SideVersion } from './driver.ts';
 import type { MergeProblem } from './merge-problem.ts';
@@ -7,14 +8,14 @@ import { versionOf } from './tree-versions.ts';
 /** What drivers may look at besides the path that they are asked about. */
 export function mergeContext(
   { ancestor, sides }: MergeProblem,
-  rules: RuleLookup,
-  signal: AbortSignal | undefined,
+  { rules, accounts, signal }: { rules: RuleLookup; accounts: AccountIds; signal: AbortSignal | undefined },
 ): MergeContext {
   const version = async (tree: LayerStack | undefined, path: string) =>
     versionOf({ tree, node: await tree?.lookup(path, signal) }, signal);
   return {
     ancestor,
     sides,
+    accounts,
     ruleFor: path => rules(path),
     async versionsOf(path) {
       const versions: SideVersion[] = [];

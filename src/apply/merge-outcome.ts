@@ -1,5 +1,6 @@
+import { NOTHING_RENUMBERED } from './accounts/renumber-report.ts';
 import type { DriverName } from './driver.ts';
-import type { MergeConflict, MergeEntry, MergeResult, SettledPath } from './merge-result.ts';
+import type { MergeConflict, MergeEntry, MergeResult, SettledPath, RenumberReport } from './merge-result.ts';
 
 /** How far an outcome had come. */
 export interface OutcomeMark {
@@ -71,7 +72,7 @@ export class MergeOutcome {
     this.#conflicts.push(conflict);
   }
 
-  result(): MergeResult {
+  result(report: (entries: readonly MergeEntry[]) => RenumberReport = () => NOTHING_RENUMBERED): MergeResult {
     const commands = new Map<string, { readonly command: readonly string[]; readonly paths: string[] }>();
     for (const { path, command } of this.#regenerated.toSorted(byPath)) {
       const key = JSON.stringify(command);
@@ -85,8 +86,10 @@ export class MergeOutcome {
       return !said.has(key) && said.add(key);
     });
     const excluding = conflicts.filter(({ excludes }) => excludes);
+    const entries = this.#entries.toSorted(byPath);
     return {
-      entries: this.#entries.toSorted(byPath),
+      entries,
+      renumbered: report(entries),
       settled: this.#settled.toSorted(byPath),
       regenerate: [...commands.values()],
       conflicts: excluding.length > 0 ? excluding : conflicts,

@@ -34,4 +34,12 @@ export interface MergeProblem {
   readonly sides: readonly MergeSide[];
   /** The layers as they lie on each other without a merge layer. */
   readonly plain: LayerStack | undefined;
+  /** The version of the image that the result is going to replace. */
+  readonly previous?: PreviousImage | undefined;
+}
+
+export interface PreviousImage {
+  readonly tree: LayerStack | undefined;
+  /** Accounts whose ids a merge has chosen. */
+  readonly chosen: Readonly<Record<'user' | 'group', ReadonlySet<string>>>;
 }

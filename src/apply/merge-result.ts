@@ -1,4 +1,5 @@
 import type { MergedNode } from '../squashfs/layer-stack.ts';
+import type { RenumberedAccount } from '../oci/layer-annotations.ts';
 import type { ConflictReason, DriverName, MergedAttributes } from './driver.ts';
 
 /** What a merge layer does at one path. Paths are byte strings in the form of `imagePath`. */
@@ -33,12 +34,22 @@ export interface MergeConflict extends ConflictReason {
   readonly sides: readonly { readonly name: string; readonly did: string }[];
 }
 
+/** Accounts that a merge has given other ids, and what that takes. */
+export interface RenumberReport {
+  readonly accounts: readonly RenumberedAccount[];
+  /** Files that the merge layer holds because of that, and bytes of their contents, each file once. */
+  readonly paths: number;
+  readonly bytes: number;
+}
+
 export interface MergeResult {
   /** Parents before children, paths ascending by bytes; empty where the plain stack is right already. */
   readonly entries: readonly MergeEntry[];
   readonly settled: readonly SettledPath[];
   /** Programs of the image to run in the merged tree, each once, with the paths that they make. */
   readonly regenerate: readonly { readonly command: readonly string[]; readonly paths: readonly string[] }[];
+  /** Accounts that got other ids, and what that takes. */
+  readonly renumbered: RenumberReport;
   /** All of them; where there is one, the rest of the result means nothing. */
   readonly conflicts: readonly MergeConflict[];
 }

@@ -1,6 +1,8 @@
 import { AsyncScope } from '../core/async-scope.ts';
 import { throwIfAborted } from '../core/errors.ts';
 import type { LayerStack } from '../squashfs/layer-stack.ts';
+import { findAccountIds, withOwners } from './accounts/account-ids.ts';
+import { renumberReport } from './accounts/renumber-report.ts';
 import { ChildCursor } from './child-cursor.ts';
 import { compileRules } from './conflict-rules.ts';
 import { conflictAt, lostDirectory } from './describe-clash.ts';
@@ -54,13 +56,15 @@ class Remains {
  *
  * Throws `invalid-input` for rules that are no globs, and what the layers' readers throw.
  */
-export async function mergeTrees(problem: MergeProblem, options: MergeOptions = {}): Promise<MergeResult> {
+export async function mergeTrees(given: MergeProblem, options: MergeOptions = {}): Promise<MergeResult> {
   const { signal, drivers = DRIVERS } = options;
-  const { ancestor, sides, plain } = problem;
   const outcome = new MergeOutcome();
-  if (sides.length < 2) return outcome.result();
-  const rules = compileRules(sides);
-  const context = mergeContext(problem, rules, signal);
+  if (given.sides.length < 2) return outcome.result();
+  const rules = compileRules(given.sides);
+  const accounts = await findAccountIds(given, rules, signal);
+  const problem = withOwners(given, accounts);
+  const { ancestor, sides, plain } = problem;
+  const context = mergeContext(problem, { rules, accounts, signal });
   const { owned, ...surveyed } = await ownedPaths(drivers, context, outcome);
   const merge = new TreeMerge(problem, { drivers, context, rules, ...surveyed }, outcome);
   const roots = new Map<number, TreeNode>();
@@ -75,7 +79,7 @@ export async function mergeTrees(problem: MergeProblem, options: MergeOptions = 
     remains: undefined,
   });
   if (!outcome.hasConflicts) await reviseOutcome(problem, drivers, context, outcome);
-  return outcome.result();
+  return outcome.result(entries => renumberReport(problem, accounts, entries));
 }
 
 class TreeMerge {
@@ -152,7 +156,9 @@ class TreeMerge {
       this.#outcome.regenerate(path, driver ?? 'generated', names, desired.command);
       return;
     }
-    this.#outcome.settle(path, driver, names, await entryFor(path, settled, plain, this.#signal));
+    const by = driver ?? (desired.type === 'node' && desired.at.node?.stored ? 'accounts' : undefined);
+    const entry = await entryFor(path, settled, plain, this.#signal);
+    this.#outcome.settle(path, entry ? by : driver, names, entry);
   }
 
   async #below(visit: Visit, remains: Remains | undefined): Promise<void> {

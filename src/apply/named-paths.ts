@@ -51,6 +51,9 @@ export async function namedRoots(sides: readonly MergeSide[], signal?: AbortSign
   return { directories, covering: new Set() };
 }
 
+/** Looking so many names up costs as much as reading the whole listing. */
+const WORTH_LISTING = 16;
+
 /**
  * The names in a directory at which several sides may differ from the ancestor, and those of `always`. What one side alone
  * names is listed with its directory and not looked at further. Each layer's directory may be asked for once; one that
@@ -72,6 +75,13 @@ export async function namedChildren(
           if (known) known.push({ layer, entry });
           else found.set(entry.name, [{ layer, entry }]);
         }
+      }
+    }
+  } else if (found.size >= WORTH_LISTING) {
+    for (const { layer, inode } of directories) {
+      layer.guard.enter(inode);
+      for await (const run of layer.reader.listRuns(inode, signal)) {
+        for (const entry of run) found.get(entry.name)?.push({ layer, entry });
       }
     }
   } else if (found.size > 0) {

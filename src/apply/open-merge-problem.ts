@@ -1,7 +1,7 @@
 import type { Digest } from '../core/digest.ts';
 import { LayerStack } from '../squashfs/layer-stack.ts';
 import type { SquashfsReader } from '../squashfs/squashfs-reader.ts';
-import type { ConflictRule, MergeProblem } from './merge-problem.ts';
+import type { ConflictRule, MergeProblem, PreviousImage } from './merge-problem.ts';
 
 /** A merge problem as digests of squashfs layers, all lists bottom up. */
 export interface MergePlan {
@@ -13,6 +13,7 @@ export interface MergePlan {
     readonly rules: readonly ConflictRule[];
   }[];
   readonly plain: readonly Digest[];
+  readonly previous?: { readonly layers: readonly Digest[]; readonly chosen: PreviousImage['chosen'] } | undefined;
 }
 
 /**
@@ -29,5 +30,6 @@ export async function openMergeProblem(
   for (const { name, tree, own, rules } of plan.sides) {
     sides.push({ name, tree: await stack(tree), layers: await open(own), rules });
   }
-  return { ancestor: await stack(plan.ancestor), sides, plain: await stack(plan.plain) };
+  const previous = plan.previous && { tree: await stack(plan.previous.layers), chosen: plan.previous.chosen };
+  return { ancestor: await stack(plan.ancestor), sides, plain: await stack(plan.plain), previous };
 }

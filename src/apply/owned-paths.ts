@@ -35,6 +35,7 @@ export async function ownedPaths(
   for (const driver of drivers) {
     const survey = await driver.survey?.(context);
     if (!survey) continue;
+    for (const path of survey.visited ?? []) addNames(owned, path);
     for (const path of survey.joint ?? []) {
       joint.add(path);
       addNames(owned, path);

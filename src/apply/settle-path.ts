@@ -88,13 +88,16 @@ async function settleClash(
   changed: readonly number[],
   settling: Settling,
 ): Promise<Settlement | Unsettled> {
-  const { drivers, context, rules } = settling;
-  const rule = rules(place.path, changed);
+  const { drivers, context, rules, joint } = settling;
+  const asked = rules(place.path, changed);
+  // It says of accounts what is done anyway, and nothing of anything else.
+  const rule = asked === 'renumber' ? undefined : asked;
   const claiming = drivers.find(driver => driver.claims(place.path));
   const byRule = settleByRule(place, changed, rule, claiming);
   if (byRule) return byRule;
   const versions = versionsOf(place, changed, rule, context);
-  const like = rule === undefined || rule === 'newer' ? await onlyPayload(place, changed, context.signal) : undefined;
+  const isPlain = (rule === undefined || rule === 'newer') && !joint.has(place.path);
+  const like = isPlain ? await onlyPayload(place, changed, context.signal) : undefined;
   if (like !== undefined) {
     const merged = await withAttributes(place, like, versions, 'attributes', undefined);
     if ('desired' in merged || claiming === undefined) return merged;

@@ -1,3 +1,4 @@
+import type { RenumberReport } from '../apply/merge-result.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { AppliedEntry, LayerRole } from '../oci/layer-annotations.ts';
 import type { ApplyEntry } from '../recipe/model.ts';
@@ -5,7 +6,7 @@ import type { KnownBase } from '../sources/bases.ts';
 import type { StackLayer } from '../sources/ports.ts';
 
 /** Raised where a merge of the same inputs may give other bytes than before. */
-export const MERGE_VERSION = 2;
+export const MERGE_VERSION = 3;
 
 /** A layer between the base and the steps of an image. */
 export interface AppliedLayer {
@@ -53,4 +54,5 @@ export interface KnownApplied {
 export interface MergeRecord {
   readonly layer?: Descriptor;
   readonly settled: readonly MergedPath[];
+  readonly renumbered: RenumberReport;
 }

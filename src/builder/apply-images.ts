@@ -1,4 +1,5 @@
 import type { MergeProblem } from '../apply/merge-problem.ts';
+import { NOTHING_RENUMBERED, assertRenumberable } from '../apply/accounts/renumber-report.ts';
 import { mergeTrees } from '../apply/merge-trees.ts';
 import { writeMergeLayer } from '../apply/merge-layer.ts';
 import { conflictError } from '../apply/conflict-report.ts';
@@ -11,8 +12,15 @@ import type { CacheKey, Digest } from '../core/digest.ts';
 import { say, withTask } from '../core/events.ts';
 import { byteString, textOfByteString } from '../core/host-text.ts';
 import { joinInside } from '../core/paths.ts';
-import { APPLY_DIGEST, APPLY_NAME, APPLY_REF, LAYER_ROLE, mergeAnnotations } from '../oci/layer-annotations.ts';
-import type { LayerRole } from '../oci/layer-annotations.ts';
+import {
+  APPLY_DIGEST,
+  APPLY_NAME,
+  APPLY_REF,
+  LAYER_ROLE,
+  mergeAnnotations,
+  renumberedAnnotations,
+  type LayerRole,
+} from '../oci/layer-annotations.ts';
 import { contentKey } from '../plan/content-key.ts';
 import type { KnownBase } from '../sources/bases.ts';
 import { layerDescriptor } from '../sources/layer-descriptor.ts';
@@ -54,11 +62,13 @@ export async function applyImages(
   const all = new Map([...baseLayers!, ...images.flat()].map(layer => [layer.squashfs.digest, layer]));
   const layers = plan.appended.map(({ digest, image }) => appliedLayer(all.get(digest)!, known[image]!, build));
   const merge = await mergeOf(build, plan, known, baseLayers!);
+  assertRenumberable(merge.renumbered, build.definition.name, build.options.renumberLimitBytes);
   if (merge.layer !== undefined) {
     const created = layers.reduce((newest, { created }) => (created > newest ? created : newest), '');
-    const annotations = mergeAnnotations(
-      merge.settled.map(({ path, driver }) => ({ path: byteString(path.slice(1)), driver })),
-    );
+    const annotations = {
+      ...mergeAnnotations(merge.settled.map(({ path, driver }) => ({ path: byteString(path.slice(1)), driver }))),
+      ...renumberedAnnotations(merge.renumbered.accounts),
+    };
     const label = `stk merge ${merge.settled.length} paths`;
     layers.push({ layer: { squashfs: merge.layer }, role: 'merge', annotations, created, createdBy: label });
   }
@@ -88,7 +98,7 @@ async function mergeOf(
   known: readonly KnownApplied[],
   baseLayers: readonly StackLayer[],
 ): Promise<MergeRecord> {
-  if (plan.sides.length < 2) return { settled: [] };
+  if (plan.sides.length < 2) return { settled: [], renumbered: NOTHING_RENUMBERED };
   const { options } = build;
   const plain = [...baseLayers.map(({ squashfs }) => squashfs.digest), ...plan.appended.map(({ digest }) => digest)];
   const sides = plan.sides.map(({ image, tree, own }) => ({
@@ -139,6 +149,8 @@ async function merge(build: ImageBuild, problem: MergeProblem, plain: readonly D
     async task => {
       const result = await mergeTrees(problem, { signal });
       if (result.conflicts.length > 0) throw conflictError(result.conflicts, definition.name);
+      const { renumbered } = result;
+      assertRenumberable(renumbered, definition.name, options.renumberLimitBytes);
       const settled = result.settled.map(({ path, driver, sides }) => ({
         path: `/${textOfByteString(path)}`,
         driver,
@@ -146,7 +158,7 @@ async function merge(build: ImageBuild, problem: MergeProblem, plain: readonly D
       }));
       if (result.entries.length === 0 && result.regenerate.length === 0) {
         task.finish('done', 'nothing to merge');
-        return { settled };
+        return { settled, renumbered };
       }
       await using temporary = await layout.makeTemp();
       const { packing, epochSeconds } = options;
@@ -171,12 +183,17 @@ async function merge(build: ImageBuild, problem: MergeProblem, plain: readonly D
       await layout.adoptBlob(output, layer);
       task.finish('done', `${settled.length} paths, ${formatBytes(blob.sizeBytes)}`);
       for (const { path, driver } of settled) say(build.emit, 'debug', `merged ${path} (${driver})`, definition.name);
-      return { layer, settled };
+      for (const { kind, name, image, from, to } of renumbered.accounts) {
+        say(build.emit, 'info', `${kind} ${name} of ${image} has the id ${to} in place of ${from}`, definition.name);
+      }
+      return { layer, settled, renumbered };
     },
     signal,
   );
 }
 
 function asMergeRecord(value: unknown): MergeRecord | undefined {
-  return typeof value === 'object' && value !== null && 'settled' in value ? (value as MergeRecord) : undefined;
+  return typeof value === 'object' && value !== null && 'settled' in value && 'renumbered' in value
+    ? (value as MergeRecord)
+    : undefined;
 }

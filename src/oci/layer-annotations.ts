@@ -20,6 +20,8 @@ export const APPLY_DIGEST = 'dev.stk.apply.digest';
 export const MERGE_PATHS = 'dev.stk.merge.paths';
 /** On a merge or update layer: how many paths were merged, in decimal. */
 export const MERGE_COUNT = 'dev.stk.merge.count';
+/** On a merge or update layer: accounts that got other ids, a JSON list of `RenumberedAccount`. */
+export const MERGE_RENUMBERED = 'dev.stk.merge.renumbered';
 /** On a manifest: what the image applies, a JSON list of `AppliedEntry`. */
 export const APPLY_LIST = 'dev.stk.apply';
 /** On a manifest that an update made: digest of the manifest that it replaced. */
@@ -100,6 +102,39 @@ export function parseAppliedEntries(text: string): readonly AppliedEntry[] | und
 export function mergeAnnotations(settled: readonly { readonly path: string; readonly driver: string }[]): Record<string, string> {
   const pairs = settled.slice(0, MOST_MERGED_PATHS).map(({ path, driver }) => [`/${textOfByteString(path)}`, driver]);
   return { [MERGE_PATHS]: JSON.stringify(pairs), [MERGE_COUNT]: String(settled.length) };
+}
+
+/** An account, or a range of subordinate ids, that a merge has given another id. */
+export interface RenumberedAccount {
+  readonly kind: 'user' | 'group' | 'subuid' | 'subgid';
+  readonly name: string;
+  /** The image that brought it. */
+  readonly image: string;
+  readonly from: number;
+  readonly to: number;
+  /** Files that the layer holds because of that, and the bytes of their contents. */
+  readonly paths: number;
+  readonly bytes: number;
+}
+
+const RENUMBERED_KINDS: ReadonlySet<unknown> = new Set<RenumberedAccount['kind']>(['user', 'group', 'subuid', 'subgid']);
+
+/** The annotation that says which accounts got other ids; none where none did. */
+export function renumberedAnnotations(accounts: readonly RenumberedAccount[]): Record<string, string> {
+  return accounts.length === 0 ? {} : { [MERGE_RENUMBERED]: JSON.stringify(accounts) };
+}
+
+/** Reads `MERGE_RENUMBERED`; empty where the value is not one that stk writes. */
+export function parseRenumbered(text: string): readonly RenumberedAccount[] {
+  const value = parseList(text);
+  return value?.every(isRenumbered) ? value : [];
+}
+
+function isRenumbered(value: unknown): value is RenumberedAccount {
+  if (typeof value !== 'object' || value === null) return false;
+  const { kind, name, image, ...numbers } = value as Record<string, unknown>;
+  if (!RENUMBERED_KINDS.has(kind) || typeof name !== 'string' || typeof image !== 'string') return false;
+  return ['from', 'to', 'paths', 'bytes'].every(key => Number.isSafeInteger(numbers[key]));
 }
 
 /** Reads `MERGE_PATHS`; empty where the value is not one that stk writes. */

@@ -81,7 +81,7 @@ export type FileSource =
   /** A file or directory of another image's root filesystem; `path` is absolute in that image and normalised. */
   | { readonly type: 'image'; readonly image: string; readonly path: string };
 
-export const CONFLICT_RESOLUTIONS = ['error', 'first', 'last', 'newer', 'merge', 'regenerate'] as const;
+export const CONFLICT_RESOLUTIONS = ['error', 'first', 'last', 'newer', 'merge', 'regenerate', 'renumber'] as const;
 /** How a path is settled that applied images changed differently. */
 export type ConflictResolution = (typeof CONFLICT_RESOLUTIONS)[number];
 

@@ -88,7 +88,9 @@ describe('complaints', () => {
     [app('cache_dirs: [/]'), ['invalid-value 3:16-17 a cache directory cannot be the root directory']],
     [
       app('apply: [{image: x, conflicts: {a: lats}}]'),
-      ['invalid-value 3:37-41 the resolution of a must be error, first, last, newer, merge or regenerate, not lats'],
+      [
+        'invalid-value 3:37-41 the resolution of a must be error, first, last, newer, merge, regenerate or renumber, not lats',
+      ],
     ],
     [app('apply: [{image: x, z: 1}]'), ['unknown-directive 3:22-23 an item of apply: unknown key z']],
     [app('os:'), ['invalid-type 3:3-5 stackerfile: "os" value cannot be empty']],

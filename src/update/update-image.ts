@@ -1,3 +1,4 @@
+import { assertRenumberable } from '../apply/accounts/renumber-report.ts';
 import { conflictError } from '../apply/conflict-report.ts';
 import { writeMergeLayer } from '../apply/merge-layer.ts';
 import type { ConflictRule, MergeProblem } from '../apply/merge-problem.ts';
@@ -12,7 +13,12 @@ import { joinInside, type AbsPath } from '../core/paths.ts';
 import type { PackOptions } from '../layer/pack-options.ts';
 import type { Document } from '../oci/compose.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { APPLY_LIST, mergeAnnotations } from '../oci/layer-annotations.ts';
+import {
+  APPLY_LIST,
+  mergeAnnotations,
+  renumberedAnnotations,
+  type RenumberedAccount,
+} from '../oci/layer-annotations.ts';
 import { layerDescriptor } from '../sources/layer-descriptor.ts';
 import type { SquashfsReader } from '../squashfs/squashfs-reader.ts';
 import { OpenLayers } from '../lazy/open-layers.ts';
@@ -45,6 +51,8 @@ export interface UpdateOptions {
   readonly created: string;
   /** Asked before the rules that the image itself brings. */
   readonly rules?: readonly ConflictRule[];
+  /** Contents that a layer may hold for nothing but their owners; default 64 MiB. */
+  readonly renumberLimitBytes?: number | undefined;
   /** Without it, an update that needs a program of the image is `unsupported`. */
   readonly regenerate?: Regenerate | undefined;
   /** Layers of bases and applied images, which other updates read as well; stays the caller's. */
@@ -77,6 +85,8 @@ export interface UpdatedImage {
   readonly removed: readonly Descriptor[];
   /** Paths of the new merge and update layers that a driver or rule settled. */
   readonly settled: readonly SettledPath[];
+  /** Accounts that have other ids in these layers than the images that they come from. */
+  readonly renumbered: readonly RenumberedAccount[];
 }
 
 /**
@@ -117,6 +127,7 @@ export async function updateImage(
     fresh,
     removed: image.manifest.layers.filter(({ digest }) => !now.has(digest)),
     settled: work.settled,
+    renumbered: work.renumbered,
   };
 }
 
@@ -126,7 +137,7 @@ export async function updateImage(
  * replaces the old one, so its paths are looked at in any case.
  */
 function updatePlan(image: StoredImage, plan: UpdatePlan, below: readonly HeldLayer[], parts: UpdateParts): MergePlan {
-  const { segments, rules } = plan;
+  const { segments, rules, chosen } = plan;
   const digests = (layers: readonly (HeldLayer | undefined)[]) =>
     layers.flatMap(layer => layer?.descriptor.digest ?? []);
   const ancestor = digests([...segments.base, ...segments.applied, segments.merge]);
@@ -145,6 +156,7 @@ function updatePlan(image: StoredImage, plan: UpdatePlan, below: readonly HeldLa
       { name: `${image.name}'s own layers`, tree: [...ancestor, ...kept, ...old], own: [...kept, ...old], rules },
     ],
     plain: [...fresh, ...kept],
+    previous: { layers: [...ancestor, ...kept, ...old], chosen },
   };
 }
 
@@ -172,6 +184,7 @@ function swappedNames(image: StoredImage, { applied, base }: UpdateParts): strin
 /** Merges and packs; keeps every layer that was opened until the end. */
 class UpdateWork implements AsyncDisposable {
   readonly settled: SettledPath[] = [];
+  readonly renumbered: RenumberedAccount[] = [];
   readonly #image: string;
   readonly #plan: UpdatePlan;
   readonly #options: UpdateOptions;
@@ -211,11 +224,13 @@ class UpdateWork implements AsyncDisposable {
     const file = joinInside(scratch, role);
     const blob = await writeMergeLayer({ result, problem, output: file, packing, epochSeconds, signal });
     const described = layerDescriptor(blob, packing, role);
-    const descriptor = { ...described, annotations: { ...described.annotations, ...mergeAnnotations(result.settled) } };
+    const annotations = { ...mergeAnnotations(result.settled), ...renumberedAnnotations(result.renumbered.accounts) };
+    const descriptor = { ...described, annotations: { ...described.annotations, ...annotations } };
     const history = { created, created_by: createdBy(result.settled.length), author: 'stk' };
     const made = { layer: { descriptor, diffId: blob.digest, history, before: [] }, file };
     this.#made.set(blob.digest, made);
     this.settled.push(...result.settled);
+    this.renumbered.push(...result.renumbered.accounts);
     return made;
   }
 
@@ -241,6 +256,7 @@ class UpdateWork implements AsyncDisposable {
 
   async #regenerated(problem: MergeProblem, result: MergeResult, { plain }: MergePlan): Promise<MergeResult> {
     if (result.conflicts.length > 0) throw conflictError(result.conflicts, this.#image, OF_AN_UPDATE);
+    assertRenumberable(result.renumbered, this.#image, this.#options.renumberLimitBytes);
     if (result.regenerate.length === 0) return result;
     const { regenerate } = this.#options;
     if (regenerate) return regenerate({ problem, result, layers: plain.map(digest => this.#placed(digest)) });

@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { digestOf, type Digest } from '../core/digest.ts';
 import type { Descriptor, HistoryEntry } from '../oci/descriptor.ts';
-import { APPLY_DIGEST, APPLY_NAME, LAYER_ROLE, type AppliedEntry } from '../oci/layer-annotations.ts';
+import {
+  APPLY_DIGEST,
+  APPLY_NAME,
+  LAYER_ROLE,
+  renumberedAnnotations,
+  type AppliedEntry,
+} from '../oci/layer-annotations.ts';
 import { MemoryStore } from '../oci/memory-store.ts';
 import { heldImage } from './held-image.ts';
 import { composeUpdate } from './update-compose.ts';
@@ -100,8 +106,23 @@ describe('the plan of an update', () => {
         { name: 't', tree: contents('b', 't1'), own: contents('t1'), rules: [{ glob: '/etc/*', resolution: 'last' }] },
       ],
       plain: contents('b', 's2', 't1'),
+      previous: { layers: contents('b', 's1', 't1', 'm'), chosen: { user: new Set(), group: new Set() } },
     });
     expect(rules).toEqual([{ glob: '/etc/*', resolution: 'last' }]);
+  });
+
+  it('tells which accounts got their ids from a merge', () => {
+    const redis = { image: 'r', from: 101, to: 301, paths: 1, bytes: 1 };
+    const layers = app.manifest.layers.map(each => {
+      const role = each.annotations?.[LAYER_ROLE];
+      const kind = role === 'merge' ? 'user' : role === 'update' ? 'group' : undefined;
+      const annotations = kind && { ...each.annotations, ...renumberedAnnotations([{ kind, name: 'grün', ...redis }]) };
+      return annotations ? { ...each, annotations } : each;
+    });
+    const given = { ...app, manifest: { ...app.manifest, layers } };
+    const { chosen } = planUpdate(given, parts(applied('s', ['base:b', 's2']), applied('t', ['base:b', 't1'])));
+    const name = Buffer.from('grün').toString('latin1');
+    expect(chosen).toEqual({ user: new Set([name]), group: new Set([name]) });
   });
 
   it('needs no merge where one image alone is applied', () => {

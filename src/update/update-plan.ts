@@ -1,11 +1,18 @@
-import type { ConflictRule } from '../apply/merge-problem.ts';
+import type { ConflictRule, PreviousImage } from '../apply/merge-problem.ts';
 import type { MergePlan } from '../apply/open-merge-problem.ts';
 import { planStack, type AppliedImage, type StackPlan } from '../apply/stack-plan.ts';
 import type { Digest } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
 import type { Descriptor, RuntimeConfig } from '../oci/descriptor.ts';
-import { APPLY_DIGEST, APPLY_NAME, APPLY_REF, type AppliedEntry } from '../oci/layer-annotations.ts';
+import {
+  APPLY_DIGEST,
+  APPLY_NAME,
+  APPLY_REF,
+  MERGE_RENUMBERED,
+  parseRenumbered,
+  type AppliedEntry,
+} from '../oci/layer-annotations.ts';
 import type { ResolvedImage } from '../oci/resolve-image.ts';
 import { namedBase } from '../sources/bases.ts';
 import { withRole } from '../sources/layer-descriptor.ts';
@@ -40,6 +47,8 @@ export interface UpdatePlan {
   readonly merge: MergePlan | undefined;
   /** What is applied, each with how it lies in the image. */
   readonly entries: readonly AppliedEntry[];
+  /** Accounts whose ids the image's merge layers have chosen. */
+  readonly chosen: PreviousImage['chosen'];
   /** Rules of all entries, for what the kept layers have changed. */
   readonly rules: readonly ConflictRule[];
   /** Where each blob is and how it is described: everything that a plan names. */
@@ -79,13 +88,18 @@ export function planUpdate(image: StoredImage, parts: UpdateParts): UpdatePlan {
   const digests = (layers: readonly HeldLayer[]) => layers.map(({ descriptor }) => descriptor.digest);
   const old = [...digests(segments.base), ...digests(segments.applied)];
   const now = [...digests(base), ...digests(applied)];
+  const chosen = chosenAccounts(segments);
   return {
     segments,
     base,
     applied,
     unchanged: old.length === now.length && old.every((digest, index) => digest === now[index]),
-    merge: mergePlan(stack, parts, now),
     entries: parts.applied.map(({ entry }, index) => ({ ...entry, held: stack.placed[index]! })),
+    merge: mergePlan(stack, parts, now, {
+      layers: [...old, ...digests(segments.merge ? [segments.merge] : [])],
+      chosen,
+    }),
+    chosen,
     rules: parts.applied.flatMap(({ entry }) => rulesOf(entry)),
     blobs: blobsOf(image, parts),
   };
@@ -111,7 +125,25 @@ function asApplied(descriptor: Descriptor, { name, ref, digest }: AppliedEntry):
   return withRole(descriptor, 'apply', { [APPLY_NAME]: name, [APPLY_REF]: ref, [APPLY_DIGEST]: digest });
 }
 
-function mergePlan(stack: StackPlan, parts: UpdateParts, plain: readonly Digest[]): MergePlan | undefined {
+/** What the merge and update layers say of accounts that they have given ids; what they say is believed of names only. */
+function chosenAccounts({ merge, update }: ImageSegments): PreviousImage['chosen'] {
+  const chosen = { user: new Set<string>(), group: new Set<string>() };
+  for (const layer of [merge, update]) {
+    const accounts = parseRenumbered(layer?.descriptor.annotations?.[MERGE_RENUMBERED] ?? '[]');
+    // Names are byte strings where they are looked up.
+    for (const { kind, name } of accounts) {
+      if (kind === 'user' || kind === 'group') chosen[kind].add(Buffer.from(name).toString('latin1'));
+    }
+  }
+  return chosen;
+}
+
+function mergePlan(
+  stack: StackPlan,
+  parts: UpdateParts,
+  plain: readonly Digest[],
+  previous: NonNullable<MergePlan['previous']>,
+): MergePlan | undefined {
   if (stack.sides.length === 0) return undefined;
   const sides = stack.sides.map(({ image, tree, own }) => {
     const entry = image === undefined ? undefined : parts.applied[image]!.entry;
@@ -120,7 +152,7 @@ function mergePlan(stack: StackPlan, parts: UpdateParts, plain: readonly Digest[
   const [only] = sides;
   // What one image alone brings is right as it lies there.
   if (sides.length === 1 && only!.tree.join() === plain.join()) return undefined;
-  return { ancestor: stack.ancestor, sides, plain };
+  return { ancestor: stack.ancestor, sides, plain, previous };
 }
 
 function rulesOf({ conflicts }: AppliedEntry): readonly ConflictRule[] {

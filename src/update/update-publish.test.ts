@@ -44,6 +44,7 @@ async function update(name: string): Promise<UpdatedImage> {
     fresh: [{ descriptor: layer, from: { blob: { store: from, descriptor: layer } } }],
     removed: [],
     settled: [],
+    renumbered: [],
   };
 }
 

@@ -34,6 +34,8 @@ export interface UpdateRun {
   /** RFC 3339, the same for all images. */
   readonly created: string;
   readonly epochSeconds: number | undefined;
+  /** Contents that a layer may hold for nothing but their owners. */
+  readonly renumberLimitBytes: number;
 }
 
 /** The next version of an image; `undefined`: it is what it was. */
@@ -66,7 +68,7 @@ export async function computeUpdate(
   signal: AbortSignal,
 ): Promise<ComputedUpdate> {
   const { image } = target;
-  const { epochSeconds, created, rules, openPlace, emit } = run;
+  const { epochSeconds, created, rules, renumberLimitBytes, openPlace, emit } = run;
   const parts = await run.parts.find(image, run.wanted);
   const scratch = joinInside(run.scratch, String(++lastScratch));
   await mkdir(scratch);
@@ -76,6 +78,7 @@ export async function computeUpdate(
     scratch,
     created,
     rules,
+    renumberLimitBytes,
     shared: run.shared,
     regenerate: isLayout(image.store)
       ? regenerateInLayout({ ...packing, layout: image.store, openPlace, emit, scratch, signal })

@@ -17,11 +17,13 @@ export interface AccountsMerge {
   readonly file: AccountsFile;
   readonly ancestor: string;
   readonly sides: readonly AccountsText[];
+  /** Whether what clashes in one account is settled by the youngest file, and one that a side removed stays. */
+  readonly newer?: boolean;
 }
 
 /** Merges one of the files whose records begin with a name: its text, or what clashes. */
 export function mergeAccounts(merge: AccountsMerge): string | ConflictOutcome {
-  const { file, sides } = merge;
+  const { file, sides, newer = false } = merge;
   const ancestor = parseAccounts(merge.ancestor, file);
   const parsed = sides.map(side => ({ name: side.name, ...parseAccounts(side.text, file) }));
   const damage = findDamage(merge, ancestor, parsed);
@@ -32,7 +34,7 @@ export function mergeAccounts(merge: AccountsMerge): string | ConflictOutcome {
     sides: parsed.map(({ lines }) => lines),
     equal: (a, b) => a.text === b.text,
     settle: (_key, before, changes) => {
-      const settled = mergeRecord({ file, names: sides.map(({ name }) => name), before, changes });
+      const settled = mergeRecord({ file, sides, before, changes, newer });
       if ('line' in settled) return settled.line;
       problems.push(settled.problem);
       return undefined;
@@ -43,6 +45,8 @@ export function mergeAccounts(merge: AccountsMerge): string | ConflictOutcome {
   if (first !== undefined) {
     return conflict(others.length === 0 ? first : `${first}; ${others.length} more accounts clash`, {
       excerpt: others.length === 0 ? [] : problems,
+      // Taking one side's file whole would delete accounts that own files.
+      remedies: newer ? [] : ['newer'],
     });
   }
   const lines = [...merged.values()];
@@ -67,6 +71,7 @@ function findDamage(
     const which = file.endsWith('shadow') ? '' : `: ${shown(line)}`;
     return conflict(
       `/${shown(path)} of ${name} is damaged: a line is no record of a ${ACCOUNTS_FILES[file].noun}${which}`,
+      { remedies: [] },
     );
   }
   return undefined;
@@ -74,28 +79,45 @@ function findDamage(
 
 interface RecordMerge {
   readonly file: AccountsFile;
-  readonly names: readonly string[];
+  readonly sides: readonly AccountsText[];
   readonly before: AccountLine | undefined;
   readonly changes: readonly ChangedEntry<AccountLine>[];
+  readonly newer: boolean;
 }
 
-function mergeRecord({ file, names, before, changes }: RecordMerge): { line: AccountLine } | { problem: string } {
+interface PresentRecord {
+  readonly name: string;
+  readonly mtime: number;
+  readonly fields: readonly string[];
+}
+
+function mergeRecord(merge: RecordMerge): { line: AccountLine } | { problem: string } {
+  const { file, sides, before, changes, newer } = merge;
   const { noun, fields: rules } = ACCOUNTS_FILES[file];
-  const present: { name: string; fields: readonly string[] }[] = [];
+  const present: PresentRecord[] = [];
   for (const { side, value } of changes) {
-    if (value?.fields !== undefined) present.push({ name: names[side]!, fields: value.fields });
+    const { name, mtime = 0 } = sides[side]!;
+    if (value?.fields !== undefined) present.push({ name, mtime, fields: value.fields });
   }
   const account = `the ${noun} ${shown((before ?? changes.find(({ value }) => value)?.value)?.fields?.[0] ?? '')}`;
   const gone = changes.find(({ value }) => value === undefined);
-  if (gone) return { problem: `${account} was removed by ${names[gone.side]} and changed by ${present[0]?.name}` };
+  if (gone && !newer) {
+    return { problem: `${account} was removed by ${sides[gone.side]!.name} and changed by ${present[0]?.name}` };
+  }
   const merged: string[] = [];
   for (const [position, rule] of rules.entries()) {
     const versions = present.map(({ fields }) => fields[position]!);
-    const result = mergeField(rule, before?.fields?.[position], versions);
+    const clash = newer ? youngest(present).fields[position] : undefined;
+    const result = mergeField(rule, before?.fields?.[position], versions) ?? clash;
     if (result === undefined) return { problem: `${account} ${describeClash(rule, present, position)}` };
     merged.push(result);
   }
   return { line: { text: merged.join(':'), fields: merged } };
+}
+
+/** Of those with one time, the one applied last. */
+function youngest(present: readonly PresentRecord[]): PresentRecord {
+  return present.reduce((best, record) => (record.mtime >= best.mtime ? record : best));
 }
 
 function mergeField(rule: FieldRule, before: string | undefined, versions: readonly string[]): string | undefined {
@@ -127,7 +149,7 @@ function describeClash(
 
 const MAX_NAMES = 5;
 
-/** Ids that several names got, unless one side or the ancestor had all of these together. */
+/** Ids that several names got, unless the first of them and each other were together on a side or in the ancestor. */
 function sharedIds(
   file: AccountsFile,
   merged: ReadonlyMap<string, AccountLine>,
@@ -147,7 +169,8 @@ function sharedIds(
   for (const [id, names] of byId) {
     if (names.length < 2) continue;
     const hasIn = ({ lines }: NamedLines, name: string) => lines.get(`@${name}`)?.fields?.[idField] === id;
-    if (sources.some(source => names.every(name => hasIn(source, name)))) continue;
+    const isTogether = (name: string) => sources.some(source => hasIn(source, names[0]!) && hasIn(source, name));
+    if (names.every(isTogether)) continue;
     const uses = names.slice(0, MAX_NAMES).map(name => {
       const source = sources.find(candidate => hasIn(candidate, name));
       return `${shown(name)} in ${source?.name ?? 'the merged file'}`;

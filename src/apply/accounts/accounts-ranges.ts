@@ -1,13 +1,7 @@
 import type { AccountsText } from './accounts-records.ts';
 import { conflict, shown, type ConflictOutcome } from '../file-versions.ts';
 import { mergeLineSets, splitLines } from '../text/three-way.ts';
-
-interface Range {
-  readonly line: string;
-  readonly start: number;
-  /** Exclusive. */
-  readonly end: number;
-}
+import { parseRange, rangesOf, type SubordinateRange } from './subordinate-ids.ts';
 
 /** More than so many ranges over one id make no sense and would take long to compare. */
 const MAX_OVERLAPS = 50;
@@ -25,7 +19,8 @@ export function mergeSubordinateIds(
   for (const { name, text } of sides) {
     const line = splitLines(text).find(candidate => !known.has(candidate) && parseRange(candidate) === 'malformed');
     if (line !== undefined) {
-      return conflict(`/${shown(path)} of ${name} is damaged: a line is no range of ids: ${shown(line)}`);
+      const message = `/${shown(path)} of ${name} is damaged: a line is no range of ids: ${shown(line)}`;
+      return conflict(message, { remedies: [] });
     }
   }
   const merged = mergeLineSets(
@@ -48,26 +43,13 @@ export function mergeSubordinateIds(
   }
   const [first, ...others] = problems;
   if (first === undefined) return merged;
-  return conflict(`/${shown(path)}: ${first}`, { excerpt: others.length === 0 ? [] : problems });
-}
-
-function parseRange(line: string): Range | 'malformed' | undefined {
-  if (/^\s*(?:#|$)/.test(line)) return undefined;
-  const match = /^[^:\0]+:(\d{1,10}):(\d{1,10})\s*$/.exec(line);
-  if (!match) return 'malformed';
-  const start = Number(match[1]);
-  return { line, start, end: start + Number(match[2]) };
+  return conflict(`/${shown(path)}: ${first}`, { excerpt: others.length === 0 ? [] : problems, remedies: [] });
 }
 
 /** Pairs of different lines whose ranges have an id in common; a line alone, and no more, where there are too many. */
 function* overlaps(text: string): Generator<readonly [string, string | undefined]> {
-  const ranges: Range[] = [];
-  for (const line of new Set(splitLines(text))) {
-    const range = parseRange(line);
-    if (typeof range === 'object' && range.end > range.start) ranges.push(range);
-  }
-  ranges.sort((a, b) => a.start - b.start);
-  let open: Range[] = [];
+  const ranges = rangesOf(text).toSorted((a, b) => a.start - b.start);
+  let open: SubordinateRange[] = [];
   for (const range of ranges) {
     open = open.filter(({ end }) => end > range.start);
     for (const earlier of open) yield [earlier.line, range.line];

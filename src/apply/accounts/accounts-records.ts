@@ -90,6 +90,8 @@ export interface AccountLines {
 export interface AccountsText {
   readonly name: string;
   readonly text: string;
+  /** Of the file, in seconds since the Unix epoch. */
+  readonly mtime?: number;
 }
 
 export function parseAccounts(text: string, file: AccountsFile): AccountLines {

@@ -21,4 +21,5 @@ export interface BuildFlags extends SignatureFlags {
   readonly cacheFrom?: readonly string[];
   readonly cacheTo?: readonly string[];
   readonly signKey?: string;
+  readonly renumberLimit?: string;
 }

@@ -1,3 +1,4 @@
+import { RENUMBER_LIMIT_BYTES } from '../../../apply/accounts/renumber-report.ts';
 import { StkError } from '../../../core/errors.ts';
 import { absPath } from '../../../core/paths.ts';
 import type { BuildOptions, SecretSource } from '../../../builder/options.ts';
@@ -30,6 +31,7 @@ export async function buildOptions(
     epochSeconds: parseEpoch(session.environment['SOURCE_DATE_EPOCH']),
     environment: session.environment,
     hostPlatform: hostPlatform(),
+    renumberLimitBytes: parseRenumberLimit(flags.renumberLimit),
     annotationsNamespace: flags.annotationsNamespace,
     version: session.version,
   };
@@ -39,6 +41,18 @@ function parseJobs(text: string): number {
   const jobs = Number(text);
   if (Number.isInteger(jobs) && jobs >= 1 && jobs <= 256) return jobs;
   throw new StkError('usage', `--jobs ${text} is no number of images`, { hint: 'a whole number from 1 on' });
+}
+
+/** Bytes, or so many K, M or G. */
+export function parseRenumberLimit(text: string | undefined): number {
+  if (text === undefined) return RENUMBER_LIMIT_BYTES;
+  const match = /^(\d{1,12})([KMG]?)$/i.exec(text);
+  const unit = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 }[match?.[2]?.toUpperCase() ?? ''] ?? Number.NaN;
+  const bytes = Number(match?.[1] ?? Number.NaN) * unit;
+  if (Number.isSafeInteger(bytes)) return bytes;
+  throw new StkError('usage', `--renumber-limit ${text} is no size`, {
+    hint: 'bytes, or a number with K, M or G: 256M',
+  });
 }
 
 /** https://reproducible-builds.org/specs/source-date-epoch/ */

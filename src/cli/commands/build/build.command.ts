@@ -90,6 +90,7 @@ function buildFlags(command: Command): Command {
       [],
     )
     .option('--cache-to <store>', 'store finished steps there', collect, [])
+    .option('--renumber-limit <size>', 'most bytes of files to copy for accounts whose ids clash (default: 64M)')
     .option('--sign-key <file>', 'sign the images with this private key')
     .option('--annotations-namespace <prefix>', 'prefix of the recipe annotations', 'io.stackeroci');
 }

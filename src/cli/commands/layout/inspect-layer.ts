@@ -8,7 +8,10 @@ import {
   MERGE_COUNT,
   MERGE_PATHS,
   VERITY_ROOT,
+  MERGE_RENUMBERED,
   parseMergedPaths,
+  parseRenumbered,
+  type RenumberedAccount,
 } from '../../../oci/layer-annotations.ts';
 
 /** One layer of an image, as its annotations tell of it. */
@@ -29,6 +32,8 @@ export interface InspectedLayer {
   readonly merged?: readonly (readonly [path: string, driver: string])[];
   /** How many there are. */
   readonly mergedCount?: number;
+  /** Accounts that got other ids in a merge or update layer. */
+  readonly renumbered?: readonly RenumberedAccount[];
 }
 
 export function inspectLayer(
@@ -40,6 +45,7 @@ export function inspectLayer(
   const paths = annotations[MERGE_PATHS];
   const merged = paths === undefined ? undefined : parseMergedPaths(paths);
   const count = Number(annotations[MERGE_COUNT]);
+  const renumbered = parseRenumbered(annotations[MERGE_RENUMBERED] ?? '[]');
   return {
     role: annotations[LAYER_ROLE] ?? 'layer',
     digest,
@@ -48,6 +54,7 @@ export function inspectLayer(
     verityRoot: annotations[VERITY_ROOT],
     ...known,
     ...(name === undefined ? {} : { apply: { name, ref: annotations[APPLY_REF], digest: annotations[APPLY_DIGEST] } }),
+    ...(renumbered.length === 0 ? {} : { renumbered }),
     ...(merged === undefined
       ? {}
       : { merged, mergedCount: Number.isSafeInteger(count) ? Math.max(count, merged.length) : merged.length }),

@@ -40,6 +40,15 @@ const PLATFORMS_COLUMN: Column = { heading: 'PLATFORMS', shrink: 'end' };
 
 const NOT_SHARED: ReadonlyMap<Digest, readonly string[]> = new Map();
 
+const RENUMBERED_COLUMNS: readonly Column[] = [
+  { heading: 'ACCOUNT' },
+  { heading: 'OF', shrink: 'end' },
+  { heading: 'WAS', align: 'right' },
+  { heading: 'IS', align: 'right' },
+  { heading: 'FILES', align: 'right' },
+  { heading: 'SIZE', align: 'right' },
+];
+
 const MERGED_COLUMNS: readonly Column[] = [{ heading: 'PATH', shrink: 'start' }, { heading: 'SETTLED BY' }];
 
 /** An image in a list; of an index the layers of all its images that are there. */
@@ -123,7 +132,15 @@ function layerRow(layer: InspectedLayer, index: number): readonly string[] {
   ];
 }
 
-function writeMerged(session: Session, index: number, { role, merged, mergedCount }: InspectedLayer): void {
+function writeMerged(session: Session, index: number, layer: InspectedLayer): void {
+  const { role, merged, mergedCount, renumbered = [] } = layer;
+  if (renumbered.length > 0) {
+    session.stdout.write(`\nlayer ${index + 1} (${printableLine(role)}) renumbers ${renumbered.length} accounts\n`);
+    const rows = renumbered.map(({ kind, name, image, from, to, paths, bytes }) => [
+      ...[`${kind} ${name}`, image, String(from), String(to), String(paths), formatBytes(bytes)],
+    ]);
+    writeTable(session, RENUMBERED_COLUMNS, rows);
+  }
   if (merged === undefined || mergedCount === undefined) return;
   session.stdout.write(`\nlayer ${index + 1} (${printableLine(role)}) settles ${mergedCount} paths\n`);
   writeTable(

@@ -47,6 +47,10 @@ export function writeOutcome(stdout: NodeJS.WriteStream, outcome: UpdateOutcome)
     `${image.name}${target} ${verb} ${updated.manifest.descriptor.digest}`,
     ...formatTable(COLUMNS, rows, width).map(line => `  ${line}`),
     `  ${stay} layers stay; ${bytes}`,
+    ...updated.renumbered.map(
+      ({ kind, name, image: of, from, to, paths, bytes }) =>
+        `  ${kind} ${name} of ${of}: ${from} becomes ${to} (${paths} files, ${formatBytes(bytes)})`,
+    ),
     ...(updated.settled.length === 0 ? [] : [`  ${updated.settled.length} paths merged`]),
     ...paths.map(line => `  ${line}`),
     ...(more > 0 ? [`    and ${more} more`] : []),
@@ -80,6 +84,7 @@ function outcomeJson(outcome: UpdateOutcome): object {
       added: updated.fresh.map(({ descriptor }) => layerJson(descriptor)),
       kept: updated.layers.length - updated.fresh.length,
     },
+    renumbered: updated.renumbered,
     merged: updated.settled.map(({ path, driver, sides }) => ({
       path: `/${textOfByteString(path)}`,
       driver,

@@ -24,6 +24,7 @@ function addUpdate(program: Command, act: Act): void {
     )
     .option('--tag <tag>', 'tag of the new version (default: the one that the image has)')
     .option('--conflict <glob=how>', 'settle conflicts so: first, last, newer, merge, … (repeatable)', collect, [])
+    .option('--renumber-limit <size>', 'most bytes of files to copy for accounts whose ids clash (default: 64M)')
     .option('-n, --dry-run', 'only say what would change')
     .option('--sign-key <file>', 'sign the new version with this private key before the tag moves')
     .option('--json', 'print JSON')

@@ -7,7 +7,7 @@ import { makeTempDir } from '../../../host/temp-dir.ts';
 import { OpenLayers } from '../../../lazy/open-layers.ts';
 import { conflictRule } from '../../../update/update-rules.ts';
 import type { Session } from '../../session.ts';
-import { parseEpoch } from '../build/build-options.ts';
+import { parseEpoch, parseRenumberLimit } from '../build/build-options.ts';
 import { openSessionUi } from '../build/build.ts';
 import { demandsSignature, requireSignature, type SignatureFlags } from '../signature/require-signature.ts';
 import type { Ui } from '../../ui/open-ui.ts';
@@ -29,6 +29,7 @@ export interface UpdateFlags extends SignatureFlags {
   readonly json?: boolean;
   readonly signKey?: string;
   readonly platform?: string;
+  readonly renumberLimit?: string;
   readonly tlsVerify: boolean;
 }
 
@@ -56,6 +57,7 @@ export async function runUpdate(session: Session, ref: string | undefined, flags
       shared: scope.use(new OpenLayers(session.signal)),
       scratch: scope.use(await makeTempDir(session.environment['TMPDIR'] ?? '/tmp', 'stk-update')).path,
       epochSeconds,
+      renumberLimitBytes: parseRenumberLimit(flags.renumberLimit),
       created: new Date(epochSeconds === undefined ? Date.now() : epochSeconds * 1000).toISOString(),
       parts: new PartsFinder({
         stores: session.stores,
