@@ -13,6 +13,7 @@ import { umountImage } from '../mount/umount-image.ts';
 import type { UpperWish } from '../mount/writable-upper.ts';
 import { LowerView } from '../sandbox/lower-view.ts';
 import { sandboxOptions, type StepMount } from '../sandbox/run-step.ts';
+import { CONTAINER_CAPABILITIES } from '../sandbox/container-capabilities.ts';
 import { seccompFilter } from '../sandbox/seccomp-filter.ts';
 import { openBundleSource, type BundleSource } from './bundle-source.ts';
 import { planStart, type StartPlan } from './become-user.ts';
@@ -197,6 +198,7 @@ async function start(request: RunRequest, ready: Ready): Promise<ContainerProces
     command: plan.command,
     scratch: ready.directory,
     realRoot: !request.rootless,
+    capabilities: Object.values(CONTAINER_CAPABILITIES),
     filter: seccompFilter(),
     stdin: request.stdin,
     tty: settings.tty,

@@ -1,6 +1,7 @@
 import type { AbsPath } from '../core/paths.ts';
 import { startBwrap } from '../host/tools/bwrap.ts';
 import { isStkError } from '../core/errors.ts';
+import { CONTAINER_CAPABILITIES } from './container-capabilities.ts';
 import { protectionOptions } from './protected-paths.ts';
 import { seccompFilter } from './seccomp-filter.ts';
 import type { StepRoot } from './step-root.ts';
@@ -39,24 +40,6 @@ export interface StepRun {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The capabilities that container runtimes give by default; everything else is dropped. */
-const CONTAINER_CAPABILITIES = [
-  'CHOWN',
-  'DAC_OVERRIDE',
-  'FOWNER',
-  'FSETID',
-  'KILL',
-  'SETGID',
-  'SETUID',
-  'SETPCAP',
-  'NET_BIND_SERVICE',
-  'NET_RAW',
-  'SYS_CHROOT',
-  'MKNOD',
-  'AUDIT_WRITE',
-  'SETFCAP',
-];
-
 /** What the sandbox itself mounts; `openStepRoot` makes sure that each place exists. */
 export function sandboxMountPoints(mounts: readonly StepMount[]): MountPoint[] {
   const own: MountPoint[] = ['/proc', '/dev', '/sys'].map(path => ({ path, type: 'directory' }));
@@ -87,6 +70,7 @@ export async function runStep(root: StepRoot, run: StepRun): Promise<number> {
     command: run.command,
     scratch: run.scratch,
     realRoot: !run.rootless,
+    capabilities: Object.values(CONTAINER_CAPABILITIES),
     filter: seccompFilter(),
     stdio: run.stdio,
     signal: run.signal,
@@ -139,9 +123,7 @@ async function bwrapOptions(root: MountedRoot, run: SandboxSettings): Promise<st
     options.push('--unshare-net', '--tmpfs', `${below}/sys/class/net`, '--remount-ro', `${below}/sys/class/net`);
   if (run.ownSession) options.push('--new-session');
   options.push('--cap-drop', 'ALL');
-  for (const name of run.rootless ? ['ALL'] : CONTAINER_CAPABILITIES) {
-    options.push('--cap-add', name === 'ALL' ? name : `CAP_${name}`);
-  }
+  for (const name of Object.keys(CONTAINER_CAPABILITIES)) options.push('--cap-add', name);
   const targetOf = (mount: StepMount) => `${below}${root.mountPoints.get(mount.target) ?? mount.target}`;
   for (const mount of run.mounts) options.push(...mountOptions(mount, targetOf(mount)));
   for (const mount of run.mounts) {

@@ -17,21 +17,27 @@ export async function buildPerlImage(rig: StkRig): Promise<void> {
   await rig.ok(['build', '-f', 'perl.json', '--no-verity']);
 }
 
+export interface PerlOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  /** Of a container. */
+  readonly user?: string | undefined;
+}
+
 /** Runs a program in a step or a container of that image, to its end; returns the lines of its standard output. */
 export async function runPerl(
   rig: StkRig,
   place: Place,
   program: string,
-  env: Readonly<Record<string, string>> = {},
+  { env = {}, user = '0' }: PerlOptions = {},
 ): Promise<readonly string[]> {
   await rig.write('program.pl', program);
   if (place === 'container') {
     const variables = Object.entries(env).flatMap(([name, value]) => ['-e', `${name}=${value}`]);
-    const words = ['run', ...variables, '-v', 'program.pl:/program.pl:ro', 'perl', ...PERL, '/program.pl'];
+    const words = ['run', '-u', user, ...variables, '-v', 'program.pl:/program.pl:ro', 'perl', ...PERL, '/program.pl'];
     return (await rig.ok(words)).split('\n').slice(0, -1);
   }
   const run = `#!/bin/busybox sh\n${PERL.join(' ')} /stacker/imports/program.pl | /bin/busybox sed 's/^/said: /'`;
-  const image = { from: 'oci:oci:perl', build_only: true, imports: ['program.pl'], environment: env, run };
+  const image = { from: 'oci:oci:perl', build_only: true, imports: ['program.pl'], build_env: env, run };
   await rig.write('step.json', { step: image });
   const { exitCode, stderr } = await rig.stk(['build', '-f', 'step.json', '--progress', 'plain']);
   if (exitCode !== 0) throw new Error(`the step ended with ${exitCode}:\n${stderr}`);

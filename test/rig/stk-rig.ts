@@ -27,6 +27,8 @@ export interface StkOptions {
   readonly stdin?: string;
   /** A file or directory that it inherits open, as descriptor 100. */
   readonly inherits?: string;
+  /** A command that prepares its own process, and then becomes the command line that follows. */
+  readonly through?: readonly [string, ...string[]];
   /** Run it in a terminal of this size; what it writes comes as one stream, lines ended by CR LF. */
   readonly terminal?: { readonly rows: number; readonly columns: number };
 }
@@ -106,7 +108,10 @@ export class StkRig implements AsyncDisposable {
   async start(args: readonly string[], options: StkOptions = {}): Promise<RunningStk> {
     const { node, cli } = inject('stk');
     const env = { ...this.#environment(), ...options.env };
-    const words = inTerminal(inheriting([node, cli, ...args], options.inherits), options.terminal);
+    const words = inTerminal(
+      inheriting([...(options.through ?? []), node, cli, ...args] as [string, ...string[]], options.inherits),
+      options.terminal,
+    );
     const command = await commandAs(options.as ?? this.#actor, words, env);
     // Arguments and directories in the form of `hostText` reach it as bytes.
     const raw = systemCommand({ file: command.file, args: command.args, cwd: options.cwd ?? this.directory, env });

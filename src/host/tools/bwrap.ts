@@ -14,6 +14,7 @@ export interface BwrapRun {
   readonly scratch: AbsPath;
   /** See `SandboxLaunch`. */
   readonly realRoot: boolean;
+  readonly capabilities: readonly number[];
   /** A program of classic BPF that every process inside is subject to (`--seccomp`). */
   readonly filter: Uint8Array;
   /**
@@ -35,6 +36,7 @@ export async function startBwrap(run: BwrapRun): Promise<RunningTool> {
     args: ['--args', '3', '--', ...run.command],
     closeFrom: 5,
     realRoot: run.realRoot,
+    capabilities: run.capabilities,
   });
   const files = new AsyncScope();
   try {

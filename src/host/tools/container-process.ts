@@ -19,6 +19,7 @@ export interface ContainerProcessOptions {
   readonly scratch: AbsPath;
   /** See `BwrapRun`. */
   readonly realRoot: boolean;
+  readonly capabilities: readonly number[];
   readonly filter: Uint8Array;
   /** Whether the caller's standard input is the container's, too; otherwise it is at its end. */
   readonly stdin: boolean;
@@ -52,6 +53,7 @@ export async function startContainerProcess(run: ContainerProcessOptions): Promi
       args: ['--args', '3', '--', ...run.command],
       closeFrom: 6,
       realRoot: run.realRoot,
+      capabilities: run.capabilities,
     });
     const child = startChild(run, words, [args, infoFile, filter]);
     const ended = new Promise<number>((resolve, reject) => {

@@ -6,24 +6,31 @@ import { callNumber, machineAbis, type SystemCall } from '../system-calls.ts';
 /** Device nodes of the host that bubblewrap binds into the sandbox (`--dev`). */
 const DEVICES = ['null', 'zero', 'full', 'random', 'urandom', 'tty'].map(name => `/dev/${name}`);
 
-const CALLS: readonly SystemCall[] = ['keyctl', 'close', 'unshare', 'mount'];
+const CALLS: readonly SystemCall[] = ['keyctl', 'close', 'unshare', 'mount', 'capget', 'capset', 'prctl'];
 
 /**
  * What has to be done in the process that becomes bubblewrap, by Perl, which can make any system call.
  *
  * - It joins a new session keyring without a name: the caller's holds tickets and keys of filesystems (keyrings(7)).
+ * - It takes a Landlock domain from which no abstract socket outside can be reached, since Linux 6.12: such sockets are of the
+ *   network, which may be the host's (landlock(7), "Scope flags").
+ * - It bounds the capabilities that any program of the sandbox can have. bubblewrap itself needs more for a moment: those
+ *   are inheritable, and it gives them up (capabilities(7), "Transformation of capabilities during execve").
  * - It closes every descriptor from the given one on.
  * - For the real root, it takes a mount namespace where the given files are read-only. Owner and mode of a device node
  *   that is bound into a sandbox are the host's, and root may change them there; and what runs as the first process of
  *   the sandbox could be written to by its name in /proc.
  */
 const PROGRAM = String.raw`
-  my ($keyctl, $close, $unshare, $mount, $first, $count, @words) = @ARGV;
+  my ($keyctl, $close, $unshare, $mount, $capget, $capset, $prctl, $first, $bounds, $count, @words) = @ARGV;
   my @files = splice @words, 0, $count;
   delete $ENV{PERL_BADLANG};
   sub fail { print STDERR "stk: cannot $_[0]: $!\n"; exit 1 }
   # A kernel without keyrings has nothing to keep away (ENOSYS).
   syscall($keyctl + 0, 1, 0) >= 0 or $! + 0 == 38 or fail('join an empty session keyring');
+  my $scope = pack 'Q3', 0, 0, 1;
+  my $rules = syscall(444, $scope, length $scope, 0);
+  $rules < 0 or syscall(446, $rules + 0, 0) == 0 or fail('leave abstract sockets');
   if (@files) {
     push @files, readlink '/proc/self/fd/1' if -t STDOUT;
     my ($root, $slave, $bind, $readonly) = ('/', 0x80000 | 0x4000, 0x1000, 0x1000 | 0x20 | 1);
@@ -34,6 +41,17 @@ const PROGRAM = String.raw`
       syscall($mount + 0, "$file", "$file", 0, $bind, 0) == 0 or fail("bind $file");
       syscall($mount + 0, 0, "$file", 0, $readonly, 0) == 0 or fail("make $file read-only");
     }
+  }
+  my ($header, $sets) = (pack('L2', 0x20080522, 0), "\0" x 24);
+  syscall($capget + 0, $header, $sets) == 0 or fail('read capabilities');
+  my @sets = unpack 'L6', $sets;
+  @sets[2, 5] = @sets[1, 4];
+  $sets = pack 'L6', @sets;
+  syscall($capset + 0, $header, $sets) == 0 or fail('make capabilities inheritable');
+  my %kept = map { $_ => 1 } split /,/, $bounds;
+  for my $capability (0 .. 63) {
+    syscall($prctl + 0, 23, $capability, 0, 0, 0) == 1 or next;
+    $kept{$capability} or syscall($prctl + 0, 24, $capability, 0, 0, 0) == 0 or fail('drop capabilities');
   }
   opendir(my $open, '/proc/self/fd') or fail('list descriptors');
   my @open = grep { /^\d+$/ && $_ >= $first } readdir $open;
@@ -49,24 +67,23 @@ export interface SandboxLaunch {
   readonly args: readonly string[];
   /** The first descriptor that is closed; bubblewrap gets those below. */
   readonly closeFrom: number;
+  /** Numbers of the capabilities that the sandbox is bounded to. */
+  readonly capabilities: readonly number[];
   /** Without a user namespace between the sandbox and the host. */
   readonly realRoot: boolean;
 }
 
 /** A command line that becomes bubblewrap, see above. Throws `missing-capability`. */
-export async function sandboxLaunch({
-  args,
-  closeFrom,
-  realRoot,
-}: SandboxLaunch): Promise<readonly [string, ...string[]]> {
+export async function sandboxLaunch(launch: SandboxLaunch): Promise<readonly [string, ...string[]]> {
   const [perl, bwrap] = await Promise.all(['perl', 'bwrap'].map(find));
   const [abi] = machineAbis();
   const numbers = CALLS.map(call => (abi === undefined ? undefined : callNumber(abi, call)));
   if (numbers.includes(undefined)) {
     throw new StkError('missing-capability', `sandboxes are not known on ${process.arch} processors`);
   }
-  const files = realRoot ? [...DEVICES, bwrap!] : [];
-  const words = [...numbers, closeFrom, files.length, ...files, bwrap!, ...args].map(String);
+  const files = launch.realRoot ? [...DEVICES, bwrap!] : [];
+  const settings = [launch.closeFrom, launch.capabilities.join(','), files.length];
+  const words = [...numbers, ...settings, ...files, bwrap!, ...launch.args].map(String);
   return [perl!, '-e', PROGRAM, '--', ...words];
 }
 
