@@ -71,7 +71,7 @@ it('lets a volume give way to what is asked for in its place', () =>
   withImage(async ({ place }) => {
     const volumes = ['/run', '/var/run'];
     expect(await place({ volumes })).toHaveLength(1);
-    expect(await place({ volumes, tmpfs: ['/var/run'] })).toEqual([{ type: 'tmpfs', target: '/run' }]);
+    expect(await place({ volumes, tmpfs: ['/var/run'] })).toEqual([{ type: 'tmpfs', target: '/run', shared: true }]);
   }));
 
 it.each(['/top', '/tools', '/tools/x', '/proc', '/dev/x', '/sys/x', '/up'])(

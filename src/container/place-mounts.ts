@@ -45,7 +45,7 @@ export async function placeMounts(request: MountsToPlace): Promise<readonly Step
   await assertMountPoints(view);
   const asked: StepMount[] = [];
   for (const target of request.tmpfs) {
-    asked.push({ type: 'tmpfs', target: await placeForDirectory(view, '--tmpfs', target) });
+    asked.push({ type: 'tmpfs', target: await placeForDirectory(view, '--tmpfs', target), shared: true });
   }
   for (const mount of request.mounts) asked.push(await placeOnHost(view, mount));
   const places = new Set<string>();

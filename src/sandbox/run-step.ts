@@ -16,7 +16,13 @@ export type StepMount =
       readonly readOnly: boolean;
       readonly file?: boolean;
     }
-  | { readonly type: 'tmpfs'; readonly target: string; readonly readOnly?: boolean };
+  | {
+      readonly type: 'tmpfs';
+      readonly target: string;
+      readonly readOnly?: boolean;
+      /** Everybody may make files there, as in /tmp; otherwise root alone. */
+      readonly shared?: boolean;
+    };
 
 export interface StepRun {
   readonly command: readonly string[];
@@ -116,6 +122,8 @@ async function bwrapOptions(root: MountedRoot, run: SandboxSettings): Promise<st
   const { below = '' } = run;
   const options = ['--bind', root.root, below === '' ? '/' : below];
   options.push('--proc', `${below}/proc`, '--dev', `${below}/dev`, '--ro-bind', '/sys', `${below}/sys`);
+  // bubblewrap's own is a directory that root alone may write to, which no shared memory of other users can be in.
+  options.push(...tmpfsOptions(`${below}/dev/shm`, true));
   options.push(...(await protectionOptions(below)));
   options.push('--unshare-pid', '--unshare-ipc', '--unshare-uts', '--hostname', run.hostname);
   // The bound sysfs is the host's: it would go on listing the host's interfaces.
@@ -136,6 +144,10 @@ async function bwrapOptions(root: MountedRoot, run: SandboxSettings): Promise<st
 }
 
 function mountOptions(mount: StepMount, target: string): string[] {
-  if (mount.type === 'tmpfs') return ['--perms', '0755', '--tmpfs', target];
+  if (mount.type === 'tmpfs') return tmpfsOptions(target, mount.shared === true);
   return [mount.readOnly ? '--ro-bind' : '--bind', mount.source, target];
+}
+
+function tmpfsOptions(target: string, shared: boolean): string[] {
+  return ['--perms', shared ? '1777' : '0755', '--tmpfs', target];
 }

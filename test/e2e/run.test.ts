@@ -90,6 +90,15 @@ describe.each<Actor>(['root', 'user'])('stk run as %s', actor => {
     expect(await rig.stk(['run', '-v', 'absent:/d', 'app', 'true'])).toMatchObject({ exitCode: 8 });
   });
 
+  it('gives everybody shared memory and places in memory', async () => {
+    await using rig = await withApp(actor, { run: 'test $(stat -c %a /dev/shm) = 1777; test -c /dev/null' });
+    await rig.write('host', 'mine');
+    const flags = ['-u', '1000:1000', '--tmpfs', '/t', '-v', 'host:/dev/shm/deep/file:ro', '-v', 'host:/t/deep/file'];
+    const script =
+      'stat -c %a /dev/shm /t; touch /dev/shm/x /t/x; cat /dev/shm/deep/file /t/deep/file; grep -c " /dev/shm tmpfs " /proc/mounts';
+    expect(await rig.ok(['run', ...flags, 'app', 'sh', '-c', script])).toBe('1777\n1777\nminemine1\n');
+  });
+
   it('gives a terminal of its own that has the size of the outer one', async () => {
     await using rig = await withApp(actor);
     const words = ['run', '-it', 'app', 'sh', '-c', 'test -t 0 && test -t 1 && stty size; exit 3'];
