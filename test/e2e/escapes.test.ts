@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import os from 'node:os';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { missing, requires } from '../rig/gates.ts';
@@ -71,4 +72,45 @@ describe.each<Actor>(['root', 'user'])('ways out of a sandbox of %s', actor => {
       expect([...tried].filter(line => line.endsWith('GOT THROUGH'))).toEqual([]);
     },
   );
+
+  it.runIf(process.arch === 'x64')('are closed to calls of 32 bits in a program of 64', async () => {
+    const program = await rig.write('personality', programWith32BitCall(), 0o755);
+    expect((await rig.stk(['run', '-v', 'personality:/personality', 'perl', '/personality'])).exitCode).toBe(EPERM);
+    expect((await execa(program)).exitCode).toBe(0);
+  });
 });
+
+const { EPERM } = os.constants.errno;
+
+/** Asks for READ_IMPLIES_EXEC by int 0x80, and ends with the error's number. */
+function programWith32BitCall(): Buffer {
+  const code = Buffer.from(
+    [
+      'b888000000', // mov eax, 136 (personality)
+      'bb00004000', // mov ebx, 0x400000
+      'cd80', // int 0x80
+      'f7d8', // neg eax
+      '89c7', // mov edi, eax
+      'b83c000000', // mov eax, 60 (exit)
+      '0f05', // syscall
+    ].join(''),
+    'hex',
+  );
+  const [base, headers] = [0x40_0000n, 120];
+  const size = BigInt(headers + code.length);
+  const file = Buffer.alloc(headers);
+  file.write('7f454c46020101', 'hex');
+  // elf(5): an executable for x86-64, its entry behind the headers, one program header.
+  file.writeUInt16LE(2, 16);
+  file.writeUInt16LE(62, 18);
+  file.writeUInt32LE(1, 20);
+  file.writeBigUInt64LE(base + BigInt(headers), 24);
+  file.writeBigUInt64LE(64n, 32);
+  for (const [index, value] of [64, 56, 1].entries()) file.writeUInt16LE(value, 52 + 2 * index);
+  // All of it loaded, readable and executable.
+  file.writeUInt32LE(1, 64);
+  file.writeUInt32LE(5, 68);
+  for (const [index, value] of [0n, base, base, size, size, 0x1000n].entries())
+    file.writeBigUInt64LE(value, 72 + 8 * index);
+  return Buffer.concat([file, code]);
+}
