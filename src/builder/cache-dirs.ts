@@ -2,7 +2,7 @@ import { AsyncScope } from '../core/async-scope.ts';
 import { digestHex, digestOf } from '../core/digest.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { lockFile, tryLockFile, type FileLock } from '../host/file-lock.ts';
-import { mkdir } from '../host/files.ts';
+import { chmod, mkdir, stat } from '../host/files.ts';
 import type { CacheDir } from '../recipe/model.ts';
 
 export interface MountedCacheDir {
@@ -27,6 +27,7 @@ export async function openCacheDirs(
   const scope = new AsyncScope();
   const directories: MountedCacheDir[] = [];
   try {
+    if (wanted.length > 0) await closeToOthers(home);
     // In one order for all, so that two steps that want the same two cannot wait for each other.
     for (const entry of wanted.toSorted((a, b) => (a.id < b.id ? -1 : 1))) {
       const name = digestHex(digestOf(entry.id)).slice(0, 32);
@@ -38,6 +39,13 @@ export async function openCacheDirs(
     await scope[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** Steps of root may leave device nodes and set-user-ID programs there, which are none of other users' business. */
+async function closeToOthers(home: AbsPath): Promise<void> {
+  await mkdir(home, { recursive: true, mode: 0o700 });
+  const { uid, mode } = await stat(home);
+  if (uid === process.getuid?.() && (mode & 0o077) !== 0) await chmod(home, 0o700);
 }
 
 async function take(

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { execa } from 'execa';
 import { describe, expect, it } from 'vitest';
 import { requires } from '../rig/gates.ts';
@@ -137,6 +138,8 @@ describe.each(['root', 'user'] as const)('as %s', actor => {
     const { stderr } = await rig.stk(['build', '--no-cache', '--progress', 'plain', 'app']);
     expect(stderr).toMatch(/^app │ 2$/m);
     expect(await rig.ok(['ls', '-R', 'app:/'])).not.toContain('keep');
+    // What a step leaves there may be a set-user-ID program.
+    expect((await stat(rig.path('.stk/cache-dirs'))).mode & 0o777).toBe(0o700);
   });
 
   it('network none has a loopback at most', async () => {
