@@ -2,10 +2,13 @@ import { createHash } from 'node:crypto';
 import { StkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { storageError } from '../host/atomic-write.ts';
-import { open, type FileHandle } from '../host/files.ts';
+import type { FileHandle } from '../host/files.ts';
+import type { OutputFile } from '../host/output-file.ts';
+import { readPrivileges } from '../host/privileges.ts';
 import { openDigester } from '../host/thread-digester.ts';
 import { fileChunks } from './file-chunks.ts';
 import type { LayerBlob } from './layer-blob.ts';
+import { PackedRecord } from './packed-record.ts';
 import {
   VERITY_BLOCK_BYTES,
   VERITY_HASH_BYTES,
@@ -24,11 +27,13 @@ export interface FinishOptions {
 }
 
 /**
- * Turns a squashfs image as a tool left it into a layer blob: appends the verity area where wanted, syncs the file, and
- * tells digest and size. The image is read once. Memory for a tree is 1/128 of the image.
+ * Turns a squashfs image as a tool left it into a layer blob: appends the verity area where wanted,
+ * syncs the file, and tells digest and size. The image is read once. Memory for a tree is 1/128 of the image.
+ *
+ * @param image open for reading and writing; what is written goes through this descriptor
  */
-export async function finishBlob(path: AbsPath, options: FinishOptions): Promise<LayerBlob> {
-  const file = await open(path, 'r+');
+export async function finishBlob(image: Pick<OutputFile, 'file' | 'path'>, options: FinishOptions): Promise<LayerBlob> {
+  const { file, path } = image;
   try {
     const imageBytes = await alignImage(file, path);
     const blob = options.verity
@@ -38,9 +43,18 @@ export async function finishBlob(path: AbsPath, options: FinishOptions): Promise
     return blob;
   } catch (error) {
     throw storageError(error, path);
-  } finally {
-    await file.close();
   }
+}
+
+/**
+ * As `finishBlob`, for an image that a packer of this machine has just written to this very descriptor: where real root ran
+ * it, the record says from now on that the layer was packed here.
+ */
+export async function finishPacked(image: OutputFile, options: FinishOptions): Promise<LayerBlob> {
+  const blob = await finishBlob(image, options);
+  const { uid, initialUserNamespace } = await readPrivileges();
+  if (uid === 0 && initialUserNamespace) await new PackedRecord().remember(blob);
+  return blob;
 }
 
 /** Pads the image, or cuts the tool's larger padding, to the 4 KiB boundary after `bytes_used` (squashfs 4.0 superblock). */

@@ -1,8 +1,9 @@
 import { availableParallelism } from 'node:os';
 import type { AbsPath } from '../core/paths.ts';
-import { readdir, rm, stat } from '../host/files.ts';
+import { readdir, stat } from '../host/files.ts';
+import { OutputFile } from '../host/output-file.ts';
 import { mksquashfs } from '../host/tools/mksquashfs.ts';
-import { finishBlob } from './finish-blob.ts';
+import { finishPacked } from './finish-blob.ts';
 import type { LayerBlob } from './layer-blob.ts';
 import type { LowerTree } from './lower-tree.ts';
 import { cleanUpper, removeFromUpper } from './overlay-upper.ts';
@@ -52,9 +53,10 @@ export async function packLayer(request: PackRequest): Promise<PackedLayer> {
   for (const path of request.exclude ?? []) await removeFromUpper(upper, path, signal);
   if ((await readdir(upper)).length === 0) return EMPTY;
   await cleanUpper(upper, request.lower, signal);
+  const image = await OutputFile.create(output);
   try {
     await using _progress = reportSize(output, request.onProgress);
-    const { entries, sockets } = await mksquashfs(upper, output, {
+    const { entries, sockets } = await mksquashfs(upper, image, {
       compressor: options.compressor,
       ...(options.level === undefined ? {} : { level: options.level }),
       blockSizeBytes: options.blockSizeBytes,
@@ -65,14 +67,16 @@ export async function packLayer(request: PackRequest): Promise<PackedLayer> {
     });
     if (sockets.length > 0) onWarning?.(`sockets are not part of a layer and were left out: ${sockets.join(', ')}`);
     if (entries === 0) {
-      await rm(output, { force: true });
+      await image.remove();
       return EMPTY;
     }
-    const blob = await finishBlob(output, { verity: options.verity, signal });
+    const blob = await finishPacked(image, { verity: options.verity, signal });
     return { ...blob, empty: false, entries };
   } catch (error) {
-    await rm(output, { force: true });
+    await image.remove();
     throw error;
+  } finally {
+    await image[Symbol.asyncDispose]();
   }
 }
 

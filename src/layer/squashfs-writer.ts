@@ -1,8 +1,8 @@
 import { availableParallelism } from 'node:os';
 import type { AbsPath } from '../core/paths.ts';
-import { rm } from '../host/files.ts';
+import { OutputFile } from '../host/output-file.ts';
 import { startTar2sqfs } from '../host/tools/tar2sqfs.ts';
-import { finishBlob } from './finish-blob.ts';
+import { finishPacked } from './finish-blob.ts';
 import type { LayerBlob } from './layer-blob.ts';
 import type { LayerDirectory, LayerTree } from './layer-tree.ts';
 import type { DirectoryAttributes } from './lower-tree.ts';
@@ -24,13 +24,13 @@ const BLANK = { linkPath: '', sizeBytes: 0, deviceMajor: 0, deviceMinor: 0 };
  * directory and whiteout of the tree. Paths are canonical byte strings. The file is removed unless `finish` succeeded.
  */
 export class SquashfsWriter implements AsyncDisposable {
-  readonly #output: AbsPath;
+  readonly #output: OutputFile;
   readonly #options: PackOptions;
   readonly #signal: AbortSignal | undefined;
   readonly #input: ToolInput;
   #finished = false;
 
-  private constructor(input: ToolInput, output: AbsPath, options: PackOptions, signal: AbortSignal | undefined) {
+  private constructor(input: ToolInput, output: OutputFile, options: PackOptions, signal: AbortSignal | undefined) {
     this.#input = input;
     this.#output = output;
     this.#options = options;
@@ -41,9 +41,14 @@ export class SquashfsWriter implements AsyncDisposable {
   static async start(output: AbsPath, options: PackOptions, signal?: AbortSignal): Promise<SquashfsWriter> {
     const { compressor, level, blockSizeBytes } = options;
     const settings = { compressor, blockSizeBytes, ...(level === undefined ? {} : { level }) };
-    await rm(output, { force: true });
-    const tool = await startTar2sqfs(output, { ...settings, jobs: availableParallelism(), signal });
-    return new SquashfsWriter(new ToolInput(tool), output, options, signal);
+    const image = await OutputFile.create(output);
+    try {
+      const tool = await startTar2sqfs(image, { ...settings, jobs: availableParallelism(), signal });
+      return new SquashfsWriter(new ToolInput(tool), image, options, signal);
+    } catch (error) {
+      await image.remove();
+      throw error;
+    }
   }
 
   /** Starts an entry; its stored bytes follow by `body`, then `endBody`. */
@@ -72,8 +77,9 @@ export class SquashfsWriter implements AsyncDisposable {
     }
     await this.body(TAR_END);
     await this.#input.finish();
-    const blob = await finishBlob(this.#output, { verity: this.#options.verity, signal: this.#signal });
+    const blob = await finishPacked(this.#output, { verity: this.#options.verity, signal: this.#signal });
     this.#finished = true;
+    await this.#output[Symbol.asyncDispose]();
     return blob;
   }
 
@@ -81,7 +87,7 @@ export class SquashfsWriter implements AsyncDisposable {
   async abandon(): Promise<void> {
     if (this.#finished) return;
     await this.#input.abandon();
-    await rm(this.#output, { force: true });
+    await this.#output.remove();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,11 +1,13 @@
 import { copyFileSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bufferReader } from '../core/blob-reader.ts';
 import { digestOf } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
-import { finishBlob } from './finish-blob.ts';
+import { finishBlob, type FinishOptions } from './finish-blob.ts';
+import type { LayerBlob } from './layer-blob.ts';
 import { run, temporaryDirectory } from '../../test/fixtures/layer-trees.ts';
 import { requires } from '../../test/rig/gates.ts';
 import { formatVeritySuperblock, locateVerity, parseVeritySuperblock, verityLevels } from './verity-format.ts';
@@ -27,6 +29,11 @@ function fakeImage(name: string, sizeBytes: number): AbsPath {
   return path;
 }
 
+async function finish(path: AbsPath, options: FinishOptions): Promise<LayerBlob> {
+  await using file = await open(path, 'r+');
+  return await finishBlob({ file, path }, options);
+}
+
 describe('the appended tree', () => {
   it.each([96, 4096, 4097, 127 * 4096, 128 * 4096, 129 * 4096, (128 * 128 + 1) * 4096 - 5])(
     'of an image of %i bytes is the one that veritysetup writes',
@@ -34,7 +41,7 @@ describe('the appended tree', () => {
       const image = fakeImage('image', sizeBytes);
       const plain = `${directory}/plain`;
       copyFileSync(image, plain);
-      const { verityRoot = '', digest, sizeBytes: blobBytes } = await finishBlob(image, { verity: true });
+      const { verityRoot = '', digest, sizeBytes: blobBytes } = await finish(image, { verity: true });
       const blob = readFileSync(image);
       expect(digest).toBe(digestOf(blob));
       expect(blobBytes).toBe(blob.length);
@@ -56,7 +63,7 @@ describe('the appended tree', () => {
       ['b', 9000],
       ['c', 9001],
     ] as const) {
-      roots.push((await finishBlob(fakeImage(name, size), { verity: true })).verityRoot);
+      roots.push((await finish(fakeImage(name, size), { verity: true })).verityRoot);
     }
     expect(roots[0]).toBe(roots[1]);
     expect(roots[0]).not.toBe(roots[2]);
@@ -64,7 +71,7 @@ describe('the appended tree', () => {
 
   it('is left out where it is not wanted, padding is not', async () => {
     const image = fakeImage('plain-image', 5000);
-    expect(await finishBlob(image, { verity: false })).toEqual({
+    expect(await finish(image, { verity: false })).toEqual({
       digest: digestOf(readFileSync(image)),
       sizeBytes: 8192,
     });
@@ -72,14 +79,14 @@ describe('the appended tree', () => {
 
   it('is not appended to what is no image', async () => {
     writeFileSync(`${directory}/text`, 'hello');
-    await expect(finishBlob(`${directory}/text` as AbsPath, { verity: true })).rejects.toMatchObject({
+    await expect(finish(`${directory}/text` as AbsPath, { verity: true })).rejects.toMatchObject({
       code: 'invalid-input',
     });
   });
 
   it('stops when the signal fires', async () => {
     const signal = AbortSignal.abort();
-    await expect(finishBlob(fakeImage('stop', 9000), { verity: true, signal })).rejects.toMatchObject({
+    await expect(finish(fakeImage('stop', 9000), { verity: true, signal })).rejects.toMatchObject({
       code: 'interrupted',
     });
   });
@@ -91,7 +98,7 @@ describe('checking blocks', () => {
   let root = '';
   beforeAll(async () => {
     const image = fakeImage('checked', sizeBytes);
-    root = (await finishBlob(image, { verity: true })).verityRoot!;
+    root = (await finish(image, { verity: true })).verityRoot!;
     blob = readFileSync(image);
   });
 

@@ -1,6 +1,7 @@
 import type { AbsPath } from '../../core/paths.ts';
 import { StkError } from '../../core/errors.ts';
 import { startTool } from '../exec.ts';
+import { INHERITED_OUTPUT, type OutputFile } from '../output-file.ts';
 
 /** Compression of a squashfs image, in the terms that every squashfs writer shares. */
 export interface SquashfsCompression {
@@ -33,13 +34,13 @@ const MAX_SOCKETS_NAMED = 20;
  */
 export async function mksquashfs(
   source: AbsPath,
-  output: AbsPath,
+  output: OutputFile,
   options: MksquashfsOptions,
 ): Promise<MksquashfsResult> {
   const { epochSeconds } = options;
   const args = [
     source,
-    output,
+    INHERITED_OUTPUT,
     ...['-noappend', '-no-progress', '-no-recovery', '-exit-on-error', '-no-exports'],
     ...['-comp', options.compressor],
     ...(options.level === undefined ? [] : ['-Xcompression-level', String(options.level)]),
@@ -50,7 +51,12 @@ export async function mksquashfs(
     ...(epochSeconds === undefined ? ['-mkfs-time', '0'] : []),
   ];
   const env = epochSeconds === undefined ? {} : { SOURCE_DATE_EPOCH: String(epochSeconds) };
-  const tool = await startTool('mksquashfs', args, { env, stdout: 'pipe', signal: options.signal });
+  const tool = await startTool('mksquashfs', args, {
+    env,
+    stdout: 'pipe',
+    inheritFds: [output.file.fd],
+    signal: options.signal,
+  });
   // It is awaited once the output has ended; a failure before that must not count as unhandled.
   tool.done.catch(() => {});
   const sockets: string[] = [];
