@@ -1,6 +1,7 @@
 import { StkError, errnoOf } from '../../core/errors.ts';
 import type { AbsPath } from '../../core/paths.ts';
 import { runTool } from '../exec.ts';
+import { missingForDevice } from '../device-node.ts';
 import { open } from '../files.ts';
 import { findTool } from '../find-tool.ts';
 import { canAccess } from '../privileges.ts';
@@ -22,7 +23,8 @@ export interface VerityDevice {
 
 /** What dm-verity lacks on this host, in words; `undefined` where it can be used. */
 export async function missingForDmVerity(): Promise<string | undefined> {
-  if (!(await canAccess(CONTROL, 'read-write'))) return `this kernel offers no device-mapper (${CONTROL} is absent)`;
+  const missing = await missingForDevice(CONTROL);
+  if (missing !== undefined) return `this kernel offers no device-mapper: ${missing}`;
   return (await findTool('veritysetup')) === undefined ? 'veritysetup is not installed' : undefined;
 }
 
