@@ -3,8 +3,11 @@ import { withTask, type Emit } from '../core/events.ts';
 import { shownByteString } from '../core/host-text.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { makeTempDir } from '../host/temp-dir.ts';
+import { blame } from '../layer/find-fault.ts';
 import type { PackOptions } from '../layer/pack-options.ts';
-import type { LayerFile, LayerMounts } from '../sandbox/layer-mounts.ts';
+import { VERITY_ROOT } from '../oci/layer-annotations.ts';
+import { MediaType } from '../oci/media-types.ts';
+import type { LayerFile, MountedLayers } from '../sandbox/mounted-layers.ts';
 import { runStep, sandboxMountPoints } from '../sandbox/run-step.ts';
 import { openStepRoot } from '../sandbox/step-root.ts';
 import type { MergedNode } from '../squashfs/layer-stack.ts';
@@ -15,7 +18,7 @@ import { readMadeFiles, type MadeFile } from './made-files.ts';
 
 /** What running a program of an image takes; it exists only inside of namespaces. */
 export interface RegeneratePlace {
-  readonly mounts: LayerMounts;
+  readonly mounts: MountedLayers;
   /** For what lives as long as the run, on a filesystem that can hold an upper directory. */
   readonly directory: AbsPath;
   readonly rootless: boolean;
@@ -62,15 +65,17 @@ export async function regenerate(request: RegenerateRequest): Promise<MergeResul
       });
     },
     signal,
-  );
+  ).catch((error: unknown) => blame(error, request.layers, signal));
   return withFiles(problem, result, files);
 }
 
 async function draftOf(request: RegenerateRequest): Promise<readonly LayerFile[]> {
   const { result, draft: output } = request;
   if (result.entries.length === 0) return [];
-  const { digest } = await writeMergeLayer({ ...request, output });
-  return [{ digest, path: output }];
+  const { digest, sizeBytes, verityRoot } = await writeMergeLayer({ ...request, output });
+  const annotations = verityRoot === undefined ? {} : { [VERITY_ROOT]: verityRoot };
+  const descriptor = { mediaType: MediaType.layerSquashfs, digest, size: sizeBytes, annotations };
+  return [{ descriptor, file: output }];
 }
 
 interface Run {

@@ -61,7 +61,7 @@ export async function applyImages(
   );
   const all = new Map([...baseLayers!, ...images.flat()].map(layer => [layer.squashfs.digest, layer]));
   const layers = plan.appended.map(({ digest, image }) => appliedLayer(all.get(digest)!, known[image]!, build));
-  const merge = await mergeOf(build, plan, known, baseLayers!);
+  const merge = await mergeOf(build, plan, known, { base: baseLayers!, all });
   assertRenumberable(merge.renumbered, build.definition.name, build.options.renumberLimitBytes);
   if (merge.layer !== undefined) {
     const created = layers.reduce((newest, { created }) => (created > newest ? created : newest), '');
@@ -96,11 +96,11 @@ async function mergeOf(
   build: ImageBuild,
   plan: StackPlan,
   known: readonly KnownApplied[],
-  baseLayers: readonly StackLayer[],
+  { base, all }: { readonly base: readonly StackLayer[]; readonly all: ReadonlyMap<Digest, StackLayer> },
 ): Promise<MergeRecord> {
   if (plan.sides.length < 2) return { settled: [], renumbered: NOTHING_RENUMBERED };
   const { options } = build;
-  const plain = [...baseLayers.map(({ squashfs }) => squashfs.digest), ...plan.appended.map(({ digest }) => digest)];
+  const plain = [...base.map(({ squashfs }) => squashfs.digest), ...plan.appended.map(({ digest }) => digest)];
   const sides = plan.sides.map(({ image, tree, own }) => ({
     name: image === undefined ? 'base' : known[image]!.applied.name,
     tree,
@@ -119,11 +119,16 @@ async function mergeOf(
     packing: JSON.stringify(options.packing),
     epoch: options.epochSeconds ?? null,
   });
-  return build.merges.run(key, () => rememberedMerge(build, key, { ancestor: plan.ancestor, sides, plain }));
+  return build.merges.run(key, () => rememberedMerge(build, key, { ancestor: plan.ancestor, sides, plain }, all));
 }
 
 /** Does a merge unless it was done before. */
-async function rememberedMerge(build: ImageBuild, key: CacheKey, plan: MergePlan): Promise<MergeRecord> {
+async function rememberedMerge(
+  build: ImageBuild,
+  key: CacheKey,
+  plan: MergePlan,
+  all: ReadonlyMap<Digest, StackLayer>,
+): Promise<MergeRecord> {
   const { layout, records, options, signal } = build;
   const remembered = options.useCache ? asMergeRecord(await records.get('apply', key)) : undefined;
   if (remembered && (!remembered.layer || (await layout.hasBlob(remembered.layer)))) return remembered;
@@ -135,12 +140,16 @@ async function rememberedMerge(build: ImageBuild, key: CacheKey, plan: MergePlan
     }
     return digests.map(digest => readers.get(digest)!);
   });
-  const record = await merge(build, problem, plan.plain);
+  const record = await merge(
+    build,
+    problem,
+    plan.plain.map(digest => all.get(digest)!),
+  );
   await records.put('apply', key, record as never);
   return record;
 }
 
-async function merge(build: ImageBuild, problem: MergeProblem, plain: readonly Digest[]): Promise<MergeRecord> {
+async function merge(build: ImageBuild, problem: MergeProblem, plain: readonly StackLayer[]): Promise<MergeRecord> {
   const { definition, options, layout, signal } = build;
   const names = problem.sides.map(side => side.name).join(', ');
   return withTask(
@@ -168,7 +177,7 @@ async function merge(build: ImageBuild, problem: MergeProblem, plain: readonly D
           : await regenerate({
               problem,
               result,
-              layers: plain.map(digest => ({ digest, path: layout.blobPath(digest) })),
+              layers: plain.map(({ squashfs }) => ({ descriptor: squashfs, file: layout.blobPath(squashfs.digest) })),
               draft: joinInside(temporary.path, 'draft'),
               packing,
               epochSeconds,

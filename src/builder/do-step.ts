@@ -5,13 +5,14 @@ import { joinInside, type AbsPath } from '../core/paths.ts';
 import { formatBytes } from '../core/bytes.ts';
 import { lstat, mkdir, readFile, readdir } from '../host/files.ts';
 import { packEntries, type LayerEntry } from '../layer/pack-entries.ts';
+import { blame } from '../layer/find-fault.ts';
 import type { LayerBlob } from '../layer/layer-blob.ts';
 import { packLayer } from '../layer/pack.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { LayerRole } from '../oci/layer-annotations.ts';
 import type { LayoutStore } from '../oci/layout.ts';
 import type { ImageDefinition } from '../recipe/model.ts';
-import type { LayerMounts } from '../sandbox/layer-mounts.ts';
+import type { LayerFile, MountedLayers } from '../sandbox/mounted-layers.ts';
 import type { StepRoot } from '../sandbox/step-root.ts';
 import type { KnownImport } from '../sources/imports.ts';
 import { layerDescriptor } from '../sources/layer-descriptor.ts';
@@ -28,7 +29,7 @@ import type { StepRecord } from './step-record.ts';
 
 /** What steps that really run need; it exists only inside the build's namespaces. */
 export interface Workshop {
-  readonly mounts: LayerMounts;
+  readonly mounts: MountedLayers;
   readonly rootless: boolean;
   /** The build's own directory. */
   readonly directory: AbsPath;
@@ -151,7 +152,8 @@ async function openScript(
   const { definition, options, workshop, signal } = work;
   const directory = joinInside(workshop.directory, `step-${++nextStep}`);
   await mkdir(directory);
-  const layers = await mountStack(work);
+  const files = stackFiles(work);
+  const layers = await workshop.mounts.mountStack(files, signal);
   await using secrets = await mountSecrets(definition.secrets, options.secrets, directory);
   for (const { id, value } of secrets.secrets) warnOfShort(work, id, value);
   await using cacheDirs = await openCacheDirs(definition.cacheDirs, workshop.cacheDirs, signal);
@@ -175,7 +177,7 @@ async function openScript(
         ...(labels === undefined ? {} : { writable: { source: labels, target: '/stacker/oci-labels' } }),
       }),
     signal,
-  );
+  ).catch((error: unknown) => blame(error, files, signal));
   return { root, [Symbol.asyncDispose]: () => root[Symbol.asyncDispose]() };
 }
 
@@ -187,9 +189,8 @@ function warnOfShort({ emit, definition }: StepWork, id: string, value: Buffer):
   say(emit, 'warning', text, definition.name);
 }
 
-function mountStack({ workshop, stack, layout, signal }: StepWork): Promise<AbsPath[]> {
-  const files = stack.map(({ squashfs: { digest } }) => ({ digest, path: layout.blobPath(digest) }));
-  return workshop.mounts.mountStack(files, signal);
+function stackFiles({ stack, layout }: StepWork): readonly LayerFile[] {
+  return stack.map(({ squashfs }) => ({ descriptor: squashfs, file: layout.blobPath(squashfs.digest) }));
 }
 
 async function adopt(

@@ -1,10 +1,14 @@
 import path from 'node:path';
 import { nearest } from '../core/diagnostics.ts';
 import { StkError, errnoOf } from '../core/errors.ts';
-import { absPath } from '../core/paths.ts';
+import { absPath, type AbsPath } from '../core/paths.ts';
 import { readFile } from '../host/files.ts';
+import { readPrivileges } from '../host/privileges.ts';
+import { findOtherWriter } from '../host/root-only.ts';
 
-/** Keys of the configuration file, which are those of the global options, and the option that each one stands for. */
+type Setting = string | boolean | readonly string[];
+
+/** Keys of the configuration file, and the setting that each one stands for: the global options, and what has no option. */
 const KEYS = {
   stk_dir: 'stkDir',
   oci_dir: 'ociDir',
@@ -12,6 +16,7 @@ const KEYS = {
   log_file: 'logFile',
   progress: 'progress',
   debug: 'debug',
+  trusted_images: 'trustedImages',
   stacker_dir: 'stackerDir',
   rootfs_dir: 'rootsDir',
 } as const;
@@ -28,7 +33,7 @@ export async function readConfigFile(
   chosen: string | undefined,
   environment: Readonly<Record<string, string | undefined>>,
   workingDirectory: string,
-): Promise<Readonly<Record<string, string | boolean>>> {
+): Promise<Readonly<Record<string, Setting>>> {
   const home = environment['XDG_CONFIG_HOME'] || (environment['HOME'] && path.join(environment['HOME'], '.config'));
   const places = home ? ['stk/config.yaml', 'stacker/conf.yaml'].map(name => path.join(home, name)) : [];
   for (const file of chosen === undefined ? places : [chosen]) {
@@ -36,16 +41,18 @@ export async function readConfigFile(
       if (chosen === undefined && ['ENOENT', 'ENOTDIR', 'EACCES'].includes(errnoOf(cause) ?? '')) return undefined;
       throw new StkError('not-found', `cannot read the configuration file ${file}`, { cause });
     });
-    if (text !== undefined) return parseSettings(file, text, file === places[1]);
+    if (text !== undefined) {
+      return parseSettings(absPath(file, workingDirectory), text, file === places[1]);
+    }
   }
   return {};
 }
 
 async function parseSettings(
-  file: string,
+  file: AbsPath,
   text: string,
   isForeign: boolean,
-): Promise<Readonly<Record<string, string | boolean>>> {
+): Promise<Readonly<Record<string, Setting>>> {
   const { parseYaml } = await import('./parse-yaml.ts');
   let value: unknown;
   try {
@@ -56,11 +63,24 @@ async function parseSettings(
   if (value === null || value === undefined) return {};
   if (typeof value !== 'object' || Array.isArray(value))
     throw new StkError('usage', `${file} is not a map of settings`);
-  const settings = Object.entries(value).filter(([key]) => !isForeign || Object.hasOwn(KEYS, key));
+  const isTaken = (key: string) => !isForeign || (Object.hasOwn(KEYS, key) && key !== 'trusted_images');
+  const settings = Object.entries(value).filter(([key]) => isTaken(key));
+  if (settings.some(([key]) => key === 'trusted_images')) await assertRootOnly(file);
   return Object.fromEntries(settings.map(([key, setting]) => option(file, key, setting)));
 }
 
-function option(file: string, key: string, setting: unknown): readonly [string, string | boolean] {
+/** Whom the kernel may trust as root, only root may say: through `sudo` the file can be another user's. */
+async function assertRootOnly(file: AbsPath): Promise<void> {
+  if (process.getuid?.() !== 0) return;
+  const { initialUserNamespace } = await readPrivileges();
+  const writer = initialUserNamespace ? await findOtherWriter(file) : undefined;
+  if (writer === undefined) return;
+  throw new StkError('usage', `${file}: trusted_images counts only where nobody but root can write it: ${writer}`, {
+    hint: 'keep it in a file of root, and name that with --config',
+  });
+}
+
+function option(file: string, key: string, setting: unknown): readonly [string, Setting] {
   const name = Object.hasOwn(KEYS, key) ? KEYS[key as keyof typeof KEYS] : undefined;
   if (name === undefined) {
     const own = Object.keys(KEYS).filter(one => !OF_STACKER.includes(one));
@@ -68,6 +88,10 @@ function option(file: string, key: string, setting: unknown): readonly [string, 
     throw new StkError('usage', `${file}: unknown setting ${key}`, {
       hint: near ? `did you mean ${near}?` : `the settings are ${own.join(', ')}`,
     });
+  }
+  if (name === 'trustedImages') {
+    if (Array.isArray(setting) && setting.every(item => typeof item === 'string')) return [name, setting];
+    throw new StkError('usage', `${file}: ${key} is no list of patterns such as oci:/srv/images:*`);
   }
   const wanted = name === 'debug' ? 'boolean' : 'string';
   if (typeof setting !== wanted) throw new StkError('usage', `${file}: ${key} is no ${wanted}`);

@@ -12,6 +12,7 @@ import { GivenFiles } from './given-files.ts';
 import { readProcessText } from './process-text.ts';
 import { makeProgram } from './program.ts';
 import { errorToJson, renderError } from './render-error.ts';
+import { clarify } from './system-error.ts';
 import type { GlobalOptions, Session } from './session.ts';
 import type { ImageStores, StoresPorts } from '../stores/image-stores.ts';
 import { stateDirectories } from '../builder/state-directories.ts';
@@ -69,7 +70,8 @@ async function main(): Promise<number> {
     keepInheritedFiles();
     const status = await makeProgram(session, workingDirectory, environment, version()).run(argv.slice(2));
     return controller.signal.aborted && !view.statusStands ? abortStatus(controller.signal) : status;
-  } catch (error) {
+  } catch (caught) {
+    const error = await clarify(caught);
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
     const shown =
       controller.signal.aborted && isStkError(error, 'interrupted') ? interruption(controller.signal) : error;

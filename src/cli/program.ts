@@ -122,5 +122,6 @@ function globalOptions(options: Readonly<Record<string, unknown>>, workingDirect
     debug: options['debug'] === true,
     progress,
     logFile: logFile === undefined ? undefined : absPath(logFile, workingDirectory),
+    trustedImages: (options['trustedImages'] as readonly string[] | undefined) ?? [],
   };
 }

@@ -44,4 +44,6 @@ export interface GlobalOptions {
   readonly debug: boolean;
   readonly progress: 'auto' | 'tty' | 'plain' | 'json' | 'quiet';
   readonly logFile: AbsPath | undefined;
+  /** Patterns of names of images that the kernel may have, see `isTrustedImage`. */
+  readonly trustedImages: readonly string[];
 }

@@ -7,6 +7,7 @@ import { tryLockFile, type FileLock, type LockMode } from '../host/file-lock.ts'
 import { lstat, mkdir, readFile, readdir, rename } from '../host/files.ts';
 import { makeLockedDir, sweepUnlocked } from '../host/locked-dir.ts';
 import { removeTree } from '../host/tools/copy.ts';
+import { addGcRoot } from '../oci/gc-roots.ts';
 
 /** What is known of a kept container. It never changes once written. */
 export interface ContainerRecord {
@@ -88,6 +89,7 @@ export async function createContainer(home: AbsPath, record: Omit<ContainerRecor
     await writeFileAtomic(joinInside(unfinished, RECORD), `${JSON.stringify(value)}\n`, { mode: 0o600 });
     const directory = joinInside(home, record.name);
     await rename(unfinished, directory);
+    await addGcRoot(record.layout, { digest: record.digest, path: directory });
     return held(value, directory, lock);
   } catch (error) {
     await removeTree(unfinished);

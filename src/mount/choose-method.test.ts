@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { isStkError } from '../core/errors.ts';
-import { chooseMethod, type HostAbilities, type Wish } from './choose-method.ts';
+import { chooseMethod, type HostAbilities, type LayerFacts, type Wish } from './choose-method.ts';
 
 const root: HostAbilities = {
   privileges: { uid: 0, userName: 'root', initialUserNamespace: true, canMount: true, subordinateIds: 0 },
   missingForLoop: undefined,
   missingForDmVerity: undefined,
   missingForUserVerity: 'no server',
-  fuseDevice: true,
+  missingForFuse: undefined,
   missingTools: [],
 };
 const user: HostAbilities = {
@@ -20,19 +20,38 @@ const inside: HostAbilities = {
 };
 const noVerity = { ...root, missingForDmVerity: 'no device-mapper' };
 
-const verity = { verityRoot: 'a'.repeat(64), packedByStk: false };
-const packed = { verityRoot: undefined, packedByStk: true };
-const foreign = { verityRoot: undefined, packedByStk: false };
+const hash = 'a'.repeat(64);
+const verity: LayerFacts = { verityRoot: hash, known: 'packed-here', otherWriter: undefined };
+const packed: LayerFacts = { ...verity, verityRoot: undefined };
+const signed: LayerFacts = { ...verity, known: 'signed' };
+/** Whatever its manifest says: an annotation is no knowledge. */
+const claimed: LayerFacts = { ...verity, known: undefined };
+const foreign: LayerFacts = { ...claimed, verityRoot: undefined };
+const shared: LayerFacts = { ...verity, otherWriter: '/home belongs to uid 1000' };
+const sharedPlain: LayerFacts = { ...shared, verityRoot: undefined };
 
 function wish(changes: Partial<Wish> = {}): Wish {
-  return { engine: 'auto', verify: 'auto', layers: [verity], ...changes };
+  return { engine: 'auto', verify: 'auto', trusted: false, layers: [verity], ...changes };
 }
 
 describe('the method', () => {
   it.each<[string, HostAbilities, Partial<Wish>, object]>([
     ['root, verity', root, {}, { layers: 'kernel', overlay: 'kernel', verity: 'dm', warnings: [] }],
-    ['root, packed by stk', root, { layers: [packed] }, { layers: 'kernel', verity: 'none', warnings: [] }],
+    ['root, no verity', root, { layers: [packed] }, { layers: 'kernel', verity: 'none', compares: true, warnings: [] }],
+    ['root, signed', root, { layers: [signed, verity] }, { layers: 'kernel', verity: 'dm' }],
     ['root, one foreign layer', root, { layers: [verity, foreign] }, { layers: 'fuse', overlay: 'kernel' }],
+    ['root, a root hash that an image claims', root, { layers: [claimed] }, { layers: 'fuse', overlay: 'kernel' }],
+    ['root, for a moment', root, { verify: 'once' }, { layers: 'kernel', verity: 'none', compares: true }],
+    ['root, for a moment, foreign', root, { verify: 'once', layers: [foreign] }, { layers: 'fuse', compares: true }],
+    ['root, others write, checked', root, { layers: [shared] }, { layers: 'kernel', verity: 'dm' }],
+    ['root, others write, no tree', root, { layers: [verity, sharedPlain] }, { layers: 'fuse' }],
+    ['root, others write, unchecked', root, { layers: [shared], verify: 'off' }, { layers: 'fuse', compares: false }],
+    ['root, others write, for a moment', root, { layers: [shared], verify: 'once' }, { layers: 'fuse' }],
+    ['root, others write, nothing to check with', noVerity, { layers: [shared] }, { layers: 'fuse', verity: 'none' }],
+    ['root, unchecked', root, { verify: 'off' }, { layers: 'kernel', compares: true }],
+    ['root, trusted by configuration', root, { layers: [foreign, shared], trusted: true }, { layers: 'kernel' }],
+    ['root, trusted, --fuse', root, { layers: [foreign], trusted: true, engine: 'fuse' }, { layers: 'fuse' }],
+    ['root, --kernel, unchecked', root, { engine: 'kernel', verify: 'off' }, { layers: 'kernel', compares: false }],
     ['root, foreign, --kernel', root, { layers: [foreign], engine: 'kernel' }, { layers: 'kernel' }],
     ['root, --fuse', root, { engine: 'fuse' }, { layers: 'fuse', overlay: 'kernel' }],
     ['root, --verify off', root, { verify: 'off' }, { layers: 'kernel', verity: 'none', warnings: [] }],
@@ -63,7 +82,7 @@ describe('the method', () => {
     ['--kernel in a user namespace', inside, { engine: 'kernel' }, 'missing-capability', /FUSE works/],
     ['no squashfuse', { ...user, missingTools: ['squashfuse_ll'] }, {}, 'missing-capability', /install.* squashfuse/],
     ['no fuse-overlayfs', { ...user, missingTools: ['fuse-overlayfs'] }, {}, 'missing-capability', /fuse-overlayfs/],
-    ['no /dev/fuse', { ...user, fuseDevice: false }, {}, 'missing-capability', /modprobe fuse/],
+    ['no /dev/fuse', { ...user, missingForFuse: '/dev/fuse is absent' }, {}, 'missing-capability', /modprobe fuse/],
     ['require, no root hash', root, { verify: 'require', layers: [verity, packed] }, 'integrity', /--verify auto/],
     ['require, nothing to check with', noVerity, { verify: 'require' }, 'missing-capability', /stk verify/],
     [

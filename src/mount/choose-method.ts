@@ -2,7 +2,8 @@ import { StkError } from '../core/errors.ts';
 import { installHint } from '../host/find-tool.ts';
 import type { Privileges } from '../host/privileges.ts';
 
-export type VerifyMode = 'auto' | 'require' | 'off';
+/** `once` is for mounts that end with this process: each file is compared with its digest before it is mounted. */
+export type VerifyMode = 'auto' | 'require' | 'off' | 'once';
 export type Engine = 'auto' | 'kernel' | 'fuse';
 
 /** What this host can do. A text says what is missing; `undefined` means that nothing is. */
@@ -11,16 +12,29 @@ export interface HostAbilities {
   readonly missingForLoop: string | undefined;
   readonly missingForDmVerity: string | undefined;
   readonly missingForUserVerity: string | undefined;
-  readonly fuseDevice: boolean;
+  readonly missingForFuse: string | undefined;
   /** Of squashfuse_ll, fuse-overlayfs and fusermount3, those that are not installed. */
   readonly missingTools: readonly string[];
+}
+
+/** Why a layer's bytes are known to be harmless: not by anything that the image says of itself. */
+export type Known = 'packed-here' | 'signed';
+
+export interface LayerFacts {
+  /** What its blocks can be checked against; of a known layer, from where it is known. */
+  readonly verityRoot: string | undefined;
+  readonly known: Known | undefined;
+  /** Who besides root could change its file, in words; looked at where the layer is known. */
+  readonly otherWriter: string | undefined;
 }
 
 export interface Wish {
   readonly engine: Engine;
   readonly verify: VerifyMode;
+  /** The caller's configuration says that the image is trusted, as `--kernel` does. */
+  readonly trusted: boolean;
   /** From the bottom up. */
-  readonly layers: readonly { readonly verityRoot: string | undefined; readonly packedByStk: boolean }[];
+  readonly layers: readonly LayerFacts[];
 }
 
 /** How an image is mounted. */
@@ -30,6 +44,8 @@ export interface Method {
   readonly overlay: 'kernel' | 'fuse';
   /** What checks blocks of layers that have a root hash while they are read. */
   readonly verity: 'dm' | 'user' | 'none';
+  /** Whether a file that is not checked while it is read is compared with its digest before it is mounted. */
+  readonly compares: boolean;
   /** One line for whoever asked: what was chosen and why. */
   readonly reason: string;
   readonly warnings: readonly string[];
@@ -46,15 +62,25 @@ const SHORT_FILES =
   'fuse-overlayfs may show a file as ending before a wrong block, without an error; in a user namespace reads fail';
 
 /**
- * Chooses by what the host can do and what is known of the layers. Without a wish, root gets kernel mounts where every
- * layer has a verity root or was packed by stk, and FUSE otherwise: the kernel's squashfs was not written to withstand
- * images made with ill intent. Throws `missing-capability` with the line that mends it, `integrity` where `require` finds
- * a layer without a root hash.
+ * Chooses by what the host can do and what is known of the layers: the one rule of trust. The kernel's squashfs was not
+ * written to withstand images made with ill intent. So without a wish root gets it only where every layer is known, and
+ * where nobody can put other bytes in its place: each block is checked when it is read, or only root can change the file,
+ * which is compared with its digest first. Everything else is mounted with FUSE.
+ *
+ * Throws `missing-capability` with the line that mends it, `integrity` where `require` finds a layer without a root hash.
  */
 export function chooseMethod(host: HostAbilities, wish: Wish): Method {
   const base = chooseEngine(host, wish);
   const { verity, warnings } = chooseVerity(host, wish, base);
-  return { ...base, verity, reason: `${base.reason}, ${CHECKED_BY[verity]}`, warnings };
+  const trusts = wish.engine === 'kernel' || wish.trusted;
+  const compares = wish.verify !== 'off' || (base.layers === 'kernel' && !trusts);
+  const checked = verity === 'none' && compares ? 'files compared with their digests' : CHECKED_BY[verity];
+  return { ...base, verity, compares, reason: `${base.reason}, ${checked}`, warnings };
+}
+
+/** Whether each block of a layer is checked when it is read. */
+export function isBlockChecked(method: Pick<Method, 'verity'>, layer: Pick<LayerFacts, 'verityRoot'>): boolean {
+  return method.verity !== 'none' && layer.verityRoot !== undefined;
 }
 
 function chooseEngine(host: HostAbilities, wish: Wish): Pick<Method, 'layers' | 'overlay' | 'reason'> {
@@ -64,19 +90,45 @@ function chooseEngine(host: HostAbilities, wish: Wish): Pick<Method, 'layers' | 
       hint: 'leave --kernel out: FUSE works without privileges',
     });
   }
-  const known = wish.layers.every(layer => layer.verityRoot !== undefined || layer.packedByStk);
-  if (wish.engine === 'kernel' || (wish.engine === 'auto' && notKernel === undefined && known)) {
-    const why = wish.engine === 'kernel' ? 'as asked' : 'root, and every layer is known';
-    return { layers: 'kernel', overlay: 'kernel', reason: `kernel squashfs and overlay (${why})` };
+  const doubt = notKernel ?? (wish.trusted ? undefined : findDoubt(host, wish));
+  if (wish.engine === 'kernel' || (wish.engine === 'auto' && doubt === undefined)) {
+    return { layers: 'kernel', overlay: 'kernel', reason: `kernel squashfs and overlay (${whyKernel(wish)})` };
   }
-  const why =
-    wish.engine === 'fuse'
-      ? 'as asked'
-      : (notKernel ?? 'a layer has neither a verity root nor the mark of stk; --kernel overrides');
+  const why = wish.engine === 'fuse' ? 'as asked' : doubt;
   const overlay = host.privileges.canMount ? 'kernel' : 'fuse';
   assertFuse(host, overlay, notKernel === undefined);
   const what = overlay === 'kernel' ? 'squashfuse_ll and kernel overlay' : 'squashfuse_ll and fuse-overlayfs';
   return { layers: 'fuse', overlay, reason: `${what} (${why})` };
+}
+
+function whyKernel({ engine, trusted, layers }: Wish): string {
+  if (engine === 'kernel') return 'as asked';
+  if (trusted) return 'the configuration trusts the image';
+  const signed = layers.filter(({ known }) => known === 'signed').length;
+  if (signed === 0) return 'root, and every layer was packed here';
+  return signed === layers.length
+    ? 'root, and every layer is signed'
+    : 'root, and every layer is signed or was packed here';
+}
+
+/** Why the kernel is not to read these layers without being asked; `undefined` where it may. */
+function findDoubt(host: HostAbilities, { layers, verify }: Wish): string | undefined {
+  const unknown = layers.filter(({ known }) => known === undefined).length;
+  if (unknown > 0) {
+    const were = unknown === 1 ? 'was' : 'were';
+    const which = layers.length === 1 ? 'the layer was' : `${unknown} of ${layers.length} layers ${were}`;
+    return `${which} not packed here; --kernel overrides`;
+  }
+  const isChecked = (verify === 'auto' || verify === 'require') && kernelVerity(host) !== undefined;
+  const changeable = layers.find(layer => layer.otherWriter !== undefined && !(isChecked && layer.verityRoot));
+  if (changeable === undefined) return undefined;
+  return `${changeable.otherWriter}, and could change it unseen; --kernel overrides`;
+}
+
+/** What can check blocks on their way to the kernel. */
+function kernelVerity(host: HostAbilities): 'dm' | 'user' | undefined {
+  if (host.missingForDmVerity === undefined) return 'dm';
+  return host.missingForUserVerity === undefined ? 'user' : undefined;
 }
 
 function whyNoKernelSquashfs(host: HostAbilities): string | undefined {
@@ -97,11 +149,15 @@ function assertFuse(host: HostAbilities, overlay: Method['overlay'], kernelWorks
       facts: { missing },
     });
   }
-  if (!host.fuseDevice) {
-    throw new StkError('missing-capability', '/dev/fuse cannot be opened for reading and writing', {
+  if (host.missingForFuse !== undefined) {
+    throw new StkError('missing-capability', host.missingForFuse, {
       hint: `sudo modprobe fuse; sudo chmod 0666 /dev/fuse${otherwise}`,
     });
   }
+}
+
+function unchecked(without: number, { layers }: Wish): string {
+  return `${without} of ${layers.length} layers have no verity root: they are compared with their digests once, not while they are read`;
 }
 
 function chooseVerity(
@@ -109,7 +165,7 @@ function chooseVerity(
   wish: Wish,
   { layers: engine, overlay }: Pick<Method, 'layers' | 'overlay'>,
 ): Pick<Method, 'verity' | 'warnings'> {
-  if (wish.verify === 'off') return { verity: 'none', warnings: [] };
+  if (wish.verify === 'off' || wish.verify === 'once') return { verity: 'none', warnings: [] };
   const without = wish.layers.filter(layer => layer.verityRoot === undefined).length;
   if (wish.verify === 'require' && without > 0) {
     throw new StkError('integrity', `${without} of ${wish.layers.length} layers have no verity root hash`, {
@@ -117,9 +173,9 @@ function chooseVerity(
     });
   }
   if (without === wish.layers.length) return { verity: 'none', warnings: [] };
-  const warnings =
-    without > 0 ? [`${without} of ${wish.layers.length} layers have no verity root and go unchecked`] : [];
-  if (engine === 'kernel' && host.missingForDmVerity === undefined) return { verity: 'dm', warnings };
+  const warnings = without > 0 ? [unchecked(without, wish)] : [];
+  const verity = engine === 'kernel' ? kernelVerity(host) : undefined;
+  if (verity === 'dm') return { verity, warnings };
   if (host.missingForUserVerity === undefined) {
     const short = overlay === 'fuse' && wish.verify === 'require' ? [SHORT_FILES] : [];
     return { verity: 'user', warnings: [...warnings, ...short] };

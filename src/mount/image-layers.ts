@@ -2,7 +2,7 @@ import { StkError } from '../core/errors.ts';
 import type { Digest } from '../core/digest.ts';
 import type { AbsPath } from '../core/paths.ts';
 import type { Descriptor, Manifest, Platform } from '../oci/descriptor.ts';
-import { LAYER_ROLE, VERITY_ROOT } from '../oci/layer-annotations.ts';
+import { VERITY_ROOT } from '../oci/layer-annotations.ts';
 import type { LayoutStore } from '../oci/layout.ts';
 import { layerFormat } from '../oci/media-types.ts';
 import { findManifest } from '../oci/resolve-image.ts';
@@ -16,8 +16,6 @@ export interface ImageLayer {
   readonly file: AbsPath;
   /** 64 lower-case hex digits, or `undefined` where the manifest promises no verity tree. */
   readonly verityRoot: string | undefined;
-  /** Whether the manifest says that stk packed it. */
-  readonly packedByStk: boolean;
 }
 
 export interface LayeredImage {
@@ -55,7 +53,6 @@ export function imageLayers(layout: LayoutStore, image: LayeredImage): readonly 
     descriptor,
     file: layout.blobPath(descriptor.digest),
     verityRoot: verityRootOf(descriptor),
-    packedByStk: descriptor.annotations?.[LAYER_ROLE] !== undefined,
   }));
 }
 

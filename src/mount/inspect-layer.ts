@@ -1,10 +1,12 @@
-import { StkError, errnoOf } from '../core/errors.ts';
+import { StkError, errnoOf, isStkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { openFileReader } from '../host/file-reader.ts';
 import { realpath, stat } from '../host/files.ts';
 import { locateVerity } from '../layer/verity-format.ts';
 import { MediaType } from '../oci/media-types.ts';
-import { readSuperblock } from '../squashfs/superblock.ts';
+import { openSquashfs } from '../squashfs/squashfs-reader.ts';
+import type { Superblock } from '../squashfs/superblock.ts';
+import { assertBlob, type SuspectLayer } from '../layer/find-fault.ts';
 import type { ImageLayer } from './image-layers.ts';
 
 /**
@@ -33,16 +35,8 @@ export async function inspectLayer(layer: ImageLayer, signal?: AbortSignal): Pro
       facts: { path: layer.file },
     });
   })) as AbsPath;
-  await using reader = await openFileReader(file);
   const stats = await stat(file, { bigint: true });
-  if (reader.sizeBytes !== descriptor.size) {
-    const { sizeBytes } = reader;
-    throw new StkError('integrity', `layer ${descriptor.digest} is ${sizeBytes} bytes long, not ${descriptor.size}`, {
-      hint: 'the blob was cut off or replaced; remove it and fetch or build it again',
-      facts: { path: file, sizeBytes, expectedBytes: descriptor.size },
-    });
-  }
-  const superblock = await readSuperblock(reader, signal);
+  const { sizeBytes, superblock } = await readTables({ file, descriptor }, signal);
   const said = descriptor.mediaType.slice(MediaType.layerSquashfs.length + 1);
   if (said !== '' && said !== superblock.compression) {
     const is = `its media type says ${said}, its bytes are ${superblock.compression}`;
@@ -51,13 +45,41 @@ export async function inspectLayer(layer: ImageLayer, signal?: AbortSignal): Pro
       facts: { mediaType: descriptor.mediaType, compression: superblock.compression },
     });
   }
-  const verityOffset = locateVerity(reader.sizeBytes, superblock.bytesUsed);
+  const verityOffset = locateVerity(sizeBytes, superblock.bytesUsed);
   if (layer.verityRoot !== undefined && verityOffset === undefined) {
     throw new StkError('integrity', `layer ${descriptor.digest} has a verity root hash but no verity tree`, {
       hint: 'the blob was cut off; fetch or build it again',
       facts: { path: file },
     });
   }
-  const identity = [stats.dev, stats.ino, stats.size, stats.mtimeNs].join(':');
+  const identity = [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(':');
   return { ...layer, file, identity, verityOffset };
+}
+
+/**
+ * What the tables of an image say that every reader needs first, read by code that no image can hurt. Where they are wrong,
+ * the whole file is read to tell a damaged blob from an image that was made so.
+ */
+async function readTables(
+  layer: SuspectLayer,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly sizeBytes: number; readonly superblock: Superblock }> {
+  const { file, descriptor } = layer;
+  const reader = await openFileReader(file);
+  const { sizeBytes } = reader;
+  if (sizeBytes !== descriptor.size) {
+    await reader[Symbol.asyncDispose]();
+    throw new StkError('integrity', `layer ${descriptor.digest} is ${sizeBytes} bytes long, not ${descriptor.size}`, {
+      hint: 'the blob was cut off or replaced; remove it and fetch or build it again',
+      facts: { path: file, sizeBytes, expectedBytes: descriptor.size },
+    });
+  }
+  try {
+    await using image = await openSquashfs(reader, signal);
+    await image.root(signal);
+    return { sizeBytes, superblock: image.superblock };
+  } catch (error) {
+    if (isStkError(error, 'invalid-input', 'unsupported')) await assertBlob(layer, signal);
+    throw error;
+  }
 }

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { digestHex } from '../core/digest.ts';
-import { StkError, isStkError, messageOf } from '../core/errors.ts';
 import { mapLimited } from '../core/limiter.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { mkdir, readdir, rmdir } from '../host/files.ts';
 import { readMountTable } from '../host/mount-table.ts';
-import { closeVerityDevice, openVerityDevice } from '../host/tools/dm-verity.ts';
-import { detachAll, mountSquashfsDevice, mountSquashfsLoop, mountSquashfuse } from '../host/tools/mount.ts';
+import { detachAll } from '../host/tools/mount.ts';
+import type { AssessedLayer } from './assess-layer.ts';
 import type { Method } from './choose-method.ts';
+import type { ComparedFiles } from './compared-files.ts';
 import type { InspectedLayer } from './inspect-layer.ts';
 import {
   forgetServers,
@@ -18,6 +18,7 @@ import {
   type LayerToServe,
 } from './layer-servers.ts';
 import type { LayerUse, MountRecord } from './mount-record.ts';
+import { compareFirst, mountLayer } from './mount-layer.ts';
 import { serversAnswer } from './server-answers.ts';
 import type { MountState } from './state-directory.ts';
 import { unmountPath, type UnmountRight } from './unmount-path.ts';
@@ -63,17 +64,18 @@ function deviceName(state: MountState, key: string): string {
 
 export interface LayerMounting {
   readonly state: MountState;
-  readonly layers: readonly InspectedLayer[];
+  readonly layers: readonly AssessedLayer[];
   readonly uses: readonly LayerUse[];
   readonly method: Method;
   readonly right: UnmountRight;
   readonly verifiedFiles: VerifiedFiles | undefined;
+  readonly compared: ComparedFiles;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Mounts those of an image's layers that are not mounted yet. What was mounted stays on failure: the caller releases. */
 export async function mountLayers(mounting: LayerMounting): Promise<void> {
-  const { state, layers, uses, method, right, verifiedFiles, signal } = mounting;
+  const { state, layers, uses, method, right, verifiedFiles, compared, signal } = mounting;
   const mounted = new Set((await readMountTable()).map(entry => entry.target));
   const isMounted = (use: LayerUse) => pathsOf(state, use).every(path => mounted.has(path));
   // The kernel always answers, and uses were planned on file servers that do.
@@ -88,8 +90,9 @@ export async function mountLayers(mounting: LayerMounting): Promise<void> {
   for (const [index, use] of uses.entries()) distinct.set(use.key, { layer: layers[index]!, use });
   const wanted: LayerToServe[] = [];
   for (const one of distinct.values()) {
-    if (isMounted(one.use) && (allAnswer || (await answer([one.use])))) continue;
-    wanted.push(one);
+    if (!isMounted(one.use) || !(allAnswer || (await answer([one.use])))) wanted.push(one);
+    // Whoever mounted it may not have asked for this.
+    else await compareFirst({ layer: one.layer, method, compared, signal });
   }
   await startLayerServers(state, verifiedFiles, wanted, signal);
   await mapLimited(
@@ -99,7 +102,9 @@ export async function mountLayers(mounting: LayerMounting): Promise<void> {
       const target = joinInside(state.layers, one.use.key);
       await unmountPath(target, right, { lazy: true });
       await mkdir(target, { recursive: true, mode: 0o700 });
-      await mountLayer(mounting, one, target, siblings);
+      const { layer, use } = one;
+      const file = layerFile(state, one);
+      await mountLayer({ layer, method, file, target, device: use.device, compared, signal: siblings });
     },
     signal,
   );
@@ -108,58 +113,6 @@ export async function mountLayers(mounting: LayerMounting): Promise<void> {
 /** What has to answer for a layer to stand. */
 function pathsOf(state: MountState, use: LayerUse): readonly AbsPath[] {
   return [joinInside(state.layers, use.key), ...serverDirectories(state, [use])];
-}
-
-async function mountLayer(
-  { state, method }: LayerMounting,
-  one: LayerToServe,
-  target: AbsPath,
-  signal: AbortSignal,
-): Promise<void> {
-  const { layer, use } = one;
-  try {
-    if (use.device !== undefined) return await mountVerityDevice(layer, use.device, target, signal);
-    const mount = method.layers === 'kernel' ? mountSquashfsLoop : mountSquashfuse;
-    await mount(layerFile(state, one), target, signal);
-  } catch (cause) {
-    if (!isStkError(cause, 'tool-failed')) throw cause;
-    // Ctrl-C ends the tools of the terminal's process group at the same moment as it reaches us.
-    if (/^SIG(INT|TERM|HUP)$/.test(String(cause.facts['signal']))) {
-      throw new StkError('interrupted', 'interrupted while mounting', { cause });
-    }
-    throw unmountable(layer, cause);
-  }
-}
-
-async function mountVerityDevice(
-  layer: InspectedLayer,
-  name: string,
-  target: AbsPath,
-  signal: AbortSignal,
-): Promise<void> {
-  // One that a killed process left open would make the name taken.
-  await closeVerityDevice(name).catch(() => {});
-  const [hashOffset, root] = [layer.verityOffset!, layer.verityRoot!];
-  const device = await openVerityDevice({ name, file: layer.file, hashOffset, root }, signal);
-  try {
-    await mountSquashfsDevice(device, target, signal);
-  } finally {
-    // Deferred: from here on the device goes away with the mount, however that ends.
-    await closeVerityDevice(name);
-  }
-}
-
-function unmountable(layer: InspectedLayer, cause: StkError): StkError {
-  const { digest } = layer.descriptor;
-  // Which of the two it is, only the tool's words tell; an image of many layers runs into limits first.
-  const limit = /mount_max|too many|no (?:free|unused) loop/i.test(messageOf(cause));
-  return new StkError('tool-failed', `cannot mount layer ${digest}: ${messageOf(cause)}`, {
-    cause,
-    hint: limit
-      ? 'too many mounts: raise mount_max in /etc/fuse.conf, or unmount other images'
-      : 'run `stk verify` on the image to see whether it is damaged, and `stk check` for what this host lacks',
-    facts: { digest, path: layer.file },
-  });
 }
 
 /**

@@ -3,7 +3,7 @@ import { digestHex } from '../core/digest.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { mkdir, rm } from '../host/files.ts';
 import { mountAt, readMountTable } from '../host/mount-table.ts';
-import type { InspectedLayer } from './inspect-layer.ts';
+import type { AssessedLayer } from './assess-layer.ts';
 import type { LayerUse, MountRecord } from './mount-record.ts';
 import { serversAnswer } from './server-answers.ts';
 import type { MountState } from './state-directory.ts';
@@ -49,7 +49,7 @@ export async function findDeadServers(
 }
 
 export interface LayerToServe {
-  readonly layer: InspectedLayer;
+  readonly layer: AssessedLayer;
   readonly use: LayerUse;
 }
 
@@ -84,7 +84,7 @@ export async function forgetServers(state: MountState, names: readonly string[])
   }
 }
 
-function toServe({ descriptor, file, verityRoot }: InspectedLayer) {
+function toServe({ descriptor, file, verityRoot }: AssessedLayer) {
   return { digest: descriptor.digest, file, sizeBytes: descriptor.size, verityRoot: verityRoot! };
 }
 

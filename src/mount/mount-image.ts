@@ -1,20 +1,25 @@
 import path from 'node:path';
 import type { Digest } from '../core/digest.ts';
-import { StkError } from '../core/errors.ts';
+import { StkError, isStkError } from '../core/errors.ts';
 import { mapLimited } from '../core/limiter.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { mkdir } from '../host/files.ts';
 import { mountAt, readMountTable } from '../host/mount-table.ts';
 import type { Platform } from '../oci/descriptor.ts';
+import { blame } from '../layer/find-fault.ts';
+import { addGcRoot } from '../oci/gc-roots.ts';
 import type { LayoutStore } from '../oci/layout.ts';
+import { assessLayer, type AssessedLayer } from './assess-layer.ts';
 import { chooseMethod, type Engine, type Method, type VerifyMode } from './choose-method.ts';
+import { ComparedFiles } from './compared-files.ts';
 import { probeHost } from './host-abilities.ts';
 import { imageLayers, readLayeredImage, type ImageLayer, type LayeredImage } from './image-layers.ts';
-import { inspectLayer, type InspectedLayer } from './inspect-layer.ts';
+import { inspectLayer } from './inspect-layer.ts';
 import { mountLayers, planLayers } from './layer-mounting.ts';
 import { findDeadServers, serverLogs } from './layer-servers.ts';
+import { withoutLacking } from './mount-layer.ts';
 import { assertStackable, mountMerged } from './merged-view.ts';
-import { readRecord, readRecords, recordId, writeRecord, type MountRecord } from './mount-record.ts';
+import { readRecord, readRecords, recordFile, recordId, writeRecord, type MountRecord } from './mount-record.ts';
 import { mountStatus } from './mount-status.ts';
 import { canonicalTarget, checkTarget, isWithin } from './mount-target.ts';
 import { lockState, openMountState, type MountState } from './state-directory.ts';
@@ -37,6 +42,10 @@ export interface MountRequest {
   readonly platform: Platform;
   readonly engine: Engine;
   readonly verify: VerifyMode;
+  /** The caller's configuration trusts the image: the kernel may have it. */
+  readonly trusted?: boolean;
+  /** A signature that the caller demanded covers the manifest. */
+  readonly signed?: boolean;
   /** Absent for a read-only mount. */
   readonly upper?: UpperWish;
   /** Directories that shall be there even if no layer has them, as canonical paths in the image: to mount on. */
@@ -62,8 +71,9 @@ const PARALLEL_FILES = 8;
 
 /**
  * Mounts an image of a layout on a directory, to last beyond this process. The same image again at the same place is no
- * error; on any failure everything that this call mounted is unmounted. Throws what `imageLayers`, `inspectLayer`,
- * `chooseMethod` and `checkTarget` throw.
+ * error; on any failure everything that this call mounted is unmounted. Where an ability of the host fails that it seemed to
+ * have, what `chooseMethod` says without it is tried. Throws what `imageLayers`, `inspectLayer`, `assessLayer`, `chooseMethod`
+ * and `checkTarget` throw.
  */
 export async function mountImage(request: MountRequest): Promise<Mounted> {
   const { layout, signal } = request;
@@ -71,23 +81,30 @@ export async function mountImage(request: MountRequest): Promise<Mounted> {
   const distinct = uniqueFromTop(imageLayers(layout, image));
   const { skeleton = [] } = request;
   assertStackable(distinct.length + (skeleton.length > 0 ? 1 : 0));
-  const layers = await mapLimited(distinct, PARALLEL_FILES, (layer, siblings) => inspectLayer(layer, siblings), signal);
-  const host = await probeHost(request.verifiedFiles);
-  const method = chooseMethod(host, { engine: request.engine, verify: request.verify, layers });
+  const isSigned = () => request.signed === true;
+  const look = async (layer: ImageLayer, siblings: AbortSignal) =>
+    assessLayer(await inspectLayer(layer, siblings), isSigned);
+  const layers = await mapLimited(distinct, PARALLEL_FILES, look, signal);
+  const { engine, verify, trusted = false } = request;
   const target = await canonicalTarget(request.target);
   const state = await openMountState(request.home);
   await using _lock = await lockState(state, { signal, ...(request.onWait && { onWait: request.onWait }) });
-  const said = { reason: method.reason, warnings: method.warnings };
-  const there = await alreadyThere(state, request, image, target);
-  if (there) return { record: there, isNew: false, ...said, logs: serverLogs(state, there.layers) };
-  const record = await begin(state, request, { image, layers, method, target });
-  try {
-    await raise(state, request, record, layers, method);
-  } catch (error) {
-    await takeDown(state, record);
-    throw error;
+  for (let host = await probeHost(request.verifiedFiles); ;) {
+    const method = chooseMethod(host, { engine, verify, trusted, layers });
+    const said = { reason: method.reason, warnings: method.warnings };
+    const there = await alreadyThere(state, request, image, target);
+    if (there) return { record: there, isNew: false, ...said, logs: serverLogs(state, there.layers) };
+    const record = await begin(state, request, { image, layers, method, target });
+    try {
+      await claim(state, request, record, layers);
+      await raise(state, request, record, layers, method);
+      return { record, isNew: true, ...said, logs: serverLogs(state, record.layers) };
+    } catch (error) {
+      await takeDown(state, record);
+      if (isStkError(error, 'tool-failed')) await blame(error, layers, signal);
+      host = withoutLacking(host, error);
+    }
   }
-  return { record, isNew: true, ...said, logs: serverLogs(state, record.layers) };
 }
 
 /** Uppermost first. Of equal layers the uppermost decides all that those below could, and overlayfs takes none twice. */
@@ -155,7 +172,7 @@ async function begin(
   request: MountRequest,
   found: {
     readonly image: LayeredImage;
-    readonly layers: readonly InspectedLayer[];
+    readonly layers: readonly AssessedLayer[];
     readonly method: Method;
     readonly target: AbsPath;
   },
@@ -178,6 +195,7 @@ async function begin(
     target,
     image: image.name,
     digest: image.digest,
+    layout: request.layout.directory,
     layers: planLayers(state, layers, method, id, records, dead),
     method: { layers: engine, overlay, verity },
     ...(upper ? { upper } : {}),
@@ -200,17 +218,39 @@ async function assertUnused(state: MountState, home: AbsPath, upper: AbsPath): P
   });
 }
 
+/**
+ * Has the layout know that the image is needed. Where garbage is being collected at this moment, its end is waited for;
+ * throws `not-found` where a blob went with it.
+ */
+async function claim(
+  state: MountState,
+  { layout, signal }: MountRequest,
+  { id, digest }: MountRecord,
+  layers: readonly AssessedLayer[],
+): Promise<void> {
+  const { collecting } = await addGcRoot(layout.directory, { digest, path: recordFile(state, id) });
+  if (!collecting) return;
+  await using _lock = await layout.lockBlobs('shared', signal ? { signal } : {});
+  for (const { descriptor } of layers) {
+    if (await layout.hasBlob(descriptor)) continue;
+    throw new StkError('not-found', `layer ${descriptor.digest} was removed just now: garbage was being collected`, {
+      hint: 'nothing named the image any more; fetch or build it again',
+    });
+  }
+}
+
 async function raise(
   state: MountState,
   request: MountRequest,
   record: MountRecord,
-  layers: readonly InspectedLayer[],
+  layers: readonly AssessedLayer[],
   method: Method,
 ): Promise<void> {
   const { signal, verifiedFiles } = request;
   if (record.madeTarget) await mkdir(record.target);
   const right = method.overlay === 'kernel' ? 'mounter' : 'fuse-user';
-  await mountLayers({ state, layers, uses: record.layers, method, right, verifiedFiles, signal });
+  const compared = new ComparedFiles(request.home);
+  await mountLayers({ state, layers, uses: record.layers, method, right, verifiedFiles, compared, signal });
   const top = record.layers[0]!;
   if (record.upper) {
     const { layout, tag } = request;
@@ -219,6 +259,7 @@ async function raise(
     await makeUpper(record.upper, joinInside(state.layers, top.key));
     if (isLasting) {
       rememberBase(record.upper.upper, { layout: layout.directory, tag, digest: record.digest });
+      await addGcRoot(layout.directory, { digest: record.digest, path: record.upper.upper });
     }
   }
   const ids = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };

@@ -3,9 +3,13 @@ import { isDigest, type Digest } from '../core/digest.ts';
 import { StkError, errnoOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { writeFileAtomic } from '../host/atomic-write.ts';
-import { readFile, readdir, rm } from '../host/files.ts';
+import { readdir, rm } from '../host/files.ts';
+import { readSmallFile } from '../host/read-small-file.ts';
 import type { Method } from './choose-method.ts';
 import type { MountState } from './state-directory.ts';
+
+/** An image of 500 layers takes a tenth. */
+const MAX_RECORD_BYTES = 1 << 20;
 
 /** A layer as an image mount uses it. */
 export interface LayerUse {
@@ -28,6 +32,8 @@ export interface MountRecord {
   /** The reference as resolved when it was mounted. */
   readonly image: string;
   readonly digest: Digest;
+  /** Directory of the layout, which is told that the image is needed. */
+  readonly layout?: AbsPath;
   /** Uppermost first, as overlayfs counts. */
   readonly layers: readonly LayerUse[];
   readonly method: Pick<Method, 'layers' | 'overlay' | 'verity'>;
@@ -79,12 +85,12 @@ export async function readRecordsIn(directory: AbsPath): Promise<readonly MountR
 }
 
 async function readRecordFile(file: AbsPath): Promise<MountRecord | undefined> {
-  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+  const bytes = await readSmallFile(file, MAX_RECORD_BYTES).catch((error: unknown) => {
     if (errnoOf(error) === 'ENOENT') return undefined;
     throw error;
   });
-  if (text === undefined) return undefined;
-  const value = parseJson(text);
+  if (bytes === undefined) return undefined;
+  const value = parseJson(bytes.toString('utf8'));
   if (isRecord(value)) return value;
   throw new StkError('invalid-input', `${file} is no record of a mount that this stk can read`, {
     hint: 'unmount by hand what it names (see /proc/self/mountinfo), then remove the file',
@@ -114,6 +120,7 @@ function isRecord(value: unknown): value is MountRecord {
   );
 }
 
-function recordFile(state: MountState, id: string): AbsPath {
+/** Where a record is, or would be. */
+export function recordFile(state: MountState, id: string): AbsPath {
   return joinInside(state.records, `${id}.json`);
 }

@@ -46,6 +46,18 @@ export async function stateHome(
   return `/tmp/stk-${outerUid}` as AbsPath;
 }
 
+/**
+ * Parents of mount state that a caller may look at: the own one, and for real root those of everybody.
+ * @param home see `stateHome`
+ */
+export async function mountHomes(home: AbsPath): Promise<readonly AbsPath[]> {
+  if (process.getuid?.() !== 0) return [home];
+  const names = async (directory: string) => readdir(directory).catch(() => []);
+  const users = (await names('/run/user')).map(user => `/run/user/${user}/stk`);
+  const others = (await names('/tmp')).filter(name => /^stk-\d+$/.test(name)).map(name => `/tmp/${name}`);
+  return [...new Set([home, '/run/stk', ...users, ...others])] as AbsPath[];
+}
+
 /** The uid that the first user namespace knows this user by, so that two users never share a name. */
 async function uidOutside(uid: number): Promise<number> {
   for (const line of (await readFile('/proc/self/uid_map', 'utf8')).split('\n')) {
@@ -87,7 +99,8 @@ export function lockState(
   return lockFile(state.directory, 'exclusive', options);
 }
 
-async function makePrivate(directory: AbsPath): Promise<void> {
+/** Makes a directory that only this user can write. Throws `conflict` where another one could. */
+export async function makePrivate(directory: AbsPath): Promise<void> {
   await mkdir(directory, { mode: 0o700 }).catch((error: unknown) => {
     if (errnoOf(error) !== 'EEXIST') throw cannotUse(directory, error);
   });

@@ -2,9 +2,10 @@ import { StkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { mountAt, readMountTable } from '../host/mount-table.ts';
 import { closeVerityDevice } from '../host/tools/dm-verity.ts';
+import { removeGcRoot } from '../oci/gc-roots.ts';
 import { releaseLayers } from './layer-mounting.ts';
 import { removeMergedNames } from './merged-view.ts';
-import { readRecord, readRecords, removeRecord, type MountRecord } from './mount-record.ts';
+import { readRecord, readRecords, recordFile, removeRecord, type MountRecord } from './mount-record.ts';
 import { mountStatus } from './mount-status.ts';
 import { canonicalTarget, removeTarget } from './mount-target.ts';
 import { lockState, openMountState, type MountState } from './state-directory.ts';
@@ -68,6 +69,7 @@ export async function takeDown(state: MountState, record: MountRecord, signal?: 
   }
   if (record.madeTarget) await removeTarget(record.target);
   await removeRecord(state, record.id);
+  if (record.layout !== undefined) await removeGcRoot(record.layout, recordFile(state, record.id));
   const own = new Set(record.layers.map(use => use.key));
   const releasedLayers = released.filter(name => own.has(name)).length;
   return { target: record.target, image: record.image, releasedLayers, keptLayers: own.size - releasedLayers };

@@ -7,6 +7,7 @@ import { removeTree } from '../host/tools/copy.ts';
 import type { Descriptor } from './descriptor.ts';
 import type { LayoutStore } from './layout.ts';
 import { readIndex } from './layout-index.ts';
+import { markCollecting, readGcRoots } from './gc-roots.ts';
 import { isIndexType, isManifestType } from './media-types.ts';
 import { parseManifest } from './parse-manifest.ts';
 import { isUnusable } from './unusable-document.ts';
@@ -19,20 +20,26 @@ export interface Garbage {
 export interface GcOptions {
   /** Blobs that something besides the index needs: cache records, for instance. Manifests among them keep what they name. */
   readonly keep: Iterable<Digest>;
+  /** Looked at once nobody can begin to need something unseen: what mounts hold that could not tell the layout. */
+  readonly alsoKeep?: () => Promise<Iterable<Digest>>;
   readonly dryRun: boolean;
   readonly signal?: AbortSignal;
   readonly onWait?: () => void;
 }
 
 /**
- * Removes blobs that neither the index nor `keep` reaches, and temporary directories that nobody holds. It waits until
+ * Removes blobs that neither the index nor a root (see `addGcRoot`) nor `keep` reaches, and temporary directories that nobody holds. It waits until
  * no build adds blobs to the layout. A damaged manifest keeps itself and reaches nothing further; one that the system does
  * not let us read ends it before anything is removed.
  */
 export async function collectGarbage(layout: LayoutStore, options: GcOptions): Promise<readonly Garbage[]> {
   const { signal, onWait } = options;
   await using _lock = await layout.lockBlobs('exclusive', { ...(signal && { signal }), ...(onWait && { onWait }) });
-  const reached = await reachableBlobs(layout, options);
+  // Whoever only looks leaves no mark.
+  await using _mark = options.dryRun ? undefined : await markCollecting(layout.directory);
+  const needed = (await readGcRoots(layout.directory)).map(({ digest }) => digest);
+  const keep = [...options.keep, ...needed, ...((await options.alsoKeep?.()) ?? [])];
+  const reached = await reachableBlobs(layout, { ...options, keep });
   const directory = joinInside(layout.directory, 'blobs/sha256');
   const garbage: Garbage[] = [];
   for (const name of await readdir(directory)) {

@@ -6,6 +6,7 @@ import type { AbsPath } from '../core/paths.ts';
 import type { Descriptor, ImageConfig, Manifest, Platform } from '../oci/descriptor.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
 import { layerFormat } from '../oci/media-types.ts';
+import { resolveImage } from '../oci/resolve-image.ts';
 import type { Base } from '../recipe/model.ts';
 import { resolveRemembered } from './resolve-remembered.ts';
 import type { FileDigests } from './file-digests.ts';
@@ -69,7 +70,7 @@ export async function identifyBase(
       return tarBase(base, packing, ports, signal);
     case 'docker':
     case 'oci': {
-      const { store, reference } = await ports.openStore(base);
+      const { store, reference, vouch } = await ports.openStore(base);
       const image = await resolveRemembered(store, reference, platform, ports.records, signal);
       const layers = assertLayers(store, reference, image.manifest);
       const name = base.url.replace(/^docker:\/\//, '');
@@ -81,6 +82,9 @@ export async function identifyBase(
         config: image.config,
         layers: async inner => {
           const converter = await ports.converter();
+          // What is vouched for is asked for anew: others than whoever builds may write to the memory of manifests.
+          if (vouch)
+            vouch((await resolveImage(store, reference, platform, inner ? { signal: inner } : {})).manifest.layers);
           return converter.bring(store, { name, layers, diffIds: image.config.rootfs.diff_ids }, inner ?? signal);
         },
       };

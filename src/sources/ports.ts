@@ -4,9 +4,14 @@ import type { BlobStore } from '../oci/blob-store.ts';
 import type { ImageReference } from '../recipe/model.ts';
 
 /** Opens the store behind a reference to an existing image and says what to ask it for. */
-export type OpenImageStore = (
-  reference: Exclude<ImageReference, { type: 'built' }>,
-) => Promise<{ readonly store: BlobStore; readonly reference: string }>;
+export type OpenImageStore = (reference: Exclude<ImageReference, { type: 'built' }>) => Promise<OpenedImage>;
+
+export interface OpenedImage {
+  readonly store: BlobStore;
+  readonly reference: string;
+  /** Told the layers of the image as its manifest names them, where somebody trusted vouches for it. */
+  readonly vouch?: ((layers: readonly Descriptor[]) => void) | undefined;
+}
 
 /** What an image's annotations say of its base. */
 export interface NamedBase {

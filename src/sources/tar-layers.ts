@@ -2,6 +2,7 @@ import type { JsonValue } from '../core/canonical-json.ts';
 import { isDigest, type Digest } from '../core/digest.ts';
 import { withTask, type Emit } from '../core/events.ts';
 import { joinInside } from '../core/paths.ts';
+import { blame } from '../layer/find-fault.ts';
 import { convertSquashfsLayer } from '../layer/squashfs-to-tar.ts';
 import type { ComposedLayer } from '../oci/compose.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -52,7 +53,9 @@ async function convert(
       await using temporary = await layout.makeTemp();
       const output = joinInside(temporary.path, 'layer');
       const input = layout.blobPath(source.digest);
-      const tar = await convertSquashfsLayer({ input, output, compression: 'gzip', ...(signal ? { signal } : {}) });
+      const tar = await convertSquashfsLayer({ input, output, compression: 'gzip', signal }).catch((error: unknown) =>
+        blame(error, [{ file: input, descriptor: source }], signal),
+      );
       const descriptor: Descriptor = { mediaType: MediaType.layerTarGzip, digest: tar.digest, size: tar.sizeBytes };
       await layout.adoptBlob(output, descriptor);
       return { descriptor, diffId: tar.diffId };

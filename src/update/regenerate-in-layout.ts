@@ -6,7 +6,7 @@ import { joinInside, type AbsPath } from '../core/paths.ts';
 import { createWriteStream } from '../host/files.ts';
 import type { PackOptions } from '../layer/pack-options.ts';
 import type { LayoutStore } from '../oci/layout.ts';
-import type { LayerFile } from '../sandbox/layer-mounts.ts';
+import type { LayerFile } from '../sandbox/mounted-layers.ts';
 import type { PlacedLayer, Regenerate } from './update-image.ts';
 
 /** Thrown outside of the namespaces by what can only be done inside of them. */
@@ -33,7 +33,9 @@ export function regenerateInLayout(context: RegenerateContext): Regenerate {
   return async ({ problem, result, layers }) => {
     const opened = await (place ??= openPlace(layout));
     const files: LayerFile[] = [];
-    for (const layer of layers) files.push({ digest: layer.digest, path: await fileOf(layer, scratch, signal) });
+    for (const layer of layers) {
+      files.push({ descriptor: layer.descriptor, file: await fileOf(layer, scratch, signal) });
+    }
     return regenerate({
       problem,
       result,
@@ -49,12 +51,12 @@ export function regenerateInLayout(context: RegenerateContext): Regenerate {
   };
 }
 
-/** The kernel mounts files: what lies in a registry is fetched first. */
+/** Files are mounted: what lies in a registry is fetched first. */
 async function fileOf(layer: PlacedLayer, scratch: AbsPath, signal: AbortSignal): Promise<AbsPath> {
   if ('file' in layer) return layer.file;
   const { store, descriptor } = layer.blob;
-  if (store.blobPath) return store.blobPath(layer.digest);
-  const file = joinInside(scratch, digestHex(layer.digest));
+  if (store.blobPath) return store.blobPath(descriptor.digest);
+  const file = joinInside(scratch, digestHex(descriptor.digest));
   await pipeline(store.readBlob(descriptor, { signal }), createWriteStream(file), { signal });
   return file;
 }

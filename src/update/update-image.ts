@@ -40,7 +40,7 @@ export type Regenerate = (request: {
 }) => Promise<MergeResult>;
 
 /** Where a layer's blob is: a file in `scratch`, or in a store. */
-export type PlacedLayer = { readonly digest: Digest } & NewBlob['from'];
+export type PlacedLayer = { readonly descriptor: Descriptor } & NewBlob['from'];
 
 export interface UpdateOptions {
   /** An empty directory of the caller's, for layers until they are published. */
@@ -269,7 +269,9 @@ class UpdateWork implements AsyncDisposable {
 
   #placed(digest: Digest): PlacedLayer {
     const made = this.#made.get(digest);
-    return made ? { digest, file: made.file } : { digest, blob: this.#plan.blobs.get(digest)! };
+    if (made) return { descriptor: made.layer.descriptor, file: made.file };
+    const blob = this.#plan.blobs.get(digest)!;
+    return { descriptor: blob.descriptor, blob };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

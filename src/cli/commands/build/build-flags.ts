@@ -22,4 +22,5 @@ export interface BuildFlags extends SignatureFlags {
   readonly cacheTo?: readonly string[];
   readonly signKey?: string;
   readonly renumberLimit?: string;
+  readonly kernel?: boolean;
 }

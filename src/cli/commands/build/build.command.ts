@@ -92,6 +92,7 @@ function buildFlags(command: Command): Command {
     .option('--cache-to <store>', 'store finished steps there', collect, [])
     .option('--renumber-limit <size>', 'most bytes of files to copy for accounts whose ids clash (default: 64M)')
     .option('--sign-key <file>', 'sign the images with this private key')
+    .option('--kernel', 'mount all layers with the kernel, also of unknown bases (root)')
     .option('--annotations-namespace <prefix>', 'prefix of the recipe annotations', 'io.stackeroci');
 }
 

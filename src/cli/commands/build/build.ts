@@ -20,7 +20,7 @@ import { openUi, type Ui } from '../../ui/open-ui.ts';
 import type { BuildFlags } from './build-flags.ts';
 import { buildOptions } from './build-options.ts';
 import { loadBuildRecipes } from './load-recipes.ts';
-import { makeDownload, makeOpenStore } from './network-ports.ts';
+import { makeDownload, makeOpenStore, type Vouched } from './network-ports.ts';
 import type { SignatureFlags } from '../signature/require-signature.ts';
 import { renderDiagnostic } from '../../render-error.ts';
 
@@ -62,7 +62,9 @@ export async function runBuild(
   let results: readonly BuildResult[];
   try {
     scope.use(await layout.lockBlobs('shared', { signal: session.signal }));
-    const open = () => (workshop ??= openWorkshop({ session, flags, layout, scope, ui }));
+    const trust: Vouched = new Map();
+    const open = () =>
+      (workshop ??= openWorkshop({ session, flags, layout, scope, ui, trust: digest => trust.get(digest) }));
     const stepCaches = await stepCachesOf(session, flags, scope, ui.emit);
     results = await build({
       session,
@@ -73,6 +75,7 @@ export async function runBuild(
       emit: ui.emit,
       stepCaches,
       flags,
+      trust,
     });
     await signResults(session, results, flags);
   } finally {
@@ -148,10 +151,12 @@ interface BuildParts {
   readonly emit: Emit;
   readonly stepCaches?: StepCaches | undefined;
   readonly flags: SignatureFlags;
+  /** Receives layers that the kernel may have though they were not packed here. */
+  readonly trust?: Vouched;
 }
 
 async function build(parts: BuildParts): Promise<readonly BuildResult[]> {
-  const { session, recipes, options, layout, workshop, emit, stepCaches, flags } = parts;
+  const { session, recipes, options, layout, workshop, emit, stepCaches, flags, trust } = parts;
   const state = stateDirectories(session.global.stkDir);
   const files = new FileDigests(state.fileDigests);
   const results = await buildAll({
@@ -160,7 +165,7 @@ async function build(parts: BuildParts): Promise<readonly BuildResult[]> {
     layout,
     state,
     files,
-    openStore: makeOpenStore(session, flags),
+    openStore: makeOpenStore(session, flags, trust),
     download: makeDownload(session),
     workshop,
     stepCaches,

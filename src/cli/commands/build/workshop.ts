@@ -6,18 +6,20 @@ import { stateDirectories } from '../../../builder/state-directories.ts';
 import { openWorkspace } from '../../../builder/workspace.ts';
 import { readPrivileges } from '../../../host/privileges.ts';
 import type { LayoutStore } from '../../../oci/layout.ts';
-import { LayerMounts } from '../../../sandbox/layer-mounts.ts';
+import { SessionMounts, type LayerTrust } from '../../../mount/session-mounts.ts';
+import { stateHome } from '../../../mount/state-directory.ts';
 import { runStep, type StepRun } from '../../../sandbox/run-step.ts';
 import type { Session } from '../../session.ts';
 import type { Ui } from '../../ui/open-ui.ts';
 
 export interface WorkshopRequest {
   readonly session: Session;
-  readonly flags: { readonly onRunFailure?: string; readonly shellFail?: boolean };
+  readonly flags: { readonly onRunFailure?: string; readonly shellFail?: boolean; readonly kernel?: boolean };
   readonly layout: LayoutStore;
   /** Owns what is opened here. */
   readonly scope: AsyncScope;
   readonly ui: Ui;
+  readonly trust: LayerTrust;
 }
 
 /** Everything that running steps needs, inside the namespaces. */
@@ -26,8 +28,13 @@ export async function openWorkshop(request: WorkshopRequest): Promise<Workshop> 
   const state = stateDirectories(session.global.stkDir);
   const privileges = await readPrivileges();
   const workspace = scope.use(await openWorkspace(state.work));
-  const how = privileges.initialUserNamespace ? 'kernel' : 'fuse';
-  const mounts = scope.use(new LayerMounts(joinInside(workspace.path, 'layers'), how));
+  const mounts = await SessionMounts.open({
+    directory: joinInside(workspace.path, 'layers'),
+    home: await stateHome(session.environment, privileges),
+    engine: request.flags.kernel ? 'kernel' : 'auto',
+    trust: request.trust,
+  });
+  scope.use(mounts);
   return {
     mounts,
     rootless: !privileges.initialUserNamespace,

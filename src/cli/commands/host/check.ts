@@ -1,6 +1,9 @@
 import { access, readFile } from '../../../host/files.ts';
 import { findTool, installHint } from '../../../host/find-tool.ts';
-import { canAccess, readPrivileges, unfitForUpper, type Privileges } from '../../../host/privileges.ts';
+import { missingForDevice } from '../../../host/device-node.ts';
+import { missingForDmVerity } from '../../../host/tools/dm-verity.ts';
+import { PackedRecord } from '../../../layer/packed-record.ts';
+import { readPrivileges, unfitForUpper, type Privileges } from '../../../host/privileges.ts';
 import { runTool } from '../../../host/exec.ts';
 import { missingForSystemCalls } from '../../../host/syscalls/native.ts';
 import { planNamespaces } from '../../../sandbox/enter-namespaces.ts';
@@ -29,6 +32,7 @@ export async function runCheck(session: Session, flags: { readonly json?: boolea
     ...(await ids(privileges)),
     await namespaces(privileges),
     await fuse(privileges),
+    ...(await kernelMounts(privileges)),
     await stateFilesystem(session),
   ];
   const failed = findings.filter(finding => finding.required && !finding.ok);
@@ -54,7 +58,7 @@ async function tools(privileges: Privileges): Promise<Finding[]> {
     ['perl', 'starts bwrap with nothing left of the caller', true],
     ['unshare', 'enters namespaces', true],
     ['setpriv', 'ties namespaces to this program', true],
-    ['squashfuse_ll', 'mounts layers for ordinary users', rootless],
+    ['squashfuse_ll', 'mounts layers for ordinary users, and for root those that were not packed here', rootless],
     ['newuidmap', 'maps a range of ids for ordinary users', rootless],
     ['fuse-overlayfs', 'mounts images for a whole login session without root', false],
     ['zstd', 'reads zstd tars', false],
@@ -122,9 +126,31 @@ async function namespaceMend(): Promise<string> {
 
 async function fuse(privileges: Privileges): Promise<Finding> {
   const required = privileges.uid !== 0 || !privileges.initialUserNamespace;
-  const ok = await canAccess('/dev/fuse', 'read-write');
-  const detail = ok ? '/dev/fuse can be opened' : '/dev/fuse cannot be opened for reading and writing';
-  return { name: 'FUSE', ok, required, detail, mend: 'sudo modprobe fuse; sudo chmod 0666 /dev/fuse' };
+  const missing = await missingForDevice('/dev/fuse');
+  const detail = missing ?? '/dev/fuse can be opened';
+  const mend = 'sudo modprobe fuse; sudo chmod 0666 /dev/fuse';
+  return { name: 'FUSE', ok: missing === undefined, required, detail, mend };
+}
+
+/** What root's mounts of layers that were packed here use. Without any of it they go through FUSE, or are checked by stk. */
+async function kernelMounts(privileges: Privileges): Promise<Finding[]> {
+  if (privileges.uid !== 0 || !privileges.initialUserNamespace) return [];
+  const loop = await missingForDevice('/dev/loop-control');
+  const verity = await missingForDmVerity();
+  const record = await new PackedRecord().problem();
+  const finding = (name: string, use: string, missing: string | undefined, mend: string): Finding => {
+    return { name, ok: missing === undefined, required: false, detail: missing ?? use, mend };
+  };
+  return [
+    finding('loop devices', 'the kernel can mount layers', loop, 'modprobe loop'),
+    finding('dm-verity', 'the kernel can check layers while they are read', verity, 'modprobe dm_mod dm_verity'),
+    finding(
+      'record of packed layers',
+      'only root can write it',
+      record,
+      'chown root: /var/lib/stk && chmod go-w /var/lib/stk',
+    ),
+  ];
 }
 
 async function stateFilesystem(session: Session): Promise<Finding> {

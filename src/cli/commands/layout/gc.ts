@@ -4,6 +4,9 @@ import type { JsonValue } from '../../../core/canonical-json.ts';
 import { stateDirectories } from '../../../builder/state-directories.ts';
 import { collectGarbage } from '../../../oci/gc.ts';
 import { containersHome, listContainers } from '../../../container/container-record.ts';
+import { readPrivileges } from '../../../host/privileges.ts';
+import { mountedDigests } from '../../../mount/mounted-digests.ts';
+import { stateHome } from '../../../mount/state-directory.ts';
 import { LayoutStore } from '../../../oci/layout.ts';
 import { RecordCache } from '../../../sources/record-cache.ts';
 import type { Session } from '../../session.ts';
@@ -28,6 +31,7 @@ export async function runGc(
   }
   const garbage = await collectGarbage(layout, {
     keep,
+    alsoKeep: async () => mountedDigests(await stateHome(session.environment, await readPrivileges())),
     dryRun: flags.dryRun === true,
     signal: session.signal,
     onWait: () => session.stderr.write('waiting for a running build to end\n'),

@@ -5,13 +5,15 @@ import { mountImage, type Mounted, type MountRequest } from '../../../mount/moun
 import { stateHome } from '../../../mount/state-directory.ts';
 import type { UpperWish } from '../../../mount/writable-upper.ts';
 import type { VerifyMode } from '../../../mount/choose-method.ts';
+import { formatImageName } from '../../../oci/image-name.ts';
 import type { Session } from '../../session.ts';
 import { printableLine } from '../../ui/printable-line.ts';
 import { hostPlatform } from '../../../oci/platform.ts';
 import { imageReference, pinPlatform } from '../../../stores/find-image.ts';
 import type { ImageFlags } from '../images/image-flags.ts';
 import { imageName } from '../images/image-names.ts';
-import { demandsSignature, requireSignature, type SignatureFlags } from '../signature/require-signature.ts';
+import { checkSignature, demandsSignature, type SignatureFlags } from '../signature/require-signature.ts';
+import { isTrustedImage } from '../../trusted-images.ts';
 import { verifiedFilesOf } from './verified-files.ts';
 
 export interface MountFlags extends SignatureFlags, Pick<ImageFlags, 'platform'> {
@@ -48,12 +50,14 @@ export async function mountRequest(
   const opened = await session.stores.openLayout(wanted, 'images are mounted from a layout');
   const { store: layout, name } = opened;
   const reference = imageReference(opened);
-  const checked = await requireSignature(session, { name, store: layout, reference }, flags);
-  const pinned = await pinPlatform(opened, checked ?? reference, session.signal);
+  const checked = await checkSignature(session, { name, store: layout, reference }, flags);
+  const pinned = await pinPlatform(opened, checked?.digest ?? reference, session.signal);
   return {
     layout,
     tag: name.tag ?? reference,
-    digest: pinned ?? checked ?? name.digest,
+    digest: pinned ?? checked?.digest ?? name.digest,
+    signed: (checked?.signatures.length ?? 0) > 0,
+    trusted: isTrustedImage(session.global.trustedImages, formatImageName(name)),
     home: await stateHome(session.environment, await readPrivileges()),
     platform: wanted.platform ?? hostPlatform(),
     engine: flags.kernel ? 'kernel' : flags.fuse ? 'fuse' : 'auto',

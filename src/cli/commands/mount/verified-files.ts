@@ -1,6 +1,7 @@
 import { digestHex } from '../../../core/digest.ts';
+import { missingForDevice } from '../../../host/device-node.ts';
 import { findTool } from '../../../host/find-tool.ts';
-import { canAccess, readPrivileges } from '../../../host/privileges.ts';
+import { readPrivileges } from '../../../host/privileges.ts';
 import type { FilesToServe, VerifiedFiles } from '../../../mount/verified-files.ts';
 
 /** After SIGTERM: how long those who still read are served. */
@@ -18,7 +19,8 @@ export function verifiedFilesOf(stk: readonly string[]): VerifiedFiles {
 }
 
 async function missing(): Promise<string | undefined> {
-  if (!(await canAccess('/dev/fuse', 'read-write'))) return '/dev/fuse cannot be opened for reading and writing';
+  const device = await missingForDevice('/dev/fuse');
+  if (device !== undefined) return device;
   if ((await readPrivileges()).canMount) return undefined;
   if ((await findTool('fusermount3')) === undefined) return 'fusermount3 is not installed';
   const receivers = await Promise.all([findTool('perl'), findTool('python3')]);

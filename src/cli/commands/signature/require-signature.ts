@@ -4,6 +4,7 @@ import { StkError } from '../../../core/errors.ts';
 import type { BlobStore } from '../../../oci/blob-store.ts';
 import type { OpenedName } from '../../../stores/image-stores.ts';
 import type { Session } from '../../session.ts';
+import type { CheckedImage } from './signature-demand.ts';
 import type { SignatureFlags } from './signature-flags.ts';
 
 export type { SignatureFlags } from './signature-flags.ts';
@@ -39,20 +40,28 @@ export function demandsSignature(flags: SignatureFlags): boolean {
 }
 
 /**
- * Throws `integrity` unless the image is signed as the flags demand. Returns the digest of the manifest or index whose
- * signature was checked: what is used must be read by it, since a tag may have moved. `undefined` where nothing is
- * demanded.
+ * Throws `integrity` unless the image is signed as the flags demand. Returns the digest of the manifest or index that was
+ * checked: what is used must be read by it, since a tag may have moved; and the signatures that cover it, none where a
+ * policy demands none. `undefined` where nothing is demanded.
  */
+export async function checkSignature(
+  session: Session,
+  image: DemandedImage,
+  flags: SignatureFlags,
+): Promise<CheckedImage | undefined> {
+  if (!demandsSignature(flags)) return undefined;
+  const { openSignatureDemand, signableName } = await import('./signature-demand.ts');
+  const demand = await openSignatureDemand(session, flags);
+  return demand.check(image.store, image.reference, signableName(image.name));
+}
+
+/** The digest that `checkSignature` tells. */
 export async function requireSignature(
   session: Session,
   image: DemandedImage,
   flags: SignatureFlags,
 ): Promise<Digest | undefined> {
-  if (!demandsSignature(flags)) return undefined;
-  const { openSignatureDemand, signableName } = await import('./signature-demand.ts');
-  const demand = await openSignatureDemand(session, flags);
-  const { digest } = await demand.check(image.store, image.reference, signableName(image.name));
-  return digest;
+  return (await checkSignature(session, image, flags))?.digest;
 }
 
 function collect(value: string, before: readonly string[]): string[] {

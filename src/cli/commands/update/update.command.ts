@@ -27,6 +27,7 @@ function addUpdate(program: Command, act: Act): void {
     .option('--renumber-limit <size>', 'most bytes of files to copy for accounts whose ids clash (default: 64M)')
     .option('-n, --dry-run', 'only say what would change')
     .option('--sign-key <file>', 'sign the new version with this private key before the tag moves')
+    .option('--kernel', 'where a program of the image has to run: mount its layers with the kernel, also unknown ones')
     .option('--json', 'print JSON')
     .addOption(tlsVerify());
   signatureOptions(command, 'what is swapped in').addHelpText(

@@ -30,6 +30,7 @@ export interface UpdateFlags extends SignatureFlags {
   readonly signKey?: string;
   readonly platform?: string;
   readonly renumberLimit?: string;
+  readonly kernel?: boolean;
   readonly tlsVerify: boolean;
 }
 
@@ -52,7 +53,7 @@ export async function runUpdate(session: Session, ref: string | undefined, flags
       wanted,
       rules,
       sign: signer && ((store, subject, name) => signer.sign(store, subject, name, ui.emit)),
-      openPlace: openPlaceOnce(session, ui, scope),
+      openPlace: openPlaceOnce(session, flags, ui, scope),
       emit: ui.emit,
       shared: scope.use(new OpenLayers(session.signal)),
       scratch: scope.use(await makeTempDir(session.environment['TMPDIR'] ?? '/tmp', 'stk-update')).path,
@@ -97,12 +98,13 @@ export async function runUpdate(session: Session, ref: string | undefined, flags
 }
 
 /** One workshop for all images, opened at the first use. */
-function openPlaceOnce(session: Session, ui: Ui, scope: AsyncScope): OpenPlace {
+function openPlaceOnce(session: Session, { kernel = false }: UpdateFlags, ui: Ui, scope: AsyncScope): OpenPlace {
+  const trust = () => undefined;
   let workshop: ReturnType<OpenPlace> | undefined;
   return async layout => {
     if (!session.inside) throw new NamespacesNeeded();
     const { openWorkshop } = await import('../build/workshop.ts');
-    return (workshop ??= openWorkshop({ session, flags: {}, layout, scope, ui }));
+    return (workshop ??= openWorkshop({ session, flags: { kernel }, layout, scope, ui, trust }));
   };
 }
 
