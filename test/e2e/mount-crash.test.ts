@@ -16,7 +16,7 @@ const LAYERS = 12;
 const KNOWN = { 'dev.stk.layer.role': 'base' };
 
 const WAYS: readonly (readonly [string, Actor, readonly string[]])[] = [
-  ['root, kernel', 'root', []],
+  ['root, kernel', 'root', ['--kernel']],
   ['root, FUSE', 'root', ['--fuse']],
   ['an ordinary user', 'user', []],
 ];

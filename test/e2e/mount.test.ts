@@ -47,7 +47,7 @@ async function namesIn(rig: StkRig, actor: Actor, directory: string): Promise<st
 }
 
 const WAYS: readonly (readonly [string, Actor, readonly string[], { layers: string; overlay: string }])[] = [
-  ['root, kernel', 'root', [], { layers: 'kernel', overlay: 'kernel' }],
+  ['root, kernel', 'root', ['--kernel'], { layers: 'kernel', overlay: 'kernel' }],
   ['root, FUSE', 'root', ['--fuse'], { layers: 'fuse', overlay: 'kernel' }],
   ['an ordinary user', 'user', [], { layers: 'fuse', overlay: 'fuse' }],
 ];
