@@ -15,6 +15,7 @@ const KINDS: Readonly<Record<DriverName | 'none', string>> = {
   apk: 'Alpine packages',
   rpm: 'rpm packages',
   accounts: 'users and groups',
+  identities: 'keys and ids of a machine',
   generated: 'generated files',
   logs: 'logs and caches',
   attributes: 'modes, owners and extended attributes',

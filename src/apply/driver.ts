@@ -79,6 +79,7 @@ export const DRIVER_NAMES = [
   'apk',
   'rpm',
   'accounts',
+  'identities',
   'generated',
   'logs',
   'attributes',
@@ -111,6 +112,13 @@ export interface Revision {
   readonly outcome: Extract<Outcome, { type: 'content' | 'drop' | 'regenerate' }>;
 }
 
+/** Something about a merge that a person should know, besides which paths were settled. */
+export interface Remark {
+  readonly level: 'info' | 'warning';
+  /** One sentence without its period, with the names of the sides. */
+  readonly text: string;
+}
+
 /** What a package database says of files that belong together. */
 export interface Survey {
   /**
@@ -131,6 +139,7 @@ export interface Survey {
   readonly elsewhere?: ReadonlyMap<string, ReadonlyMap<number, string | undefined>>;
   /** Further paths to look at, whoever names them. */
   readonly visited?: ReadonlySet<string>;
+  readonly remarks?: readonly Remark[];
   /** Conflicts of the database itself, each reported once, with the path that it is filed under. */
   readonly conflicts: readonly {
     readonly path: string;

@@ -1,5 +1,5 @@
 import { NOTHING_RENUMBERED } from './accounts/renumber-report.ts';
-import type { DriverName } from './driver.ts';
+import type { DriverName, Remark } from './driver.ts';
 import type { MergeConflict, MergeEntry, MergeResult, SettledPath, RenumberReport } from './merge-result.ts';
 
 /** How far an outcome had come. */
@@ -21,6 +21,7 @@ export class MergeOutcome {
   readonly #settled: SettledPath[] = [];
   readonly #conflicts: MergeConflict[] = [];
   readonly #regenerated: Regenerated[] = [];
+  readonly #remarks: Remark[] = [];
 
   mark(): OutcomeMark {
     return {
@@ -68,6 +69,10 @@ export class MergeOutcome {
     return this.#conflicts.length > 0;
   }
 
+  remark(remark: Remark): void {
+    if (!this.#remarks.some(({ text }) => text === remark.text)) this.#remarks.push(remark);
+  }
+
   addConflict(conflict: MergeConflict): void {
     this.#conflicts.push(conflict);
   }
@@ -92,6 +97,7 @@ export class MergeOutcome {
       renumbered: report(entries),
       settled: this.#settled.toSorted(byPath),
       regenerate: [...commands.values()],
+      remarks: [...this.#remarks],
       conflicts: excluding.length > 0 ? excluding : conflicts,
     };
   }

@@ -1,6 +1,6 @@
 import type { MergedNode } from '../squashfs/layer-stack.ts';
 import type { RenumberedAccount } from '../oci/layer-annotations.ts';
-import type { ConflictReason, DriverName, MergedAttributes } from './driver.ts';
+import type { ConflictReason, DriverName, MergedAttributes, Remark } from './driver.ts';
 
 /** What a merge layer does at one path. Paths are byte strings in the form of `imagePath`. */
 export type MergeEntry =
@@ -50,6 +50,8 @@ export interface MergeResult {
   readonly regenerate: readonly { readonly command: readonly string[]; readonly paths: readonly string[] }[];
   /** Accounts that got other ids, and what that takes. */
   readonly renumbered: RenumberReport;
+  /** Each once, in the order in which they were made. */
+  readonly remarks: readonly Remark[];
   /** All of them; where there is one, the rest of the result means nothing. */
   readonly conflicts: readonly MergeConflict[];
 }

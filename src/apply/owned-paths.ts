@@ -40,6 +40,7 @@ export async function ownedPaths(
       joint.add(path);
       addNames(owned, path);
     }
+    for (const remark of survey.remarks ?? []) outcome.remark(remark);
     for (const [path, at] of survey.elsewhere ?? []) {
       elsewhere.set(path, { driver: driver.name, at });
       addNames(owned, path);

@@ -1,3 +1,4 @@
+import type { Remark } from '../apply/driver.ts';
 import type { RenumberReport } from '../apply/merge-result.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { AppliedEntry, LayerRole } from '../oci/layer-annotations.ts';
@@ -34,6 +35,7 @@ export interface AppliedLayers {
   readonly settled: readonly MergedPath[];
   /** The entries, each with how it lies in the image. */
   readonly entries: readonly AppliedEntry[];
+  readonly remarks: readonly Remark[];
 }
 
 export interface StackParts {
@@ -55,4 +57,6 @@ export interface MergeRecord {
   readonly layer?: Descriptor;
   readonly settled: readonly MergedPath[];
   readonly renumbered: RenumberReport;
+  /** What the build says of it, whether or not it is made again. */
+  readonly remarks: readonly Remark[];
 }

@@ -35,6 +35,7 @@ import {
   type StackParts,
 } from './applied-layers.ts';
 import type { ImageBuild } from './image-build.ts';
+import { warnOfSharedSecrets } from './shared-secrets.ts';
 
 /**
  * Brings the layers of applied images and merges what they changed differently. Throws `conflict` with all conflicts that
@@ -63,17 +64,26 @@ export async function applyImages(
   const layers = plan.appended.map(({ digest, image }) => appliedLayer(all.get(digest)!, known[image]!, build));
   const merge = await mergeOf(build, plan, known, { base: baseLayers!, all });
   assertRenumberable(merge.renumbered, build.definition.name, build.options.renumberLimitBytes);
+  for (const { level, text } of merge.remarks) say(build.emit, level, text, build.definition.name);
+  await warnOfSharedSecrets(
+    build,
+    baseLayers!,
+    known.map(({ applied }, index) => ({ name: applied.name, layers: images[index]! })),
+  );
   if (merge.layer !== undefined) {
     const created = layers.reduce((newest, { created }) => (created > newest ? created : newest), '');
     const annotations = {
-      ...mergeAnnotations(merge.settled.map(({ path, driver }) => ({ path: byteString(path.slice(1)), driver }))),
+      ...mergeAnnotations(
+        merge.settled.map(({ path, driver }) => ({ path: byteString(path.slice(1)), driver })),
+        merge.remarks,
+      ),
       ...renumberedAnnotations(merge.renumbered.accounts),
     };
     const label = `stk merge ${merge.settled.length} paths`;
     layers.push({ layer: { squashfs: merge.layer }, role: 'merge', annotations, created, createdBy: label });
   }
   const entries = known.map(({ applied }, index) => ({ ...applied, held: plan.placed[index]! }));
-  return { base: baseLayers!, applied: { layers, settled: merge.settled, entries } };
+  return { base: baseLayers!, applied: { layers, settled: merge.settled, remarks: merge.remarks, entries } };
 }
 
 function planned({ squashfs }: StackLayer): { readonly digest: Digest; readonly role: LayerRole | undefined } {
@@ -98,7 +108,7 @@ async function mergeOf(
   known: readonly KnownApplied[],
   { base, all }: { readonly base: readonly StackLayer[]; readonly all: ReadonlyMap<Digest, StackLayer> },
 ): Promise<MergeRecord> {
-  if (plan.sides.length < 2) return { settled: [], renumbered: NOTHING_RENUMBERED };
+  if (plan.sides.length < 2) return { settled: [], remarks: [], renumbered: NOTHING_RENUMBERED };
   const { options } = build;
   const plain = [...base.map(({ squashfs }) => squashfs.digest), ...plan.appended.map(({ digest }) => digest)];
   const sides = plan.sides.map(({ image, tree, own }) => ({
@@ -167,7 +177,7 @@ async function merge(build: ImageBuild, problem: MergeProblem, plain: readonly S
       }));
       if (result.entries.length === 0 && result.regenerate.length === 0) {
         task.finish('done', 'nothing to merge');
-        return { settled, renumbered };
+        return { settled, remarks: result.remarks, renumbered };
       }
       await using temporary = await layout.makeTemp();
       const { packing, epochSeconds } = options;
@@ -195,14 +205,18 @@ async function merge(build: ImageBuild, problem: MergeProblem, plain: readonly S
       for (const { kind, name, image, from, to } of renumbered.accounts) {
         say(build.emit, 'info', `${kind} ${name} of ${image} has the id ${to} in place of ${from}`, definition.name);
       }
-      return { layer, settled, renumbered };
+      return { layer, settled, remarks: result.remarks, renumbered };
     },
     signal,
   );
 }
 
 function asMergeRecord(value: unknown): MergeRecord | undefined {
-  return typeof value === 'object' && value !== null && 'settled' in value && 'renumbered' in value
+  return typeof value === 'object' &&
+    value !== null &&
+    'settled' in value &&
+    'renumbered' in value &&
+    'remarks' in value
     ? (value as MergeRecord)
     : undefined;
 }

@@ -1,3 +1,4 @@
+import type { Remark } from '../apply/driver.ts';
 import type { CacheKey, Digest } from '../core/digest.ts';
 import { SingleFlight } from '../core/single-flight.ts';
 import { say, type Emit, type TaskOutcome } from '../core/events.ts';
@@ -51,6 +52,8 @@ export interface BuildResult {
   readonly layers: readonly Descriptor[];
   /** What its merge layer settled; empty where it applies nothing. */
   readonly merged: readonly MergedPath[];
+  /** What a person should know of the merge. */
+  readonly remarks: readonly Remark[];
 }
 
 /** Builds the wanted images and what they need, side by side where they do not depend on each other, and tags them. */
@@ -181,6 +184,7 @@ async function publish(
     digest: result.manifest.digest,
     layers: result.layers.map(layer => layer.squashfs),
     merged: result.merged,
+    remarks: result.remarks,
   };
 }
 

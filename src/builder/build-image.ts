@@ -149,7 +149,7 @@ async function finish(build: ImageBuild, finished: Finished): Promise<ImageResul
     ...applied.layers.map(({ layer }) => layer),
     ...done.flatMap(({ record }) => (record.layer ? [{ squashfs: record.layer }] : [])),
   ];
-  const record: ImageRecord = { manifests, layers, merged: applied.settled };
+  const record: ImageRecord = { manifests, layers, merged: applied.settled, remarks: applied.remarks };
   await records.put('image', key, record as never);
   const found = await findImage(definition.name, record, build.layout);
   if (!found) throw new Error(`image ${definition.name} was written but cannot be read back`);

@@ -1,3 +1,4 @@
+import type { Remark } from '../apply/driver.ts';
 import type { JsonValue } from '../core/canonical-json.ts';
 import type { Descriptor, ImageConfig } from '../oci/descriptor.ts';
 import type { LayoutStore } from '../oci/layout.ts';
@@ -13,6 +14,7 @@ export interface ImageResult extends BuiltImage {
   readonly cached: boolean;
   /** Paths that the merge layer settled. */
   readonly merged: readonly MergedPath[];
+  readonly remarks: readonly Remark[];
 }
 
 /** What is remembered of an image that was written. */
@@ -21,6 +23,7 @@ export interface ImageRecord {
   /** Bottom up. */
   readonly layers: readonly StackLayer[];
   readonly merged: readonly MergedPath[];
+  readonly remarks: readonly Remark[];
 }
 
 /** The image of a record, if its manifests and every blob that they name are in the layout. */
@@ -30,7 +33,7 @@ export async function findImage(
   layout: LayoutStore,
 ): Promise<ImageResult | undefined> {
   if (!isImageRecord(record)) return undefined;
-  const { manifests, layers, merged } = record;
+  const { manifests, layers, merged, remarks } = record;
   const [first] = manifests;
   if (!first) return undefined;
   let config: ImageConfig | undefined;
@@ -47,11 +50,18 @@ export async function findImage(
     base ??= namedBase(manifest.annotations);
   }
   for (const layer of layers) if (!(await layout.hasBlob(layer.squashfs))) return undefined;
-  return { name, manifest: first, manifests, config: config!, base, layers, merged, cached: true };
+  return { name, manifest: first, manifests, config: config!, base, layers, merged, remarks, cached: true };
 }
 
 function isImageRecord(value: unknown): value is ImageRecord {
-  return typeof value === 'object' && value !== null && 'manifests' in value && 'layers' in value && 'merged' in value;
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'manifests' in value &&
+    'layers' in value &&
+    'merged' in value &&
+    'remarks' in value
+  );
 }
 
 async function readAll(layout: LayoutStore, descriptor: Descriptor): Promise<Uint8Array> {

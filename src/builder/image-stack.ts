@@ -49,7 +49,7 @@ export async function identifyStack(build: ImageBuild, platform: Platform, packi
 
 async function bring(build: ImageBuild, base: KnownBase, known: readonly KnownApplied[]): Promise<StackParts> {
   if (known.length === 0)
-    return { base: await base.layers(build.signal), applied: { layers: [], settled: [], entries: [] } };
+    return { base: await base.layers(build.signal), applied: { layers: [], settled: [], remarks: [], entries: [] } };
   const { applyImages } = await import('./apply-images.ts');
   return applyImages(build, base, known);
 }

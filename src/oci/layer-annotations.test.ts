@@ -3,10 +3,12 @@ import { digestOf } from '../core/digest.ts';
 import {
   MERGE_COUNT,
   MERGE_PATHS,
+  MERGE_REMARKS,
   formatAppliedEntries,
   mergeAnnotations,
   parseAppliedEntries,
   parseMergedPaths,
+  parseRemarks,
   type AppliedEntry,
 } from './layer-annotations.ts';
 
@@ -43,11 +45,12 @@ describe('the list of what an image applies', () => {
 describe('the list of merged paths', () => {
   it('is cut, counted, and shown as UTF-8', () => {
     const settled = Array.from({ length: 300 }, (_, index) => ({ path: `p${index}`, driver: 'text' }));
-    const annotations = mergeAnnotations([{ path: 'gr\u00c3\u00bc', driver: 'dpkg' }, ...settled]);
+    const annotations = mergeAnnotations([{ path: 'gr\u00c3\u00bc', driver: 'dpkg' }, ...settled], [{ text: 'the key is that of ssl' }]);
     expect(annotations[MERGE_COUNT]).toBe('301');
     const paths = parseMergedPaths(annotations[MERGE_PATHS]!);
     expect(paths).toHaveLength(200);
     expect(paths[0]).toEqual(['/grü', 'dpkg']);
+    expect(parseRemarks(annotations[MERGE_REMARKS]!)).toEqual(['the key is that of ssl']);
   });
 
   it.each(['', '[[1,2]]', '[["a"]]', '"x"'])('counts as empty where it is %j', text => {

@@ -22,6 +22,8 @@ export const MERGE_PATHS = 'dev.stk.merge.paths';
 export const MERGE_COUNT = 'dev.stk.merge.count';
 /** On a merge or update layer: accounts that got other ids, a JSON list of `RenumberedAccount`. */
 export const MERGE_RENUMBERED = 'dev.stk.merge.renumbered';
+/** On a merge or update layer: a JSON list of sentences about the merge that a person should know. */
+export const MERGE_REMARKS = 'dev.stk.merge.remarks';
 /** On a manifest: what the image applies, a JSON list of `AppliedEntry`. */
 export const APPLY_LIST = 'dev.stk.apply';
 /** On a manifest that an update made: digest of the manifest that it replaced. */
@@ -32,6 +34,8 @@ export const BASE_CONFIG = 'dev.stk.base.config';
 
 const MOST_MERGED_PATHS = 200;
 const MOST_CONFIG_CHARACTERS = 1 << 16;
+const MOST_REMARKS = 50;
+const MOST_REMARK_CHARACTERS = 500;
 /** Of an annotation that is parsed: more than any image that stk writes. */
 const MOST_LIST_CHARACTERS = 1 << 20;
 
@@ -99,9 +103,23 @@ export function parseAppliedEntries(text: string): readonly AppliedEntry[] | und
 }
 
 /** The annotations that say what a merge or update layer settled. Paths are in the form of `hostText`. */
-export function mergeAnnotations(settled: readonly { readonly path: string; readonly driver: string }[]): Record<string, string> {
+export function mergeAnnotations(
+  settled: readonly { readonly path: string; readonly driver: string }[],
+  remarks: readonly { readonly text: string }[],
+): Record<string, string> {
   const pairs = settled.slice(0, MOST_MERGED_PATHS).map(({ path, driver }) => [`/${textOfByteString(path)}`, driver]);
-  return { [MERGE_PATHS]: JSON.stringify(pairs), [MERGE_COUNT]: String(settled.length) };
+  const texts = remarks.slice(0, MOST_REMARKS).map(({ text }) => text.slice(0, MOST_REMARK_CHARACTERS));
+  return {
+    [MERGE_PATHS]: JSON.stringify(pairs),
+    [MERGE_COUNT]: String(settled.length),
+    ...(texts.length > 0 && { [MERGE_REMARKS]: JSON.stringify(texts) }),
+  };
+}
+
+/** Reads `MERGE_REMARKS`; empty where the value is not one that stk writes. */
+export function parseRemarks(text: string): readonly string[] {
+  const value = parseList(text);
+  return value?.every(each => typeof each === 'string') ? value : [];
 }
 
 /** An account, or a range of subordinate ids, that a merge has given another id. */

@@ -1,6 +1,7 @@
 import { assertRenumberable } from '../apply/accounts/renumber-report.ts';
 import { conflictError } from '../apply/conflict-report.ts';
 import { writeMergeLayer } from '../apply/merge-layer.ts';
+import type { Remark } from '../apply/driver.ts';
 import type { ConflictRule, MergeProblem } from '../apply/merge-problem.ts';
 import type { MergeResult, SettledPath } from '../apply/merge-result.ts';
 import { mergeTrees } from '../apply/merge-trees.ts';
@@ -87,6 +88,8 @@ export interface UpdatedImage {
   readonly settled: readonly SettledPath[];
   /** Accounts that have other ids in these layers than the images that they come from. */
   readonly renumbered: readonly RenumberedAccount[];
+  /** What a person should know of the merges. */
+  readonly remarks: readonly Remark[];
 }
 
 /**
@@ -128,6 +131,7 @@ export async function updateImage(
     removed: image.manifest.layers.filter(({ digest }) => !now.has(digest)),
     settled: work.settled,
     renumbered: work.renumbered,
+    remarks: work.remarks,
   };
 }
 
@@ -185,6 +189,7 @@ function swappedNames(image: StoredImage, { applied, base }: UpdateParts): strin
 class UpdateWork implements AsyncDisposable {
   readonly settled: SettledPath[] = [];
   readonly renumbered: RenumberedAccount[] = [];
+  readonly remarks: Remark[] = [];
   readonly #image: string;
   readonly #plan: UpdatePlan;
   readonly #options: UpdateOptions;
@@ -220,11 +225,15 @@ class UpdateWork implements AsyncDisposable {
     const { scratch, packing, epochSeconds, created, signal } = this.#options;
     const problem = await this.#problem(merge);
     const result = await this.#regenerated(problem, await mergeTrees(problem, signal ? { signal } : {}), merge);
+    this.remarks.push(...result.remarks);
     if (result.entries.length === 0) return undefined;
     const file = joinInside(scratch, role);
     const blob = await writeMergeLayer({ result, problem, output: file, packing, epochSeconds, signal });
     const described = layerDescriptor(blob, packing, role);
-    const annotations = { ...mergeAnnotations(result.settled), ...renumberedAnnotations(result.renumbered.accounts) };
+    const annotations = {
+      ...mergeAnnotations(result.settled, result.remarks),
+      ...renumberedAnnotations(result.renumbered.accounts),
+    };
     const descriptor = { ...described, annotations: { ...described.annotations, ...annotations } };
     const history = { created, created_by: createdBy(result.settled.length), author: 'stk' };
     const made = { layer: { descriptor, diffId: blob.digest, history, before: [] }, file };

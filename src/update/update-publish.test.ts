@@ -45,6 +45,7 @@ async function update(name: string): Promise<UpdatedImage> {
     removed: [],
     settled: [],
     renumbered: [],
+    remarks: [],
   };
 }
 

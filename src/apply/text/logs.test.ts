@@ -50,8 +50,6 @@ describe('logs', () => {
       '# c\nb.crt\n!a.crt\nc.crt\n',
     ],
     ['locales', 'etc/locale.gen', '# a\n# b\n', ['a\n# b\n', '# a\nb\n'], 'a\nb\n'],
-    ['the machine id', 'etc/machine-id', '', ['1\n', '2\n'], 'take 1'],
-    ['a random seed that the last deleted', 'var/lib/systemd/random-seed', 'x', ['1', undefined], 'drop'],
     ['something that runs', 'run/lock/x', undefined, ['1', '2'], 'take 1'],
   ])('merges %s', async (_what, path, ancestor, sides, expected) => {
     expect(await merge(path, ancestor, ...sides)).toBe(expected);

@@ -19,8 +19,6 @@ const KINDS: readonly (readonly [RegExp, Kind])[] = [
   [/^var\/lib\/systemd\/catalog\/database$/, 'cache'],
   [/^(?:run|tmp|var\/run|var\/tmp|root\/\.cache)\/.+$/, 'cache'],
   [/^etc\/(?:shells|ca-certificates\.conf|locale\.gen)$/, 'lines'],
-  [/^(?:etc\/machine-id|etc\/hostid|var\/lib\/dbus\/machine-id)$/, 'last'],
-  [/^var\/lib\/(?:systemd|urandom)\/random-seed$/, 'last'],
   [/^etc\/(?:\.pwd\.lock|\.updated)$|^var\/\.updated$/, 'last'],
 ];
 

@@ -17,6 +17,8 @@ export const text: MergeDriver = {
   async merge(versions) {
     const { ancestor, sides, wish } = versions;
     const forced = wish === 'merge';
+    const holder = forced ? undefined : await privateKeyHolder(versions);
+    if (holder !== undefined) return keyClash(holder);
     const base = ancestor.node === undefined ? [] : await linesOf(ancestor, forced);
     if (base === undefined) return notText(versions, 'the base');
     let merged: Lines | undefined;
@@ -34,6 +36,23 @@ export const text: MergeDriver = {
     return { type: 'content', bytes: Buffer.from((merged?.lines ?? []).join(''), 'latin1') };
   },
 };
+
+const PRIVATE_KEY = /-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----/;
+
+/** A side with a private key in the file: its lines are neither to be mixed with others nor to be shown. */
+async function privateKeyHolder({ sides }: PathVersions): Promise<string | undefined> {
+  for (const side of sides) {
+    const inode = side.node?.inode;
+    if (inode?.type !== 'file' || inode.size > MOST_BYTES) continue;
+    if (PRIVATE_KEY.test((await side.read(MOST_BYTES)).toString('latin1'))) return side.name;
+  }
+  return undefined;
+}
+
+function keyClash(name: string): Outcome {
+  const message = `it holds a private key in ${name}, and differs; take it and what belongs to it from one of them by rules`;
+  return { type: 'conflict', conflict: { message, remedies: [] } };
+}
 
 interface Lines {
   readonly name: string;

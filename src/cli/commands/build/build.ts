@@ -219,8 +219,8 @@ async function report(session: Session, results: readonly BuildResult[], flags: 
   }
   if (flags.metadataFile === undefined) return;
   const file = absPath(flags.metadataFile, session.workingDirectory);
-  const images = results.map(({ name, buildOnly, cached, tags, digest, layers, merged }) => {
-    return { name, buildOnly, cached, digest, tags, layers, merged };
+  const images = results.map(({ name, buildOnly, cached, tags, digest, layers, merged, remarks }) => {
+    return { name, buildOnly, cached, digest, tags, layers, merged, remarks };
   });
   const directory = session.global.ociDir;
   await writeFile(file, `${jsonText({ layout: directory, images }, 2)}\n`).catch((cause: unknown) => {

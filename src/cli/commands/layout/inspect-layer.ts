@@ -7,11 +7,13 @@ import {
   LAYER_ROLE,
   MERGE_COUNT,
   MERGE_PATHS,
+  MERGE_REMARKS,
   VERITY_ROOT,
   MERGE_RENUMBERED,
   parseMergedPaths,
   parseRenumbered,
   type RenumberedAccount,
+  parseRemarks,
 } from '../../../oci/layer-annotations.ts';
 
 /** One layer of an image, as its annotations tell of it. */
@@ -34,6 +36,8 @@ export interface InspectedLayer {
   readonly mergedCount?: number;
   /** Accounts that got other ids in a merge or update layer. */
   readonly renumbered?: readonly RenumberedAccount[];
+  /** What a person should know of the merge. */
+  readonly remarks?: readonly string[];
 }
 
 export function inspectLayer(
@@ -46,6 +50,7 @@ export function inspectLayer(
   const merged = paths === undefined ? undefined : parseMergedPaths(paths);
   const count = Number(annotations[MERGE_COUNT]);
   const renumbered = parseRenumbered(annotations[MERGE_RENUMBERED] ?? '[]');
+  const remarks = parseRemarks(annotations[MERGE_REMARKS] ?? '[]');
   return {
     role: annotations[LAYER_ROLE] ?? 'layer',
     digest,
@@ -58,5 +63,6 @@ export function inspectLayer(
     ...(merged === undefined
       ? {}
       : { merged, mergedCount: Number.isSafeInteger(count) ? Math.max(count, merged.length) : merged.length }),
+    ...(remarks.length === 0 ? {} : { remarks }),
   };
 }

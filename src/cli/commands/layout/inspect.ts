@@ -133,7 +133,7 @@ function layerRow(layer: InspectedLayer, index: number): readonly string[] {
 }
 
 function writeMerged(session: Session, index: number, layer: InspectedLayer): void {
-  const { role, merged, mergedCount, renumbered = [] } = layer;
+  const { role, merged, mergedCount, renumbered = [], remarks = [] } = layer;
   if (renumbered.length > 0) {
     session.stdout.write(`\nlayer ${index + 1} (${printableLine(role)}) renumbers ${renumbered.length} accounts\n`);
     const rows = renumbered.map(({ kind, name, image, from, to, paths, bytes }) => [
@@ -150,6 +150,7 @@ function writeMerged(session: Session, index: number, layer: InspectedLayer): vo
   );
   const more = mergedCount - merged.length;
   if (more > 0) session.stdout.write(`and ${more} more\n`);
+  for (const remark of remarks) session.stdout.write(`note: ${printableLine(remark)}\n`);
 }
 
 async function writeImages(session: Session, store: BlobStore, flags: InspectFlags): Promise<number> {

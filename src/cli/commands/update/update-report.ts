@@ -54,6 +54,7 @@ export function writeOutcome(stdout: NodeJS.WriteStream, outcome: UpdateOutcome)
     ...(updated.settled.length === 0 ? [] : [`  ${updated.settled.length} paths merged`]),
     ...paths.map(line => `  ${line}`),
     ...(more > 0 ? [`    and ${more} more`] : []),
+    ...updated.remarks.map(({ text }) => `  note: ${text}`),
   ];
   stdout.write(`${lines.map(printableLine).join('\n')}\n`);
 }
@@ -90,6 +91,7 @@ function outcomeJson(outcome: UpdateOutcome): object {
       driver,
       sides,
     })),
+    remarks: updated.remarks,
     ...bytes,
   };
 }
