@@ -71,6 +71,8 @@ export interface MergeContext {
   readonly versionsOf: (
     path: string,
   ) => Promise<{ readonly ancestor: Version; readonly sides: readonly SideVersion[] }>;
+  /** Whether programs of the image can be run; a driver that has another way then takes it. */
+  readonly mayRun: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 

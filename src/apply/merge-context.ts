@@ -8,7 +8,17 @@ import { versionOf } from './tree-versions.ts';
 /** What drivers may look at besides the path that they are asked about. */
 export function mergeContext(
   { ancestor, sides }: MergeProblem,
-  { rules, accounts, signal }: { rules: RuleLookup; accounts: AccountIds; signal: AbortSignal | undefined },
+  {
+    rules,
+    accounts,
+    mayRun = true,
+    signal,
+  }: {
+    readonly rules: RuleLookup;
+    readonly accounts: AccountIds;
+    readonly mayRun?: boolean | undefined;
+    readonly signal?: AbortSignal | undefined;
+  },
 ): MergeContext {
   const version = async (tree: LayerStack | undefined, path: string) =>
     versionOf({ tree, node: await tree?.lookup(path, signal) }, signal);
@@ -23,6 +33,7 @@ export function mergeContext(
         versions.push({ ...(await version(tree, path)), name, side });
       return { ancestor: await version(ancestor, path), sides: versions };
     },
+    mayRun,
     signal,
   };
 }

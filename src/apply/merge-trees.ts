@@ -24,6 +24,8 @@ import { NOTHING, isDirectory, rootOf, type TreeNode } from './tree-versions.ts'
 export interface MergeOptions {
   /** In the order in which they are asked; default all. */
   readonly drivers?: readonly MergeDriver[];
+  /** Whether programs of the image can be run afterwards; default yes. */
+  readonly mayRun?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -64,7 +66,7 @@ export async function mergeTrees(given: MergeProblem, options: MergeOptions = {}
   const accounts = await findAccountIds(given, rules, signal);
   const problem = withOwners(given, accounts);
   const { ancestor, sides, plain } = problem;
-  const context = mergeContext(problem, { rules, accounts, signal });
+  const context = mergeContext(problem, { ...options, rules, accounts });
   const { owned, ...surveyed } = await ownedPaths(drivers, context, outcome);
   const merge = new TreeMerge(problem, { drivers, context, rules, ...surveyed }, outcome);
   const roots = new Map<number, TreeNode>();

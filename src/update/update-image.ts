@@ -224,7 +224,11 @@ class UpdateWork implements AsyncDisposable {
   ): Promise<MadeLayer | undefined> {
     const { scratch, packing, epochSeconds, created, signal } = this.#options;
     const problem = await this.#problem(merge);
-    const result = await this.#regenerated(problem, await mergeTrees(problem, signal ? { signal } : {}), merge);
+    const result = await this.#regenerated(
+      problem,
+      await mergeTrees(problem, { mayRun: this.#options.regenerate !== undefined, signal }),
+      merge,
+    );
     this.remarks.push(...result.remarks);
     if (result.entries.length === 0) return undefined;
     const file = joinInside(scratch, role);

@@ -29,6 +29,7 @@ export function fakeContext({ ancestor, sides, rules = {} }: FakeMerge): MergeCo
     ancestor: undefined,
     sides: names.map(name => ({ name, tree: undefined })),
     ruleFor: path => rules[path],
+    mayRun: true,
     versionsOf: async path => ({
       ancestor: versionOf(ancestor[path]),
       sides: names.map((name, side) => ({ ...versionOf(sides[name]![path]), name, side })),

@@ -2,6 +2,7 @@ import type { ConflictResolution } from '../../recipe/model.ts';
 import { conflictReason } from '../file-versions.ts';
 import { compareDebianVersions } from './debian-version.ts';
 import { isBroken, isInstalled, isPresent, parseRecord, type PackageRecord } from './dpkg-database.ts';
+import { FIELD_ORDER } from './dpkg-fields.ts';
 import type { ConflictReason } from '../driver.ts';
 import { formatStanza, isDamaged, parseFields, type Field, type Fields } from '../packages/stanzas.ts';
 import { linesByFirstWord, lastValue, mergeFields, setOfWords, type FieldMerge } from '../packages/record-merge.ts';
@@ -21,41 +22,6 @@ export interface PackageDecision {
   /** What the user has to decide; the rest is then the best guess. */
   readonly conflict?: ConflictReason;
 }
-
-/** Fields in dpkg's order (lib/dpkg/parse.c, `fieldinfos`), lower case. */
-const FIELD_ORDER = [
-  'package',
-  'essential',
-  'protected',
-  'status',
-  'priority',
-  'section',
-  'installed-size',
-  'origin',
-  'maintainer',
-  'bugs',
-  'architecture',
-  'multi-arch',
-  'source',
-  'version',
-  'config-version',
-  'replaces',
-  'provides',
-  'depends',
-  'pre-depends',
-  'recommends',
-  'suggests',
-  'breaks',
-  'conflicts',
-  'enhances',
-  'conffiles',
-  'filename',
-  'size',
-  'md5sum',
-  'description',
-  'triggers-pending',
-  'triggers-awaited',
-] as const;
 
 const FIELD_RULES: ReadonlyMap<string, FieldMerge> = new Map([
   ['status', mergeStatus],

@@ -1,5 +1,5 @@
 import type { ConflictResolution } from '../../recipe/model.ts';
-import type { ConflictReason, MergeContext, Survey } from '../driver.ts';
+import type { ConflictReason, MergeContext, Remark, Survey } from '../driver.ts';
 import { changedSides } from '../changed-sides.ts';
 import { brokenReason, decidePackage, type PackageChange } from './dpkg-decide.ts';
 import {
@@ -13,6 +13,7 @@ import {
 import { packageDatabases, STATUS, type PackageSide } from './dpkg-databases.ts';
 import { filesOfPackage } from './dpkg-files.ts';
 import { relationConflicts, sharedNameConflicts } from './dpkg-coherence.ts';
+import { pendingAfterMerge } from './dpkg-triggers.ts';
 import { overwrittenFiles } from './dpkg-overwritten.ts';
 import { conflict, isConflict, shown, type ConflictOutcome } from '../file-versions.ts';
 import { oncePerMerge } from '../once-per-merge.ts';
@@ -27,6 +28,9 @@ export interface PackagePlan {
   readonly status: string | ConflictOutcome;
   readonly owners: ReadonlyMap<string, number>;
   readonly conflicts: Survey['conflicts'];
+  /** Files that programs of the image make in answer to a trigger, with the command. */
+  readonly madeAnew: ReadonlyMap<string, readonly string[]>;
+  readonly remarks: readonly Remark[];
 }
 
 /** The plan for a merge, made once; `undefined` where fewer than two sides changed the database. */
@@ -39,7 +43,9 @@ const planOnce = oncePerMerge((_path: typeof STATUS, context) => makePlan(contex
 async function makePlan(context: MergeContext): Promise<PackagePlan | undefined> {
   const databases = await readDatabases(context);
   if (databases === undefined) return undefined;
-  if (isConflict(databases)) return { status: databases, owners: new Map(), conflicts: [] };
+  if (isConflict(databases)) {
+    return { status: databases, owners: new Map(), conflicts: [], madeAnew: new Map(), remarks: [] };
+  }
   const { before, sides } = databases;
   const owners = new Map<string, number>();
   const conflicts: Survey['conflicts'][number][] = [];
@@ -98,7 +104,9 @@ async function makePlan(context: MergeContext): Promise<PackagePlan | undefined>
     if (!allowed(record)) report(record, involved, reason);
   const inOrder = [before, ...sides.map(({ records: own }) => own)].every(isSorted);
   if (inOrder) records.sort(compareRecords);
-  return { status: joinStanzas(records.map(({ stanza }) => stanza)), owners, conflicts };
+  const triggered = await pendingAfterMerge(records, before, sides, context);
+  const status = joinStanzas(triggered.records.map(({ stanza }) => stanza));
+  return { status, owners, conflicts, madeAnew: triggered.madeAnew, remarks: triggered.remarks };
 }
 
 /** Rules for a package are those for the list of its files, then those for the database. */

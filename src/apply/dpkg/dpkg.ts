@@ -1,4 +1,4 @@
-import type { MergeContext, MergeDriver, Outcome, PathVersions, Survey } from '../driver.ts';
+import type { MergeContext, MergeDriver, MergedView, Outcome, PathVersions, Revision, Survey } from '../driver.ts';
 import { mergeDebconf } from './debconf.ts';
 import { mergeGroupFile, mergeLink, ownersOfLinks } from './dpkg-alternatives.ts';
 import { mergeAutomatic } from './dpkg-automatic.ts';
@@ -42,6 +42,7 @@ export const dpkg: MergeDriver = {
   claims: path => dpkgFile(path) !== undefined,
   merge,
   survey,
+  revise,
 };
 
 async function survey(context: MergeContext): Promise<Survey> {
@@ -52,8 +53,19 @@ async function survey(context: MergeContext): Promise<Survey> {
     owners: new Map([...links, ...(plan?.owners ?? [])]),
     conflicts: [...(plan?.conflicts ?? []), ...diverted.conflicts],
     elsewhere: diverted.elsewhere,
-    ...(plan && { joint: new Set([MARKS]) }),
+    ...(plan && { joint: new Set([MARKS]), remarks: plan.remarks }),
   };
+}
+
+/** What programs of the image make of files that one side brought for a package of another. */
+async function revise(merged: MergedView, context: MergeContext): Promise<readonly Revision[]> {
+  const plan = await packagePlan(context);
+  const revisions: Revision[] = [];
+  for (const [path, command] of plan?.madeAnew ?? []) {
+    const place = merged.isMadeAnew(path) ? undefined : await merged.find(path, false);
+    if (place !== undefined) revisions.push({ path: place.path, outcome: { type: 'regenerate', command } });
+  }
+  return revisions;
 }
 
 async function merge(versions: PathVersions, context: MergeContext): Promise<Outcome> {

@@ -19,11 +19,9 @@ async function run({ home, program, seed, signal, options }: Campaign): Promise<
   const random = randomNumbers(seed);
   const count: Record<Verdict, number> = { same: 0, different: 0, refused: 0, 'refused as by apt': 0 };
   const usable = await buildImages(stk, PACKAGES);
-  const only = options['only'] === '' ? undefined : options['only']!.split(',');
-  for (let number = 1; number <= (only ? 1 : pairs) && !signal.aborted; number++) {
-    const chosen = only
-      ? only.map(name => PACKAGES.find(each => each.name === name)!)
-      : pick(usable, random() < 0.2 ? 3 : 2, random);
+  const only = options['only'] === '' ? undefined : options['only']!.split(',').map(named);
+  for (let number = 1; number <= (only?.length ?? pairs) && !signal.aborted; number++) {
+    const chosen = only ? only[number - 1]! : pick(usable, random() < 0.2 ? 3 : 2, random);
     const name = chosen.map(each => each.name).join('+');
     try {
       const { verdict, details } = await compare(stk, chosen);
@@ -47,6 +45,15 @@ async function run({ home, program, seed, signal, options }: Campaign): Promise<
     },
     failed: different + refused > 0,
   };
+}
+
+/** The packages of a set as the campaign prints it: `vim+vim-tiny`. */
+function named(set: string): readonly CampaignPackage[] {
+  return set.split('+').map(name => {
+    const found = PACKAGES.find(each => each.name === name);
+    if (found === undefined) throw new Error(`no package of the campaign is called ${name}`);
+    return found;
+  });
 }
 
 /** A Debian with apt, made once and kept. */
