@@ -10,6 +10,9 @@ import { compareReports, removalScript, reportScript } from './report.ts';
 const INSTALL = 'apt-get install -y --no-install-recommends --no-remove';
 const QUIET = 'export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8';
 
+/** As steps of a build have it: packages look at it when they are configured. */
+const SHARED_MEMORY = ['--tmpfs', '/dev/shm'] as const;
+
 type Verdict = 'same' | 'different' | 'refused' | 'refused as by apt';
 
 async function run({ home, program, seed, signal, options }: Campaign): Promise<Figures> {
@@ -130,7 +133,18 @@ async function compare(stk: Stk, packages: readonly CampaignPackage[]): Promise<
     const archives = ['-v', `${archivesOf(stk)}:/var/cache/apt/archives`];
     const script = [QUIET, 'set -e', ...later.map(name => `${INSTALL} ${name}`)].join('\n');
     await stk.run('rm', inTurn);
-    const turn = await stk.run('run', '--name', inTurn, '--keep', ...archives, tagOf(packages[0]!), 'sh', '-c', script);
+    const turn = await stk.run(
+      'run',
+      '--name',
+      inTurn,
+      '--keep',
+      ...SHARED_MEMORY,
+      ...archives,
+      tagOf(packages[0]!),
+      'sh',
+      '-c',
+      script,
+    );
     if (build.exitCode !== 0) {
       const details = { output: build.output.split('\n').slice(-80), inTurn: turn.output.split('\n').slice(-20) };
       return { verdict: turn.exitCode === 0 ? 'refused' : 'refused as by apt', details };
@@ -174,7 +188,7 @@ async function report(
   await mkdir(directory);
   const file = path.join(directory, 'script.txt');
   await writeFile(file, script);
-  const args = ['--network', 'none', '--tmpfs', '/dev/shm', '-v', `${directory}:/report`];
+  const args = ['--network', 'none', ...SHARED_MEMORY, '-v', `${directory}:/report`];
   const { exitCode, output } = await stk.run(
     'run',
     '--name',
