@@ -10,12 +10,16 @@ interface Slave {
 interface Choice {
   readonly file: string;
   readonly priority: number;
+  /** The line with the priority: chkconfig's has a family before it and a service after it. */
+  readonly rank: string;
   /** By name of the slave; absent ones are missing. */
   readonly slaves: ReadonlyMap<string, string>;
 }
 
-/** A group of alternatives as `/var/lib/dpkg/alternatives/NAME` holds it. */
+/** A group of alternatives as `/var/lib/dpkg/alternatives/NAME` or `/var/lib/alternatives/NAME` holds it. */
 export interface Alternatives {
+  /** Who writes it: dpkg's or SUSE's update-alternatives, or that of chkconfig, which sorts nothing and ends at the last choice. */
+  readonly style: 'dpkg' | 'chkconfig';
   readonly mode: 'auto' | 'manual';
   /** The link that users see, such as `/usr/bin/awk`. */
   readonly link: string;
@@ -37,7 +41,13 @@ export interface MergedAlternatives {
   readonly current: string | undefined;
 }
 
-/** Reads the file of a group (update-alternatives(1), "Administrative files"); a text says what is wrong with it. */
+/** `@FAMILY@PRIORITY SERVICE`, of which dpkg has the priority alone. */
+const RANK = /^(?:@[^@]*@)?(-?\d{1,9})(?: [^\n]*)?$/;
+
+/**
+ * Reads the file of a group (update-alternatives(1), "Administrative files"; chkconfig's `alternatives.c`); a text says what
+ * is wrong with it.
+ */
 export function parseAlternatives(text: string): Alternatives | string {
   if (!text.endsWith('\n')) return 'its last line is cut off';
   if (text.includes('\0')) return 'it holds NUL bytes';
@@ -57,8 +67,9 @@ export function parseAlternatives(text: string): Alternatives | string {
   }
   const choices = new Map<string, Choice>();
   for (let file = take(); file !== ''; file = take()) {
-    const priority = take();
-    if (!file.startsWith('/') || !/^-?\d{1,9}$/.test(priority)) return 'a choice has no path or no priority';
+    const rank = take();
+    const priority = RANK.exec(rank)?.[1];
+    if (!file.startsWith('/') || priority === undefined) return 'a choice has no path or no priority';
     const followers = new Map<string, string>();
     for (const name of slaves.keys()) {
       const target = take();
@@ -66,21 +77,28 @@ export function parseAlternatives(text: string): Alternatives | string {
     }
     if (at >= lines.length) return 'it ends in the middle of a choice';
     if (choices.has(file)) return 'it has two choices of one path';
-    choices.set(file, { file, priority: Number(priority), slaves: followers });
+    choices.set(file, { file, priority: Number(priority), rank, slaves: followers });
   }
-  return { mode, link, slaves, choices };
+  // A blank line behind the choices, of which the end of the text is none.
+  const style = at < lines.length ? 'dpkg' : 'chkconfig';
+  if (style === 'dpkg' && [...choices.values()].some(({ rank, priority }) => rank !== String(priority))) {
+    return 'a choice has no path or no priority';
+  }
+  return { style, mode, link, slaves, choices };
 }
 
-/** The text of a group's file, slaves and choices by name as update-alternatives writes them. */
-export function formatAlternatives({ mode, link, slaves, choices }: Alternatives): string {
+/** The text of a group's file; dpkg's has slaves and choices by name. */
+export function formatAlternatives({ style, mode, link, slaves, choices }: Alternatives): string {
+  const isDpkg = style === 'dpkg';
   const byName = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
-  const used = [...slaves.values()].filter(({ name }) => [...choices.values()].some(choice => choice.slaves.has(name)));
-  const sorted = used.toSorted((a, b) => byName(a.name, b.name));
+  const isUsed = ({ name }: Slave) => [...choices.values()].some(choice => choice.slaves.has(name));
+  const all = [...slaves.values()];
+  const sorted = isDpkg ? all.filter(isUsed).toSorted((a, b) => byName(a.name, b.name)) : all;
   const lines: string[] = [mode, link, ...sorted.flatMap(slave => [slave.name, slave.link]), ''];
-  for (const choice of [...choices.values()].toSorted((a, b) => byName(a.file, b.file))) {
-    lines.push(choice.file, String(choice.priority), ...sorted.map(({ name }) => choice.slaves.get(name) ?? ''));
+  for (const choice of isDpkg ? byFile(choices) : choices.values()) {
+    lines.push(choice.file, choice.rank, ...sorted.map(({ name }) => choice.slaves.get(name) ?? ''));
   }
-  return `${[...lines, ''].join('\n')}\n`;
+  return `${[...lines, ...(isDpkg ? [''] : [])].join('\n')}\n`;
 }
 
 /** Merges a group, or says in a sentence what clashes. A group without choices is gone. */
@@ -144,13 +162,15 @@ export function mergeAlternatives(
   const mode = 'value' in modes ? (modes.value ?? 'auto') : 'manual';
   const selected = chosen?.current ?? ancestor.current;
   const kept = mode === 'manual' && selected !== undefined && choices.has(selected) ? selected : undefined;
+  const { style } = present.at(-1)!.group!;
   const group: Alternatives = {
+    style,
     mode: kept === undefined ? 'auto' : 'manual',
     link: ('value' in link && link.value) || present[0]!.group!.link,
     slaves,
     choices,
   };
-  return { group, current: kept ?? bestOf(choices) };
+  return { group, current: kept ?? bestOf(style === 'dpkg' ? byFile(choices) : [...choices.values()]) };
 }
 
 /** Whether somebody selected a choice by hand on this side and not already in the ancestor. */
@@ -163,15 +183,17 @@ function isSelected(
 }
 
 /** The first of those with the highest priority, in the order of the file. */
-function bestOf(choices: ReadonlyMap<string, Choice>): string | undefined {
+function bestOf(choices: readonly Choice[]): string | undefined {
   let best: Choice | undefined;
-  for (const choice of [...choices.values()].toSorted((a, b) => (a.file < b.file ? -1 : 1))) {
-    if (best === undefined || choice.priority > best.priority) best = choice;
-  }
+  for (const choice of choices) if (best === undefined || choice.priority > best.priority) best = choice;
   return best?.file;
 }
 
+function byFile(choices: ReadonlyMap<string, Choice>): readonly Choice[] {
+  return [...choices.values()].toSorted((a, b) => (a.file < b.file ? -1 : a.file > b.file ? 1 : 0));
+}
+
 function isSameChoice(a: Choice, b: Choice): boolean {
-  if (a.priority !== b.priority || a.slaves.size !== b.slaves.size) return false;
+  if (a.rank !== b.rank || a.slaves.size !== b.slaves.size) return false;
   return [...a.slaves].every(([name, target]) => b.slaves.get(name) === target);
 }

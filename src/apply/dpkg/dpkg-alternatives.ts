@@ -1,5 +1,5 @@
 import { imagePath } from '../../core/paths.ts';
-import type { LayerStack } from '../../squashfs/layer-stack.ts';
+import type { LayerStack, MergedNode } from '../../squashfs/layer-stack.ts';
 import type { MergeContext, Outcome } from '../driver.ts';
 import { isSameNode } from '../tree-versions.ts';
 import {
@@ -12,7 +12,8 @@ import {
 } from './alternatives.ts';
 import { conflict, shown, textOutcome, type ConflictOutcome } from '../file-versions.ts';
 
-const GROUPS = 'var/lib/dpkg/alternatives';
+/** Where dpkg and chkconfig keep their groups. */
+const GROUPS = ['var/lib/dpkg/alternatives', 'var/lib/alternatives'] as const;
 const LINKS = 'etc/alternatives';
 const MAX_GROUP_BYTES = 1024 * 1024;
 
@@ -94,11 +95,16 @@ async function planGroup(
 
 /** Names of groups whose file differs from the ancestor's, with the sides that changed each. */
 async function changedGroups(context: MergeContext): Promise<ReadonlyMap<string, readonly number[]>> {
-  const { ancestor, signal } = context;
-  const before = await ancestor?.lookup(GROUPS, signal);
   const changed = new Map<string, number[]>();
+  for (const groups of GROUPS) await addChangedGroups(groups, context, changed);
+  return changed;
+}
+
+async function addChangedGroups(groups: string, context: MergeContext, changed: Map<string, number[]>): Promise<void> {
+  const { ancestor, signal } = context;
+  const before = await ancestor?.lookup(groups, signal);
   for (const [side, { tree }] of context.sides.entries()) {
-    const directory = await tree?.lookup(GROUPS, signal);
+    const directory = await tree?.lookup(groups, signal);
     if (
       tree === undefined ||
       directory === undefined ||
@@ -116,7 +122,6 @@ async function changedGroups(context: MergeContext): Promise<ReadonlyMap<string,
       if (!seen.has(name)) changed.set(name, [...(changed.get(name) ?? []), side]);
     }
   }
-  return changed;
 }
 
 async function readGroup(
@@ -124,7 +129,8 @@ async function readGroup(
   name: string,
   signal: AbortSignal | undefined,
 ): Promise<TreeGroup | string> {
-  const file = await tree?.lookup(`${GROUPS}/${name}`, signal);
+  let file: MergedNode | undefined;
+  for (const groups of GROUPS) file ??= await tree?.lookup(`${groups}/${name}`, signal);
   const link = await tree?.lookup(`${LINKS}/${name}`, signal);
   const current = link?.inode.type === 'symlink' ? link.inode.target : undefined;
   if (tree === undefined || file === undefined) return { group: undefined, current };

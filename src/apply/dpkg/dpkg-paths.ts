@@ -35,6 +35,7 @@ export function dpkgFile(path: string): DpkgFile | undefined {
     case 'etc/alternatives':
       return name === 'README' ? undefined : { kind: 'alternative-link', name };
     case 'var/lib/dpkg/alternatives':
+    case 'var/lib/alternatives':
       return { kind: 'alternatives', name };
     case 'var/lib/dpkg/triggers':
       return { kind: 'lines' };

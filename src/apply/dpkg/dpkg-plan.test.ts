@@ -225,6 +225,23 @@ describe('alternatives', () => {
     expect(formatAlternatives(parseAlternatives(text) as Alternatives)).toBe(text);
   });
 
+  it('of chkconfig have families and services, no order and no blank line at the end', () => {
+    const text =
+      'auto\n/usr/bin/java\njre\n/usr/lib/jvm/jre\n\n/b/java\n@java.x86_64@1700 jexec\n/b\n/a/java\n1800\n\n';
+    const read = parseAlternatives(text) as Alternatives;
+    expect(read.style).toBe('chkconfig');
+    expect(formatAlternatives(read)).toBe(text);
+    const none = { group: undefined, current: undefined };
+    const only = (choice: string) => parseAlternatives(`auto\n/usr/bin/java\n\n${choice}`) as Alternatives;
+    const one = { name: 'a', group: only('/z/java\n@j@10\n'), current: '/z/java' };
+    const two = { name: 'b', group: only('/a/java\n10\n'), current: '/a/java' };
+    const merged = mergeAlternatives('java', none, [one, two]);
+    if (typeof merged === 'string') throw new Error(merged);
+    // The first of equal ones, as chkconfig reads the file.
+    expect(merged.current).toBe('/z/java');
+    expect(formatAlternatives(merged.group!)).toBe('auto\n/usr/bin/java\n\n/z/java\n@j@10\n/a/java\n10\n');
+  });
+
   it('have the choices of all; the highest priority or a selection by hand wins', () => {
     const none = { group: undefined, current: undefined };
     const a = { name: 'a', group: group('auto', ['/bin/a', 10]), current: '/bin/a' };
@@ -247,6 +264,7 @@ describe('alternatives', () => {
 it.each([
   ['var/lib/dpkg/status', 'status'],
   ['var/lib/dpkg/status-old', 'backup'],
+  ['var/lib/alternatives/java', 'alternatives'],
   ['var/lib/dpkg/info/libc6:amd64.list', 'info'],
   ['etc/alternatives/awk', 'alternative-link'],
   ['var/cache/debconf/config.dat', 'debconf'],
