@@ -7,7 +7,7 @@ import type { KnownBase } from '../sources/bases.ts';
 import type { StackLayer } from '../sources/ports.ts';
 
 /** Raised where a merge of the same inputs may give other bytes than before. */
-export const MERGE_VERSION = 3;
+export const MERGE_VERSION = 4;
 
 /** A layer between the base and the steps of an image. */
 export interface AppliedLayer {
