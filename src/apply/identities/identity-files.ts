@@ -129,8 +129,12 @@ export async function findIdentities(
   for (const [key, { kind, what, paths }] of found) {
     const there: string[] = [];
     for (const path of paths) {
-      const nodes = await Promise.all(trees.map(tree => tree?.lookup(path, signal)));
-      if (nodes.some(node => node !== undefined && node.inode.type !== 'directory')) there.push(path);
+      for (const tree of trees) {
+        const node = await tree?.lookup(path, signal);
+        if (node === undefined || node.inode.type === 'directory') continue;
+        there.push(path);
+        break;
+      }
     }
     const removal = kind.removal ?? `rm -f ${there.map(quoted).join(' ')}`;
     identities.push({ key, what, paths: there, isPublic: kind.isPublic === true, removal });
