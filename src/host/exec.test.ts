@@ -37,6 +37,14 @@ describe('runTool', () => {
     });
   });
 
+  it('names the command that it is told to name', async () => {
+    const tool = await startTool('sh', ['-c', 'kill -9 $$'], { shownAs: ['bwrap', '--', 'true'] });
+    await expect(tool.done).rejects.toMatchObject({
+      message: 'bwrap was ended by SIGKILL',
+      facts: { command: ['bwrap', '--', 'true'], signal: 'SIGKILL' },
+    });
+  });
+
   it('names the package of a missing tool', async () => {
     await expect(runTool('no-such-tool', [])).rejects.toMatchObject({ code: 'missing-capability' });
   });

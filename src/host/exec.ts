@@ -39,6 +39,8 @@ export async function runTool(file: string, args: readonly string[], options: To
 }
 
 export interface StartOptions extends ToolOptions {
+  /** The command that errors name, where `file` is only what prepares its start. */
+  readonly shownAs?: readonly [string, ...string[]];
   /** `pipe` gives a writable; a number is a descriptor to inherit. Ignored where `input` is given. */
   readonly stdin?: 'ignore' | 'pipe' | 'inherit' | number;
   /** `pipe` gives a readable that the caller must drain; `buffer` collects. */
@@ -110,7 +112,8 @@ export async function startTool(
     const { exitCode } = result;
     if (exitCode === undefined || !(options.okExitCodes ?? [0]).includes(exitCode)) {
       if (exitCode === NO_SUCH_PROGRAM && command.file !== file) throw missingTool(file);
-      throw toolFailure(file, args, result, tail.lines);
+      const [shown, ...words] = options.shownAs ?? [file, ...args];
+      throw toolFailure(shown, words, result, tail.lines);
     }
     return { stdout: Buffer.from((result.stdout as Uint8Array | undefined) ?? []), exitCode };
   };

@@ -62,6 +62,7 @@ async function startWithStreams(
 ): Promise<RunningTool> {
   return startTool(program, words, {
     env: LAUNCHER_ENVIRONMENT,
+    shownAs: ['bwrap', '--', ...run.command],
     inheritFds: files.map(file => file.fd),
     stdin: run.stdio === 'capture' ? 'ignore' : 'inherit',
     stdout: run.stdio === 'inherit' ? 'inherit' : 'pipe',
