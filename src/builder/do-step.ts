@@ -2,8 +2,10 @@ import type { Emit, TaskHandle } from '../core/events.ts';
 import { say, withTask } from '../core/events.ts';
 import { StkError } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
+import { shownByteString } from '../core/host-text.ts';
 import { formatBytes } from '../core/bytes.ts';
 import { lstat, mkdir, readFile, readdir } from '../host/files.ts';
+import { printable } from '../apply/printable.ts';
 import { packEntries, type LayerEntry } from '../layer/pack-entries.ts';
 import { blame } from '../layer/find-fault.ts';
 import type { LayerBlob } from '../layer/layer-blob.ts';
@@ -17,14 +19,17 @@ import type { StepRoot } from '../sandbox/step-root.ts';
 import type { KnownImport } from '../sources/imports.ts';
 import { layerDescriptor } from '../sources/layer-descriptor.ts';
 import { lowerStack } from '../sources/lower-stack.ts';
+import { openLayerStack } from '../sources/layer-stack.ts';
 import type { StackLayer } from '../sources/ports.ts';
+import type { OwnerMap } from '../squashfs/owner-map.ts';
 import { openCacheDirs } from './cache-dirs.ts';
 import { importEntries, overlayEntries } from './copy-entries.ts';
-import { scriptEnvironment, type ImageStep } from './image-steps.ts';
+import { hasStableIds, scriptEnvironment, type ImageStep } from './image-steps.ts';
 import type { BuildOptions } from './options.ts';
 import { runScript, type OnFailure } from './run-script.ts';
 import { shortLines } from './secret-mask.ts';
 import { mountSecrets } from './secrets.ts';
+import { stabilizeAccounts } from './stable-accounts.ts';
 import type { StepRecord } from './step-record.ts';
 
 /** What steps that really run need; it exists only inside the build's namespaces. */
@@ -108,7 +113,9 @@ async function scriptLayer(work: StepWork): Promise<Descriptor | undefined> {
     async task => {
       await using temporary = await work.layout.makeTemp();
       const output = joinInside(temporary.path, 'layer');
+      const owners = await stableOwners(work, run.root.upper);
       const packed = await packLayer({
+        owners,
         upper: run.root.upper,
         lower: run.root.lower,
         output,
@@ -125,6 +132,24 @@ async function scriptLayer(work: StepWork): Promise<Descriptor | undefined> {
     },
     work.signal,
   );
+}
+
+/** Gives new accounts the ids of their names, and says what their files become. */
+async function stableOwners(
+  { definition, options, layout, stack, emit, signal }: StepWork,
+  upper: AbsPath,
+): Promise<OwnerMap | undefined> {
+  if (!hasStableIds(definition, options)) return undefined;
+  const stable = await stabilizeAccounts({
+    upper,
+    lower: () => openLayerStack(layout, stack, signal),
+    texts: [definition.run ?? '', definition.config.runtimeUser ?? '', ...Object.values(definition.buildEnv)],
+    signal,
+  });
+  if (stable === undefined) return undefined;
+  const accounts = stable.accounts.map(({ kind, name, to }) => `${kind} ${printable(shownByteString(name))} ${to}`);
+  say(emit, 'info', `ids by name: ${accounts.join(', ')}`, definition.name);
+  return stable.owners;
 }
 
 async function generatedLabels(work: StepWork): Promise<Record<string, string>> {

@@ -1,3 +1,4 @@
+import { STABLE_IDS_VERSION } from '../apply/accounts/stable-ids.ts';
 import { contentKey } from '../plan/content-key.ts';
 import type { JsonValue } from '../core/canonical-json.ts';
 import type { CacheKey, Digest } from '../core/digest.ts';
@@ -29,6 +30,11 @@ export function scriptEnvironment(definition: ImageDefinition, options: BuildOpt
   return stepEnvironment(passed, definition.buildEnv, definition.name);
 }
 
+/** Whether accounts that a step makes get the ids of their names. */
+export function hasStableIds(definition: ImageDefinition, options: BuildOptions): boolean {
+  return definition.stableIds && options.stableIds;
+}
+
 /** The steps of an image in their order: `overlay_dirs`, imports with `dest`, `run`, `generate_labels`. */
 export async function imageSteps(
   definition: ImageDefinition,
@@ -56,7 +62,13 @@ export async function imageSteps(
   }
   const scriptInputs = await scriptKey(definition, imports, options, files, signal);
   if (definition.run !== undefined) {
-    const inputs = { script: definition.run, ...scriptInputs };
+    const ids = hasStableIds(definition, options) ? STABLE_IDS_VERSION : null;
+    const inputs = {
+      script: definition.run,
+      ...scriptInputs,
+      stableIds: ids,
+      user: ids === null ? null : (definition.config.runtimeUser ?? null),
+    };
     steps.push({ kind: 'run', role: 'run', label: 'run', inputs });
   }
   if (definition.generateLabels !== undefined) {

@@ -25,6 +25,8 @@ export interface BuildOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Of this host; `os` and `arch` of a recipe win. */
   readonly hostPlatform: Platform;
+  /** Accounts that steps make get ids by their names, unless an image says otherwise. */
+  readonly stableIds: boolean;
   /** Contents that a merge layer may hold for nothing but their owners. */
   readonly renumberLimitBytes: number;
   /** Prefix of the manifest annotations, `io.stackeroci` by default. */

@@ -1,7 +1,7 @@
 import { throwIfAborted } from '../core/errors.ts';
 import { hostBytes } from '../core/host-text.ts';
 import type { AbsPath } from '../core/paths.ts';
-import { readdir } from './files.ts';
+import { lstat, readdir } from './files.ts';
 
 /** Something in a tree. */
 export interface TreeEntry {
@@ -34,6 +34,18 @@ export async function findCharacterDevices(root: AbsPath, signal?: AbortSignal):
     for (const { path, entry } of entries) if (entry.isCharacterDevice()) devices.push(path);
   }
   return devices;
+}
+
+/** Every number that is the owner or the group of something in a tree, its root included. */
+export async function findOwnerIds(root: AbsPath, signal?: AbortSignal): Promise<ReadonlySet<number>> {
+  const ids = new Set<number>();
+  const add = async (path: string) => {
+    const { uid, gid } = await lstat(pathBelow(root, path));
+    ids.add(uid).add(gid);
+  };
+  await add('');
+  for await (const entries of walkTree(root, signal)) for (const { path } of entries) await add(path);
+  return ids;
 }
 
 /** The bytes of a path below a root, of which the part below is a byte string (latin1). */

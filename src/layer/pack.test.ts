@@ -47,6 +47,27 @@ it('what a layer holds, the kernel mounts as the same tree', async () => {
   }
 });
 
+it('files get the owners that are asked for, and keep all else', async () => {
+  const make = (uid: number, gid: number) => {
+    run('rm', '-rf', upper);
+    mkdirSync(upper);
+    script(`mkdir d; echo hello >d/f; ln d/f g; ln -s nowhere s; cp /bin/true cap; mkfifo p; touch 101
+      chown -h ${uid}:${gid} d/f s cap p; chown 7:${gid} d; chown ${uid}:7 101; chmod 6751 d/f; chmod 2750 d
+      setcap cap_net_raw+ep cap; find . -exec touch -hd @5 {} +`);
+    return hostTree(upper);
+  };
+  const wanted = make(301, 302);
+  make(101, 102);
+  await pack({ owners: { uids: [{ from: 101, to: 301, count: 1 }], gids: [{ from: 102, to: 302, count: 1 }] } });
+  run('mkdir', '-p', `${directory}/mnt`);
+  run('mount', '-t', 'squashfs', '-o', 'loop,ro', output, `${directory}/mnt`);
+  try {
+    expect(hostTree(`${directory}/mnt`)).toEqual(wanted);
+  } finally {
+    run('umount', `${directory}/mnt`);
+  }
+});
+
 describe('the upper directory of an overlay', () => {
   const overlay = (commands: string) => {
     const [lower, work, merged] = ['lower', 'work', 'merged'].map(name => `${directory}/${name}`);

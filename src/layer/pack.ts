@@ -2,7 +2,8 @@ import { availableParallelism } from 'node:os';
 import type { AbsPath } from '../core/paths.ts';
 import { readdir, stat } from '../host/files.ts';
 import { OutputFile } from '../host/output-file.ts';
-import { mksquashfs } from '../host/tools/mksquashfs.ts';
+import { mksquashfs, type OwnerChange } from '../host/tools/mksquashfs.ts';
+import type { IdRange, OwnerMap } from '../squashfs/owner-map.ts';
 import { finishPacked } from './finish-blob.ts';
 import type { LayerBlob } from './layer-blob.ts';
 import type { LowerTree } from './lower-tree.ts';
@@ -22,6 +23,8 @@ export interface PackRequest {
   readonly options: PackOptions;
   /** Paths in the image, and what is below them, that do not become part of the layer. */
   readonly exclude?: readonly string[];
+  /** Other owners and groups for what is in the upper directory. No new one may be an old one of another. */
+  readonly owners?: OwnerMap | undefined;
   /** Seconds since the Unix epoch; newer times are set to it. */
   readonly epochSeconds?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -63,6 +66,7 @@ export async function packLayer(request: PackRequest): Promise<PackedLayer> {
       processors: availableParallelism(),
       memoryBytes: MEMORY_BYTES,
       ...(epochSeconds === undefined ? {} : { epochSeconds }),
+      owners: ownerChanges(request.owners),
       signal,
     });
     if (sockets.length > 0) onWarning?.(`sockets are not part of a layer and were left out: ${sockets.join(', ')}`);
@@ -78,6 +82,14 @@ export async function packLayer(request: PackRequest): Promise<PackedLayer> {
   } finally {
     await image[Symbol.asyncDispose]();
   }
+}
+
+function ownerChanges({ uids, gids }: OwnerMap = { uids: [], gids: [] }): readonly OwnerChange[] {
+  const single = (of: OwnerChange['of'], ranges: readonly IdRange[]) =>
+    ranges.flatMap(({ from, to, count }) =>
+      Array.from({ length: count }, (_, index) => ({ of, from: from + index, to: to + index })),
+    );
+  return [...single('uid', uids), ...single('gid', gids)];
 }
 
 /** Tells the size of a growing file now and then, until disposed. */

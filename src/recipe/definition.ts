@@ -10,7 +10,7 @@ import type { FileSource, ImageDefinition, Import } from './model.ts';
  * of the variables that pass through. Values of secrets never belong in a key.
  */
 export function definitionKey(image: ImageDefinition): JsonValue {
-  const { network, os, arch, run, generateLabels, buildEnvPassthrough } = image;
+  const { network, stableIds, os, arch, run, generateLabels, buildEnvPassthrough } = image;
   return {
     from: image.from.type,
     apply: image.apply.map(({ conflicts, anyBase }) => ({
@@ -27,6 +27,7 @@ export function definitionKey(image: ImageDefinition): JsonValue {
     secrets: image.secrets.map(({ id, dest, env }) => ({ id, dest, env })),
     cacheDirs: image.cacheDirs.map(({ path, id, sharing }) => ({ path, id, sharing })),
     network,
+    stableIds,
     os,
     arch,
   };

@@ -38,6 +38,8 @@ export interface ImageDefinition {
   readonly secrets: readonly SecretMount[];
   readonly cacheDirs: readonly CacheDir[];
   readonly network: 'host' | 'none';
+  /** Accounts that `run` makes get ids that follow from their names. */
+  readonly stableIds: boolean;
   readonly config: ImageSettings;
   /** On the manifest. */
   readonly annotations: Readonly<Record<string, string>>;

@@ -27,6 +27,7 @@ export function parseImage(name: string, entry: YamlEntry, context: ParseContext
     secrets: parseSecrets(valueOf(map, 'secrets'), context),
     cacheDirs: parseCacheDirs(valueOf(map, 'cache_dirs'), context),
     network,
+    stableIds: booleanOf(valueOf(map, 'stable_ids')) ?? true,
     config: parseSettings(map, context),
     annotations: stringMapOf(valueOf(map, 'annotations')),
     buildOnly: booleanOf(valueOf(map, 'build_only')) ?? false,

@@ -80,6 +80,45 @@ describe('accounts of applied images', () => {
     expect(new Set(Object.values(after)).size).toBe(Object.keys(after).length);
     await assertOwners('app', ['bob']);
   });
+
+  it('are equal from the beginning where steps of the build made them, whichever tool did', async () => {
+    const files = 'install -d -o redis -g redis -m 2750 /srv/redis; touch /srv/redis/f; chown redis:redis /srv/redis/f';
+    const made = [
+      'useradd -r -d /nonexistent -s /usr/sbin/nologin redis',
+      'useradd -r -u 777 asked',
+      files,
+      'ln /srv/redis/f /srv/redis/g; chmod 6755 /srv/redis/f',
+    ];
+    await rig.write('stacker.yaml', {
+      base: base(),
+      a: on('base', { run: made }),
+      b: on('base', {
+        run: ['addgroup --system first', 'adduser --system --group redis', 'touch /srv/b; chown redis:redis /srv/b'],
+      }),
+      both: on('base', { apply: ['a', 'b'] }),
+      next: on('a', { run: 'adduser --system --group redis-too; touch /srv/next; chown redis:redis-too /srv/next' }),
+      off: on('base', { run: made, stable_ids: false }),
+    });
+    await rig.ok(['build']);
+    const get = async (tag: string) => {
+      const script =
+        'getent passwd redis asked; getent group redis; stat -c "%n %u:%g %a" /srv/redis; stat -c "%n %u:%g %a %h" /srv/redis/f; true';
+      return (await rig.ok(['run', tag, '/bin/sh', '-c', script])).split('\n').map(line => line.replace(/::.*/, ''));
+    };
+    const expected = ['redis:x:301:301', 'asked:x:777:777', 'redis:x:301:'];
+    expect(await get('a')).toEqual([...expected, '/srv/redis 301:301 2750', '/srv/redis/f 301:301 6755 2', '']);
+    expect((await get('b')).slice(0, 2)).toEqual(['redis:x:301:301', 'redis:x:301:']);
+    expect(await rig.ok(['inspect', 'both'])).not.toContain('renumbers');
+    const next = await rig.ok([
+      'run',
+      'next',
+      '/bin/sh',
+      '-ec',
+      'stat -c %U:%G /srv/next /srv/redis/f; pwck -qr >&2 || test $? = 2',
+    ]);
+    expect(next).toBe('redis:redis-too\nredis:redis\n');
+    expect((await get('off'))[0]).toMatch(/^redis:x:99\d:/);
+  });
 });
 
 /** Users that are no part of the base, with their ids, as the image's own tools see them. */

@@ -105,7 +105,8 @@ function mayRenumber(rule: ReturnType<RuleLookup>): boolean {
   return rule === undefined || rule === 'renumber' || rule === 'newer';
 }
 
-function idsOf(kind: AccountKind, text: string): Ids {
+/** Ids by name in a text of passwd(5) or group(5); damaged lines are passed over. */
+export function idsOf(kind: AccountKind, text: string): Ids {
   const ids = new Map<string, number>();
   for (const { fields } of parseAccounts(text, kind === 'user' ? 'passwd' : 'group').lines.values()) {
     const [name, , id] = fields ?? [];

@@ -39,6 +39,9 @@ _flatpak flatpak snapd packagekit fwupd fwupd-refresh usbmux gnome-initial-setup
 const FIRST_KNOWN = 300;
 const MOST_BY_HASH = 49_999;
 
+/** Raised where a name's number would be another than before. */
+export const STABLE_IDS_VERSION = 1;
+
 const known: ReadonlyMap<string, number> = new Map(KNOWN.map((name, index) => [name, FIRST_KNOWN + index]));
 const reserved: ReadonlySet<number> = new Set(known.values());
 

@@ -16,7 +16,15 @@ export interface MksquashfsOptions extends SquashfsCompression {
   readonly memoryBytes: number;
   /** Seconds since the Unix epoch: creation time of the filesystem; newer times of files are set to it. */
   readonly epochSeconds?: number;
+  /** Other owners and groups for files with some. No new one may be an old one of another. */
+  readonly owners?: readonly OwnerChange[];
   readonly signal?: AbortSignal | undefined;
+}
+
+export interface OwnerChange {
+  readonly of: 'uid' | 'gid';
+  readonly from: number;
+  readonly to: number;
 }
 
 export interface MksquashfsResult {
@@ -37,7 +45,7 @@ export async function mksquashfs(
   output: OutputFile,
   options: MksquashfsOptions,
 ): Promise<MksquashfsResult> {
-  const { epochSeconds } = options;
+  const { epochSeconds, owners = [] } = options;
   const args = [
     source,
     INHERITED_OUTPUT,
@@ -48,6 +56,7 @@ export async function mksquashfs(
     ...['-processors', String(options.processors)],
     ...['-mem', `${Math.ceil(options.memoryBytes / (1024 * 1024))}M`],
     ...['-true-action', 'exclude@type(s)'],
+    ...owners.flatMap(({ of, from, to }) => ['-action', `${of}(${to})@${of}(${from})`]),
     ...(epochSeconds === undefined ? ['-mkfs-time', '0'] : []),
   ];
   const env = epochSeconds === undefined ? {} : { SOURCE_DATE_EPOCH: String(epochSeconds) };

@@ -21,6 +21,7 @@ export interface BuildFlags extends SignatureFlags {
   readonly cacheFrom?: readonly string[];
   readonly cacheTo?: readonly string[];
   readonly signKey?: string;
+  readonly stableIds: boolean;
   readonly renumberLimit?: string;
   readonly kernel?: boolean;
 }

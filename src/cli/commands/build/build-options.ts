@@ -31,6 +31,7 @@ export async function buildOptions(
     epochSeconds: parseEpoch(session.environment['SOURCE_DATE_EPOCH']),
     environment: session.environment,
     hostPlatform: hostPlatform(),
+    stableIds: flags.stableIds,
     renumberLimitBytes: parseRenumberLimit(flags.renumberLimit),
     annotationsNamespace: flags.annotationsNamespace,
     version: session.version,

@@ -90,6 +90,7 @@ function buildFlags(command: Command): Command {
       [],
     )
     .option('--cache-to <store>', 'store finished steps there', collect, [])
+    .option('--no-stable-ids', 'leave accounts that steps make the ids that the tools gave them')
     .option('--renumber-limit <size>', 'most bytes of files to copy for accounts whose ids clash (default: 64M)')
     .option('--sign-key <file>', 'sign the images with this private key')
     .option('--kernel', 'mount all layers with the kernel, also of unknown bases (root)')

@@ -29,6 +29,7 @@ function addPublish(program: Command, act: Act): void {
     .option('--layer-type <type>', 'which of the built images: squashfs or tar (repeatable)', collectOnce, [])
     .option('--compression <how>', 'as for the build')
     .option('--no-verity', 'as for the build')
+    .option('--no-stable-ids', 'as for the build')
     .option('--annotations-namespace <prefix>', 'as for the build', 'io.stackeroci')
     .option('--force', 'publish what is there, even if the recipe has changed since')
     .option('--show-only', 'print what would be published and stop')

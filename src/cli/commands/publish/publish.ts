@@ -28,7 +28,7 @@ export interface PublishFlags
     PublishLogin,
     Pick<
       BuildFlags,
-      'substitute' | 'substituteFile' | 'layerType' | 'compression' | 'verity' | 'annotationsNamespace'
+      'substitute' | 'substituteFile' | 'layerType' | 'compression' | 'verity' | 'stableIds' | 'annotationsNamespace'
     > {
   readonly stackerFile: string;
   readonly searchDir?: string;
