@@ -7,6 +7,8 @@ import type { Platform } from '../oci/descriptor.ts';
 import { APPLY_LIST, parseAppliedEntries, type AppliedEntry } from '../oci/layer-annotations.ts';
 import { formatImageName, parseImageName, type ImageName, type StoredName } from '../oci/image-name.ts';
 import { isHostLike, parseRegistryReference } from '../oci/reference.ts';
+import { heldImage } from './held-image.ts';
+import { squashfsImage, type OpenConverter } from './squashfs-parts.ts';
 import type { StoredImage, UpdateParts } from './update-plan.ts';
 import { resolveImage } from '../oci/resolve-image.ts';
 import { namedBase } from '../sources/bases.ts';
@@ -26,6 +28,8 @@ export interface PartsPorts {
   readonly tlsVerify: boolean;
   /** Throws unless what is put in meets the demands; returns the digest that was checked, if there are any. */
   readonly check: (image: OpenedName & { readonly reference: string }) => Promise<Digest | undefined>;
+  /** Opens what turns tar layers of new parts into squashfs; called for the first that has some. */
+  readonly converter: () => Promise<OpenConverter>;
   /** Owns what is opened. */
   readonly scope: AsyncScope;
   readonly signal: AbortSignal;
@@ -104,7 +108,9 @@ export class PartsFinder {
   /** The very image that was applied. */
   async #same(image: StoredImage, entry: AppliedEntry): Promise<StoredImage> {
     const found =
-      (await this.#byDigest(image.store, entry.digest, image.config)) ?? (await this.#sameElsewhere(image, entry));
+      heldImage(image, entry) ??
+      (await this.#byDigest(image.store, entry.digest, image.config)) ??
+      (await this.#sameElsewhere(image, entry));
     if (found) return { ...found, name: entry.name };
     throw new StkError('not-found', `${image.name} applies ${entry.name} as ${entry.digest}, which is gone`, {
       hint: `it was ${entry.ref}; take what is there now: --apply ${entry.name}, or --apply ${entry.name}=REF`,
@@ -174,14 +180,14 @@ export class PartsFinder {
     { at, ref, why }: { readonly at: ImageName; readonly ref: string; readonly why: string },
     platform: Platform,
   ): Promise<StoredImage> {
-    const { stores, tlsVerify, check, scope, signal } = this.#ports;
+    const { stores, tlsVerify, check, converter, scope, signal } = this.#ports;
     try {
       const opened = await stores.open(at, { tlsVerify }, scope);
       const reference = imageReference(opened);
       const { store } = opened;
       const checked = await check({ ...opened, reference });
       const found = await resolveImage(store, checked ?? reference, platform, { signal });
-      return { ...found, store, name: ref };
+      return await squashfsImage({ ...found, store, name: ref }, converter, signal);
     } catch (error) {
       if (!isStkError(error, 'not-found')) throw error;
       throw new StkError('not-found', `${why}, and there is no ${ref}`, {

@@ -6,6 +6,11 @@ import { mapLimited } from '../../../core/limiter.ts';
 import { makeTempDir } from '../../../host/temp-dir.ts';
 import { OpenLayers } from '../../../lazy/open-layers.ts';
 import { conflictRule } from '../../../update/update-rules.ts';
+import { stateDirectories } from '../../../builder/state-directories.ts';
+import { defaultPackOptions } from '../../../layer/pack-options.ts';
+import { LayoutStore } from '../../../oci/layout.ts';
+import { RecordCache } from '../../../sources/record-cache.ts';
+import type { OpenConverter } from '../../../update/squashfs-parts.ts';
 import type { Session } from '../../session.ts';
 import { parseEpoch, parseRenumberLimit } from '../build/build-options.ts';
 import { openSessionUi } from '../build/build.ts';
@@ -63,6 +68,7 @@ export async function runUpdate(session: Session, ref: string | undefined, flags
       parts: new PartsFinder({
         stores: session.stores,
         tlsVerify: flags.tlsVerify,
+        converter: openConverterOnce(session, ui, scope),
         check: ({ name, store, reference }) => requireSignature(session, { name, store, reference }, flags),
         scope,
         signal: session.signal,
@@ -95,6 +101,21 @@ export async function runUpdate(session: Session, ref: string | undefined, flags
     }
   }
   return needsNamespaces ? session.enter() : 0;
+}
+
+/** One converter for all images, which keeps what it converts. */
+function openConverterOnce(session: Session, { emit }: Ui, scope: AsyncScope): () => Promise<OpenConverter> {
+  let opened: Promise<OpenConverter> | undefined;
+  const open = async () => {
+    const state = stateDirectories(session.global.stkDir);
+    const { LayerConverter } = await import('../../../sources/convert-layers.ts');
+    const layout = await LayoutStore.create(state.converted);
+    scope.use(await layout.lockBlobs('shared', { signal: session.signal }));
+    const records = new RecordCache(state.records);
+    const packing = defaultPackOptions;
+    return { layout, converter: new LayerConverter({ layout, records, packing, keepTar: false, emit }) };
+  };
+  return () => (opened ??= open());
 }
 
 /** One workshop for all images, opened at the first use. */
