@@ -37,9 +37,16 @@ export interface FailedTarget {
   readonly error: StkError;
 }
 
+/** An image of which only the manifest was read, under its tag. */
+export interface ManifestTarget extends ManifestOnly {
+  readonly tag: string;
+}
+
 export interface FoundTargets {
   readonly targets: readonly UpdateTarget[];
   readonly failed: readonly FailedTarget[];
+  /** With `all`: images that nothing is swapped in. */
+  readonly passedOver: readonly ManifestTarget[];
 }
 
 export interface TargetPorts {
@@ -88,7 +95,7 @@ export async function findTargets(
   const wanted = found.images.filter(image => !found.index || wants(image, options.wanted));
   const images = wanted.length > 0 ? wanted : found.images.slice(0, 1);
   const targets = await mapLimited(images, PARALLEL, each => configured(ports, each), ports.signal);
-  return { targets: targets.map(image => ({ image, tag, expected, index: found.index })), failed: [] };
+  return { targets: targets.map(image => ({ image, tag, expected, index: found.index })), failed: [], passedOver: [] };
 }
 
 async function findAll(ports: TargetPorts, ref: string | undefined, options: TargetOptions): Promise<FoundTargets> {
@@ -120,28 +127,33 @@ async function findAll(ports: TargetPorts, ref: string | undefined, options: Tar
     PARALLEL,
     async ({ store, tag }) => {
       const name = store.place.kind === 'docker' ? `${store.name}:${tag}` : tag;
-      return attempt(name, tag, () => targetsAt(ports, store, tag, { ...options, name }));
+      return attempt(name, tag, async () => [await targetsAt(ports, store, tag, { ...options, name })]);
     },
     signal,
-  );
-  return { targets: found.flat(), failed };
+  ).then(lists => lists.flat());
+  return {
+    targets: found.flatMap(({ targets }) => targets),
+    failed,
+    passedOver: found.flatMap(({ passedOver }) => passedOver),
+  };
 }
 
-/** None for what is no image, such as an artifact, and for images that nothing is swapped in or of another platform. */
-async function targetsAt(
+/** What a tag stands for now: none for what is no image, such as an artifact, or is of another platform. */
+export async function targetsAt(
   ports: TargetPorts,
   store: BlobStore,
   tag: string,
   options: TargetOptions & { readonly name: string },
-): Promise<readonly UpdateTarget[]> {
+): Promise<Pick<FoundTargets, 'targets' | 'passedOver'>> {
   try {
     const { root, index, images } = await readDocument(ports, store, tag, options.name, options);
     const expected = root.descriptor.digest;
     const wanted = images.filter(image => wants(image, options.wanted));
     const targets = await mapLimited(wanted, PARALLEL, each => configured(ports, each), ports.signal);
-    return targets.map(image => ({ image, tag, expected, index }));
+    const passedOver = images.filter(image => !wanted.includes(image)).map(image => ({ ...image, tag }));
+    return { targets: targets.map(image => ({ image, tag, expected, index })), passedOver };
   } catch (error) {
-    if (isStkError(error, 'unsupported') || error instanceof NoSuchPlatform) return [];
+    if (isStkError(error, 'unsupported') || error instanceof NoSuchPlatform) return { targets: [], passedOver: [] };
     throw error;
   }
 }

@@ -11,6 +11,7 @@ import { nameIn, type ImageName } from '../oci/image-name.ts';
 import { isLayout } from '../oci/layout.ts';
 import type { PartsFinder, WantedParts } from './find-parts.ts';
 import type { FailedTarget, UpdateTarget } from './find-targets.ts';
+import type { LeftBehind } from './left-behind.ts';
 import { missingBytes } from './missing-bytes.ts';
 import { regenerateInLayout, type OpenPlace } from './regenerate-in-layout.ts';
 import { updateImage, type UpdatedImage } from './update-image.ts';
@@ -48,6 +49,7 @@ export interface ComputedUpdate {
 export type UpdateOutcome =
   | { readonly target: UpdateTarget; readonly unchanged: true }
   | { readonly failed: FailedTarget }
+  | { readonly left: LeftBehind }
   /** Only looked at: what it would take. */
   | { readonly target: UpdateTarget; readonly updated: UpdatedImage; readonly missing: number }
   | { readonly target: UpdateTarget; readonly updated: UpdatedImage; readonly sentBytes: number };

@@ -77,3 +77,64 @@ describe('what an image applies', () => {
     expect((await execa('unsquashfs', ['-cat', blob, 'l'])).stdout).toBe('s2\n2\n3\n4\n5\nt1');
   });
 });
+
+describe('an update of all images', () => {
+  const on = (tag: string) => ({ from: { type: 'built', tag } });
+  const recipe = (apps: number, ssl: string) => ({
+    base: { from: { type: 'scratch' }, ...file('base', '/base') },
+    ssl: { ...on('base'), ...file(ssl, '/ssl') },
+    ...Object.fromEntries(
+      Array.from({ length: apps }, (_, index) => [
+        `app${index}`,
+        { ...on('base'), apply: ['ssl'], ...file(`${index}`, '/app') },
+      ]),
+    ),
+    child: { ...on('app0'), ...file('child', '/child') },
+  });
+
+  it('names those that it does not reach', async () => {
+    await using rig = await StkRig.open();
+    await rig.write('stacker.yaml', recipe(1, 'one'));
+    await rig.ok(['build']);
+    await rig.write('stacker.yaml', recipe(1, 'two'));
+    await rig.ok(['build', 'ssl']);
+    const outcomes = JSON.parse(await rig.ok(['update', '--all', '--apply', 'ssl', '--json'])) as object[];
+    const left = {
+      image: 'child',
+      outcome: 'left-behind',
+      standsOn: 'app0',
+      layers: [expect.stringMatching(/^sha256:/)],
+    };
+    expect(outcomes).toEqual([
+      expect.objectContaining({ tag: 'app0', outcome: 'updated' }),
+      expect.objectContaining(left),
+    ]);
+    const holders = JSON.parse(await rig.ok(['holders', 'child', '--json'])) as { name: string }[];
+    expect(holders.map(({ name }) => name)).toEqual(['child']);
+    const [, old] = await layersOf(rig, 'child');
+    expect(await rig.ok(['holders', old!.digest])).toMatch(/^IMAGE +DIGEST +LAYER +AS\nchild +\w{12} +\w{12} +base\n$/);
+    expect(await rig.ok(['holders', 'ssl'])).toMatch(/^app0 .* apply ssl$/m);
+    // The next time, no layer is removed any more, and the child still stands on an older version.
+    expect(await rig.ok(['update', '--all', '--apply', 'ssl'])).toMatch(
+      /^child .* stands on app0: .*stk update child --base$/m,
+    );
+    await rig.ok(['update', 'child', '--base']);
+    expect(await rig.ok(['update', '--all', '--apply', 'ssl'])).not.toMatch(/child/);
+    expect(await rig.ok(['diff', 'app0', 'child', '--json'])).not.toContain('"/ssl"');
+  });
+
+  it('goes on where another one moves tags at the same time', async () => {
+    await using rig = await StkRig.open();
+    await rig.write('stacker.yaml', recipe(6, 'one'));
+    await rig.ok(['build']);
+    await rig.write('stacker.yaml', recipe(6, 'two'));
+    await rig.ok(['build', 'ssl']);
+    const update = ['update', '--all', '--apply', 'ssl'];
+    const both = await Promise.all([rig.stk(update), rig.stk(update)]);
+    expect(both.map(({ exitCode, stderr }) => ({ exitCode, stderr }))).toMatchObject([
+      { exitCode: 0 },
+      { exitCode: 0 },
+    ]);
+    expect((await rig.ok(update)).match(/is up to date$/gm)).toHaveLength(6);
+  });
+});

@@ -2,6 +2,7 @@ import { formatBytes } from '../../../core/bytes.ts';
 import { textOfByteString } from '../../../core/host-text.ts';
 import type { Descriptor } from '../../../oci/descriptor.ts';
 import { APPLY_NAME, LAYER_ROLE } from '../../../oci/layer-annotations.ts';
+import type { LeftBehind } from '../../../update/left-behind.ts';
 import type { UpdateOutcome } from '../../../update/update-run.ts';
 import { jsonText } from '../../ui/json-text.ts';
 import { formatPlatform } from '../../../oci/platform.ts';
@@ -23,6 +24,10 @@ const MOST_PATHS = 20;
 /** Lines for people. */
 export function writeOutcome(stdout: NodeJS.WriteStream, outcome: UpdateOutcome): void {
   if ('failed' in outcome) return;
+  if ('left' in outcome) {
+    stdout.write(`${printableLine(leftLine(outcome.left))}\n`);
+    return;
+  }
   const { image, tag, index } = outcome.target;
   if ('unchanged' in outcome) {
     stdout.write(`${printableLine(image.name)} ${image.descriptor.digest} is up to date\n`);
@@ -59,15 +64,49 @@ export function writeOutcome(stdout: NodeJS.WriteStream, outcome: UpdateOutcome)
   stdout.write(`${lines.map(printableLine).join('\n')}\n`);
 }
 
-/** One JSON list for all images. */
-export function writeOutcomes(stdout: NodeJS.WriteStream, outcomes: readonly UpdateOutcome[]): void {
-  stdout.write(`${jsonText(outcomes.map(outcomeJson))}\n`);
+/** One JSON list for all images, written as they end: what was done is told whatever ends the rest. */
+export class OutcomeList {
+  readonly #stdout: NodeJS.WriteStream;
+  #state: 'empty' | 'open' | 'ended' = 'empty';
+
+  constructor(stdout: NodeJS.WriteStream) {
+    this.#stdout = stdout;
+  }
+
+  add(outcome: UpdateOutcome): void {
+    this.#stdout.write(`${this.#state === 'empty' ? '[' : ','}\n${jsonText(outcomeJson(outcome))}`);
+    this.#state = 'open';
+  }
+
+  /** Ends the list; once is enough. */
+  end(): void {
+    if (this.#state !== 'ended') this.#stdout.write(this.#state === 'empty' ? '[]\n' : '\n]\n');
+    this.#state = 'ended';
+  }
+}
+
+function leftLine({ image, layers, standsOn }: LeftBehind): string {
+  const why = standsOn === undefined ? '' : `; it stands on ${standsOn}`;
+  const what = layers.length === 0 ? 'is not updated' : `still holds ${layers.length} old layers`;
+  const next = standsOn === undefined ? 'build it again' : `build it again, or: stk update ${image.name} --base`;
+  return `${image.name} ${image.descriptor.digest} ${what}${why}: ${next}`;
 }
 
 function outcomeJson(outcome: UpdateOutcome): object {
   if ('failed' in outcome) {
     const { name, tag, from, error } = outcome.failed;
     return { image: name, tag, from, outcome: 'failed', ...errorToJson(error) };
+  }
+  if ('left' in outcome) {
+    const { image, layers, standsOn } = outcome.left;
+    return {
+      image: image.name,
+      tag: image.tag,
+      from: image.descriptor.digest,
+      outcome: 'left-behind',
+      layers,
+      standsOn,
+    };
   }
   const { image, tag, index } = outcome.target;
   const platform = index && formatPlatform(image.config);

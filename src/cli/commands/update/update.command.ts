@@ -3,12 +3,14 @@ import type { Act } from '../../act.ts';
 import type { DiffFlags } from './diff.ts';
 import { signatureOptions } from '../signature/require-signature.ts';
 import { ANY_IMAGE, platformOption, tlsVerify } from '../images/image-flags.ts';
+import type { HoldersFlags } from './holders.ts';
 import type { UpdateFlags } from './update.ts';
 
-/** The commands that compare images and swap parts of them: diff, update. */
+/** The commands that compare images and swap parts of them: diff, update, holders. */
 export function addUpdateCommands(program: Command, act: Act): void {
   addUpdate(program, act);
   addDiff(program, act);
+  addHolders(program, act);
 }
 
 function addUpdate(program: Command, act: Act): void {
@@ -77,6 +79,33 @@ Examples:
       act(async (session, before: string, after: string, paths: string[], flags: DiffFlags) => {
         const { runDiff } = await import('./diff.ts');
         return runDiff(session, [before, after], paths, flags);
+      }),
+    );
+}
+
+function addHolders(program: Command, act: Act): void {
+  program
+    .command('holders <layer>')
+    .description('list the images that hold a layer, or any layer that an image has above its base')
+    .option('--all <place>', 'where to look: oci:DIR, docker://HOST/REPOSITORY, docker://HOST/PATH/ or docker://HOST')
+    .addOption(platformOption())
+    .option('--json', 'print JSON')
+    .addOption(tlsVerify())
+    .addHelpText(
+      'after',
+      `
+LAYER is the digest of a layer, or an image. ${ANY_IMAGE}
+Without --all, the images of the default layout are looked at. Manifests alone are read.
+
+Examples:
+  stk holders ssl
+  stk holders sha256:4a3078d60e89... --all docker://registry.example/team/
+  stk holders docker://registry.example/ssl:1 --all docker://registry.example --json`,
+    )
+    .action(
+      act(async (session, layer: string, flags: HoldersFlags) => {
+        const { runHolders } = await import('./holders.ts');
+        return runHolders(session, layer, flags);
       }),
     );
 }

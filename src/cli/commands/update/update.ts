@@ -19,9 +19,11 @@ import type { Ui } from '../../ui/open-ui.ts';
 import { openSigner } from '../publish/sign.ts';
 import { PartsFinder, type WantedParts } from '../../../update/find-parts.ts';
 import { NamespacesNeeded, type OpenPlace } from '../../../update/regenerate-in-layout.ts';
-import { writeOutcome, writeOutcomes } from './update-report.ts';
-import { findTargets, type FailedTarget, type UpdateTarget } from '../../../update/find-targets.ts';
-import { computeUpdate, finishUpdate, groupByTag, type UpdateRun } from '../../../update/update-run.ts';
+import { OutcomeList, writeOutcome } from './update-report.ts';
+import { finishOrBeginAgain } from '../../../update/finish-again.ts';
+import { leftBehind } from '../../../update/left-behind.ts';
+import { findTargets, targetsAt, type FailedTarget, type UpdateTarget } from '../../../update/find-targets.ts';
+import { computeUpdate, groupByTag, type UpdateOutcome, type UpdateRun } from '../../../update/update-run.ts';
 import { parsePlatform } from '../../../oci/platform.ts';
 
 export interface UpdateFlags extends SignatureFlags {
@@ -74,11 +76,17 @@ export async function runUpdate(session: Session, ref: string | undefined, flags
         signal: session.signal,
       }),
     };
-    const found = await findTargets({ stores: session.stores, scope, signal: session.signal }, ref, {
-      ...flags,
-      wanted,
-      platform: flags.platform === undefined ? undefined : parsePlatform(flags.platform),
-    });
+    const ports = { stores: session.stores, scope, signal: session.signal };
+    const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
+    const options = { ...flags, wanted, platform };
+    const found = await findTargets(ports, ref, options);
+    const report = flags.json ? new OutcomeList(session.stdout) : undefined;
+    const tell = (outcome: UpdateOutcome) => (report ? report.add(outcome) : writeOutcome(session.stdout, outcome));
+    // A tag that the new version alone gets says nothing of what the image is by now.
+    const lookAgain = async ({ image, tag }: UpdateTarget) =>
+      flags.tag !== undefined && flags.tag !== tag
+        ? []
+        : (await targetsAt(ports, image.store, tag, { ...options, name: image.name })).targets;
     try {
       // All are computed before anything is written: one that needs namespaces begins everything again inside of them.
       const wantedTargets = found.targets.map(target => ({ target }));
@@ -86,18 +94,26 @@ export async function runUpdate(session: Session, ref: string | undefined, flags
         computeUpdate(run, target, signal),
       );
       const finished = await forAll(session, flags, groupByTag(computed.done), async (group, signal) => {
-        const outcomes = await finishUpdate(run, group, signal);
-        if (!flags.json) for (const outcome of outcomes) writeOutcome(session.stdout, outcome);
+        const outcomes = await finishOrBeginAgain(run, group, lookAgain, signal);
+        outcomes.forEach(tell);
         return outcomes;
       });
       const failed = [...found.failed, ...computed.failed, ...finished.failed];
-      const outcomes = [...finished.done.flat(), ...failed.map(each => ({ failed: each }))];
-      if (flags.json) writeOutcomes(session.stdout, outcomes);
+      const rest = [
+        ...leftBehind(found.passedOver, computed.done).map(each => ({ left: each })),
+        ...failed.map(each => ({ failed: each })),
+      ];
+      rest.forEach(tell);
+      const outcomes = [...finished.done.flat(), ...rest];
       if (outcomes.length === 0) say(ui.emit, 'info', 'no image applies it: there is nothing to update');
+      report?.end();
       throwFailures(failed, outcomes.length);
     } catch (error) {
-      if (!(error instanceof NamespacesNeeded)) throw error;
-      needsNamespaces = true;
+      needsNamespaces = error instanceof NamespacesNeeded;
+      if (!needsNamespaces) {
+        report?.end();
+        throw error;
+      }
     }
   }
   return needsNamespaces ? session.enter() : 0;
