@@ -1,19 +1,11 @@
 // Bundles the command line into dist/, or the directory given as argument: one small entry, and chunks that commands
 // load when they need them. A build that fails leaves what was there.
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { chmod } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { build } from 'esbuild';
+import { copyNativeCode } from './native-code.mjs';
 import { thirdPartyNotices } from './third-party-notices.mjs';
 
 const target = path.resolve(process.argv[2] ?? 'dist');
@@ -54,27 +46,11 @@ try {
   const packages = [...Object.keys(metafile.inputs), 'node_modules/koffi/index.js'];
   writeFileSync(path.join(outdir, 'third-party-notices.txt'), thirdPartyNotices(packages));
   await chmod(path.join(outdir, 'stk.js'), 0o755);
-  copyNativeCode(path.join(outdir, 'native'));
+  if (copyNativeCode(path.join(outdir, 'native')) === 0) {
+    console.error('build: koffi has no binary here; commands that need it will say so');
+  }
   rmSync(target, { recursive: true, force: true });
   renameSync(outdir, target);
 } finally {
   rmSync(outdir, { recursive: true, force: true });
-}
-
-/** koffi's binaries for this machine's kind of processor, which npm installed, by the names that the bundle looks for. */
-function copyNativeCode(directory) {
-  const installed = new URL('../node_modules', import.meta.url).pathname;
-  const scope = path.join(installed, '@koromix');
-  mkdirSync(directory);
-  for (const name of existsSync(scope) ? readdirSync(scope) : []) {
-    const target = /^koffi-(linux-.+)$/.exec(name)?.[1];
-    for (const library of target === undefined ? [] : readdirSync(path.join(scope, name))) {
-      const file = path.join(scope, name, library, 'koffi.node');
-      if (!existsSync(file)) continue;
-      const kind = library.startsWith('musl') ? 'musl' : 'glibc';
-      copyFileSync(file, path.join(directory, `koffi-${target}-${kind}.node`));
-    }
-  }
-  if (readdirSync(directory).length > 0) return;
-  console.error('build: koffi has no binary here; commands that need it will say so');
 }

@@ -34,7 +34,7 @@ export async function mountSecrets(
   const home = joinInside(directory, 'secrets');
   await mkdir(home, { mode: 0o700 });
   const values = await Promise.all(wanted.map(entry => readSecret(entry.id, sources)));
-  await mountTmpfs(home, 'mode=0700,nodev,nosuid,size=16m');
+  await mountTmpfs(home, ['mode=0700', 'size=16m']);
   try {
     const secrets: MountedSecret[] = [];
     for (const [index, entry] of wanted.entries()) {

@@ -71,10 +71,10 @@ describe('a server and those who come and go', () => {
         signal.addEventListener('abort', () => { console.log('interrupted'); reject(signal.reason); });
       });
       const reader = { name: 'never', sizeBytes: 1 << 20, readAt, async [Symbol.asyncDispose]() {} };
-      const device = await mountDevice(process.argv[2], { allowOther: false, subtype: 'stk' });
+      const device = await mountDevice(process.argv[2], { allowOther: false, subtype: 'stk' }, 'mount');
       const table = new FileTable([{ name: 'never', reader }], { uid: 0, gid: 0 });
       await serveFiles(device.fd, table, { onReady: () => console.log('ready'), onReadError: console.error, onFault: console.error });
-      await device.close();`,
+      await device[Symbol.asyncDispose]();`,
     );
     const target = rig.path('never');
     await mkdir(target);

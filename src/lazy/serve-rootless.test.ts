@@ -1,9 +1,8 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FileServerRig, gone, killForGood } from '../../test/rig/file-server.ts';
 import { requires } from '../../test/rig/gates.ts';
-import { receivingCommand } from '../host/fuse/receive-device.ts';
 import type { BlobToServe } from './serve-spec.ts';
 
 const DATA = 600 * 4096;
@@ -87,21 +86,26 @@ describe('a server of files, as an ordinary user', () => {
       expect(output).toContain("code: 'tool-failed'");
     });
 
-    it.each(['perl', 'python3'] as const)('receives the descriptor with %s', async language => {
-      const target = rig.path(`received-${language}`);
+    it('receives the descriptor, and has nothing else of fusermount3 open', async () => {
+      const program = await rig.bundle(
+        'received',
+        `import fs from 'node:fs';
+        import { mountDevice } from './src/host/fuse/mount-device.ts';
+        const files = () => fs.readdirSync('/proc/self/fd').map(fd => {
+          try { return fs.readlinkSync('/proc/self/fd/' + fd); } catch { return ''; }
+        });
+        const device = await mountDevice(process.argv[2], { allowOther: false, subtype: 'stk' }, 'fusermount3');
+        console.log(fs.readlinkSync('/proc/self/fd/' + device.fd));
+        console.log(/^flags:\\s*0*2[0-7]{6}$/m.test(fs.readFileSync('/proc/self/fdinfo/' + device.fd, 'utf8')));
+        console.log(files().filter(name => name === '/dev/fuse').length);
+        await device[Symbol.asyncDispose]();
+        console.log(files().filter(name => name === '/dev/fuse').length);`,
+      );
+      const target = rig.path('received');
       await rig.script('user', `mkdir ${target}`);
-      const command = await receivingCommand({
-        target,
-        slot: 4,
-        command: ['/bin/sh', '-c', 'readlink /proc/self/fd/4; ls /proc/self/fd | grep -c "^[5-9]$"; exit 0'],
-        mount: { allowOther: false, subtype: 'stk' },
-        language,
-      });
-      await writeFile(rig.path('command'), command.map(word => `'${word.replaceAll("'", `'\\''`)}'`).join(' '));
-      // Neither the socket nor the descriptor's first number is left.
-      expect((await rig.script('user', `. ./command`)).split('\n')).toEqual(['/dev/fuse', '0']);
+      const output = await rig.script('user', `${process.execPath} ${program} ${target}`);
+      expect(output.split('\n')).toEqual(['/dev/fuse', 'true', '1', '0']);
       await rig.script('user', `fusermount3 -u -z ${target}`);
-      await rm(rig.path('command'));
     });
   });
 });

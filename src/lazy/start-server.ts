@@ -7,7 +7,6 @@ import { keepingCommand } from '../host/fuse/keep-server.ts';
 import { mountDevice, type FuseMountOptions } from '../host/fuse/mount-device.ts';
 import { detachFuse } from '../host/fuse/mount-point.ts';
 import { findMount } from '../host/mount-table.ts';
-import { receivingCommand } from '../host/fuse/receive-device.ts';
 import { DEVICE_DESCRIPTOR, READY_DESCRIPTOR, spawnServer } from '../host/fuse/spawn-server.ts';
 import { readPrivileges } from '../host/privileges.ts';
 import { DEVICE_READERS } from './file-server.ts';
@@ -68,12 +67,11 @@ async function spawnOn(
   { command, readyTimeoutMs = 60_000, signal }: StartServerOptions,
 ): Promise<RunningServer> {
   const { target, logFile, stateFile } = settings;
-  const keeping = keepingCommand(stateFile, command);
-  const mounts = settings.unmountWith === 'umount';
-  await using device = mounts ? await mountDevice(target, mount, signal) : undefined;
+  const mounter = settings.unmountWith === 'umount' ? 'mount' : 'fusermount3';
+  await using device = await mountDevice(target, mount, mounter, signal);
   const { pid, firstLine } = await spawnServer({
-    command: mounts ? keeping : await receivingCommand({ target, slot: DEVICE_DESCRIPTOR, command: keeping, mount }),
-    device: device?.fd,
+    command: keepingCommand(stateFile, command),
+    device: device.fd,
     input: JSON.stringify(settings),
     logFile,
     threads: DEVICE_READERS + FILE_THREADS,

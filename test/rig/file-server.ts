@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { build } from 'esbuild';
 import { execa } from 'execa';
+import { copyNativeCode } from '../../scripts/native-code.mjs';
 import type { Digest } from '../../src/core/digest.ts';
 import type { AbsPath } from '../../src/core/paths.ts';
 import { readMountTable } from '../../src/host/mount-table.ts';
@@ -45,6 +46,7 @@ export class FileServerRig implements AsyncDisposable {
     await chmod(rig.directory, 0o755);
     const account = as === 'user' && self.uid === 0 ? await ordinaryUser() : undefined;
     if (account) await chown(rig.directory, account.uid, account.gid);
+    copyNativeCode(rig.path('native'));
     await rig.bundle('server', SERVER);
     await rig.bundle('starter', STARTER);
     return rig;
@@ -65,7 +67,9 @@ export class FileServerRig implements AsyncDisposable {
       format: 'esm',
       target: 'node20.19',
       logLevel: 'error',
-      banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+      banner: {
+        js: "import { createRequire as rigRequire } from 'node:module'; const require = rigRequire(import.meta.url);",
+      },
     });
     return outfile;
   }

@@ -9,19 +9,22 @@
 const KEEPER = `
 state=$1
 shift
-settings=$(cat)
+read -r settings
 deaths=0
 server= told= ending=
 trap 'told=1 ending=1; [ -z "$server" ] || kill -TERM "$server" 2>/dev/null' TERM INT HUP
 while :; do
-  started=$(date +%s)
-  printf %s "$settings" | "$@" &
+  read -r started _ </proc/uptime
+  "$@" <<END &
+$settings
+END
   server=$!
   exec 3>/dev/null
   # A signal ends the wait, too.
   while wait "$server"; status=$?; [ -n "$told" ]; do told=; done
   [ $status -ne 0 ] && [ -z "$ending" ] && grep -q '"canResend":true' "$state" 2>/dev/null || exit $status
-  [ $(($(date +%s) - started)) -lt 60 ] && deaths=$((deaths + 1)) || deaths=1
+  read -r now _ </proc/uptime
+  [ $((\${now%.*} - \${started%.*})) -lt 60 ] && deaths=$((deaths + 1)) || deaths=1
   [ $deaths -le 5 ] || exit $status
 done
 `;

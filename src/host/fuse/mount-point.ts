@@ -1,7 +1,8 @@
 import type { AbsPath } from '../../core/paths.ts';
-import { runTool } from '../exec.ts';
 import { writeFile } from '../files.ts';
 import { findMount, type MountEntry } from '../mount-table.ts';
+import { unmountFilesystem } from '../syscalls/mount.ts';
+import { fuseUnmount } from '../tools/fusermount.ts';
 
 /** Lets the kernel read further ahead than its 128 KiB. Only real root may; anybody else's mount stays as it is. */
 export async function raiseReadahead(mount: MountEntry, sizeBytes: number): Promise<boolean> {
@@ -25,9 +26,9 @@ async function tryWrite(file: string, text: string): Promise<boolean> {
  * who may not call umount(2). Does nothing where nothing is mounted.
  */
 export async function detachFuse(target: AbsPath, how: 'umount' | 'fusermount3', signal?: AbortSignal): Promise<void> {
-  const [tool, args] = how === 'umount' ? ['umount', ['-i', '--lazy']] : ['fusermount3', ['-u', '-z', '--']];
   try {
-    await runTool(tool, [...args, target], { signal });
+    if (how === 'umount') await unmountFilesystem(target, { lazy: true });
+    else await fuseUnmount(target, { lazy: true, signal });
   } catch (error) {
     if (await findMount(target)) throw error;
   }

@@ -18,7 +18,7 @@ export interface ServerProcess {
   /** Program and arguments. */
   readonly command: readonly string[];
   /** Inherited as `DEVICE_DESCRIPTOR`; it stays the caller's. */
-  readonly device?: number | undefined;
+  readonly device: number;
   /** Written to its standard input, then closed. */
   readonly input: string;
   /** Receives stdout and stderr, appended. */
@@ -51,7 +51,7 @@ export async function spawnServer(server: ServerProcess): Promise<StartedServer>
     const child = spawn(command.file, command.args, {
       cwd: '/',
       detached: true,
-      stdio: ['pipe', log.fd, log.fd, 'pipe', server.device ?? 'ignore'],
+      stdio: ['pipe', log.fd, log.fd, 'pipe', server.device],
       env: command.env,
     });
     const failed = new Promise<never>((_, reject) => {

@@ -16,6 +16,8 @@ export interface RefusedCall {
   /** What was attempted, for the message; the call's name if absent. */
   readonly attempt?: string;
   readonly hint?: string;
+  /** Where errno means something else for this call. */
+  readonly code?: ErrorCode;
   readonly facts?: ErrorFacts;
 }
 
@@ -27,10 +29,14 @@ export function syscallFailure(refused: RefusedCall): StkError {
   const { call, path, attempt = call, hint } = refused;
   const errno = errnoName(refused.errno);
   const text = getSystemErrorMap().get(-refused.errno)?.[1] ?? `error ${refused.errno}`;
-  return new StkError(codeOf(errno), `${attempt}${path === undefined ? '' : ` ${path}`}: ${text} (${errno})`, {
-    ...(hint === undefined ? {} : { hint }),
-    facts: { call, errno, ...(path === undefined ? {} : { path }), ...refused.facts },
-  });
+  return new StkError(
+    refused.code ?? codeOf(errno),
+    `${attempt}${path === undefined ? '' : ` ${path}`}: ${text} (${errno})`,
+    {
+      ...(hint === undefined ? {} : { hint }),
+      facts: { call, errno, ...(path === undefined ? {} : { path }), ...refused.facts },
+    },
+  );
 }
 
 /** `ENOENT`, `EBUSY`, …; for one that has no name its number. */

@@ -30,6 +30,9 @@ const LIBRARIES = ['glibc', 'musl'] as const;
 /** Where the bundle keeps the binary, seen from one of its chunks, and from its entry. */
 const BESIDE = ['../native/', './native/'];
 
+/** Arguments of calls that are waited for: the bytes among them must not be collected. */
+const held = new Set<unknown>();
+
 let loaded: { readonly koffi: typeof Koffi; readonly libc: Koffi.LibraryHandle } | undefined;
 
 /**
@@ -48,16 +51,23 @@ export function nativeFunction(name: string, result: 'int' | 'long', parameters:
     },
     wait(...args) {
       const callee = get();
+      held.add(args);
       return new Promise((resolve, reject) => {
         callee.async(...args, (error: unknown, value: number) => {
           // koffi sets it to what the thread had, for the time of this function.
           const errno = value < 0 ? load().koffi.errno() : 0;
+          held.delete(args);
           if (error) reject(error instanceof Error ? error : new Error(messageOf(error)));
           else resolve({ value, errno });
         });
       });
     },
   };
+}
+
+/** Where bytes lie, for structures of C that point to others. Valid for as long as the caller holds the bytes. */
+export function addressOf(bytes: Buffer): bigint {
+  return load().koffi.address(bytes);
 }
 
 /** Why this program cannot make system calls here, and what to do about it; `undefined` where it can. */

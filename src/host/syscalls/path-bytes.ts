@@ -1,5 +1,5 @@
 import type { StkError } from '../../core/errors.ts';
-import { hostText, shownHostText } from '../../core/host-text.ts';
+import { hostBytes, hostText, shownHostText } from '../../core/host-text.ts';
 import { syscallFailure } from './failure.ts';
 
 /** Bytes as C wants them; text is a byte string (latin1). A NUL in them is a bug: it would end them early. */
@@ -10,6 +10,11 @@ export function nulTerminated(bytes: Buffer | string): Buffer {
   else bytes.copy(ended);
   if (ended.indexOf(0) !== length) throw new Error('a path or name for the kernel holds a NUL');
   return ended;
+}
+
+/** A text of `hostText` as C wants it. */
+export function cString(text: string): Buffer {
+  return nulTerminated(hostBytes(text));
 }
 
 /** The error for a call on a path of any bytes. */

@@ -1,5 +1,8 @@
 import type { AbsPath } from '../../core/paths.ts';
+import { throwIfAborted } from '../../core/errors.ts';
 import { runTool } from '../exec.ts';
+import { openLoopDevice } from '../syscalls/loop.ts';
+import { mountFilesystem, mountFilesystemFrom, unmountFilesystem } from '../syscalls/mount.ts';
 
 /** Longest option string that mount(2) takes: one page, the terminating NUL included. */
 const MAX_OPTION_BYTES = 4095;
@@ -23,22 +26,20 @@ export interface OverlayMount {
  * (Documentation/filesystems/overlayfs.rst, "User xattr"). Without an upper the mount is read-only and needs two lowers.
  */
 export async function mountOverlay(mount: OverlayMount, signal?: AbortSignal): Promise<void> {
-  const options = overlayOptions(mount);
-  // The new mount API cuts one parameter at 256 bytes; mount(2) takes a whole page.
-  const env = { LIBMOUNT_FORCE_MOUNT2: 'always' };
-  await runTool('mount', ['-i', '-t', 'overlay', '-o', options, mount.source ?? 'overlay', mount.target], {
-    cwd: mount.cwd,
-    env,
-    signal,
+  throwIfAborted(signal);
+  mountFilesystemFrom(mount.cwd, {
+    source: mount.source ?? 'overlay',
+    type: 'overlay',
+    target: mount.target,
+    ...(mount.upper === undefined ? { flags: ['ro'] } : {}),
+    options: overlayOptions(mount),
   });
 }
 
-function overlayOptions(mount: OverlayMount): string {
-  const parts = ['userxattr', `lowerdir=${mount.lowers.join(':')}`];
-  if (mount.upper !== undefined) parts.push(`upperdir=${mount.upper}`, `workdir=${mount.work}`);
-  else parts.push('ro');
-  const options = parts.join(',');
-  if (mount.lowers.length > MAX_LOWER_LAYERS || Buffer.byteLength(options) > MAX_OPTION_BYTES) {
+function overlayOptions(mount: OverlayMount): readonly string[] {
+  const options = ['userxattr', `lowerdir=${mount.lowers.join(':')}`];
+  if (mount.upper !== undefined) options.push(`upperdir=${mount.upper}`, `workdir=${mount.work}`);
+  if (mount.lowers.length > MAX_LOWER_LAYERS || Buffer.byteLength(options.join(',')) > MAX_OPTION_BYTES) {
     throw new RangeError(`an overlay of ${mount.lowers.length} lower layers is beyond the kernel's limit`);
   }
   return options;
@@ -46,26 +47,32 @@ function overlayOptions(mount: OverlayMount): string {
 
 /** Mounts a squashfs file read-only through a loop device that goes away with the mount. Needs real root. */
 export async function mountSquashfsLoop(file: AbsPath, target: AbsPath, signal?: AbortSignal): Promise<void> {
-  await runTool('mount', ['-i', '-t', 'squashfs', '-o', 'loop,ro,nodev,nosuid', file, target], { signal });
+  throwIfAborted(signal);
+  await using device = await openLoopDevice(file);
+  await mountSquashfsDevice(device.path, target, signal);
 }
 
 /** Mounts the squashfs on a block device read-only. Needs real root. */
 export async function mountSquashfsDevice(device: AbsPath, target: AbsPath, signal?: AbortSignal): Promise<void> {
-  await runTool('mount', ['-i', '-t', 'squashfs', '-o', 'ro,nodev,nosuid', device, target], { signal });
+  throwIfAborted(signal);
+  await mountFilesystem({ source: device, type: 'squashfs', target, flags: ['ro', 'nodev', 'nosuid'] });
 }
 
-export async function mountTmpfs(target: AbsPath, options: string, signal?: AbortSignal): Promise<void> {
-  await runTool('mount', ['-i', '-t', 'tmpfs', '-o', options, 'tmpfs', target], { signal });
+/** Mounts an empty tmpfs, without devices and set-user-ID programs. */
+export async function mountTmpfs(target: AbsPath, options: readonly string[], signal?: AbortSignal): Promise<void> {
+  throwIfAborted(signal);
+  await mountFilesystem({ source: 'tmpfs', type: 'tmpfs', target, flags: ['nodev', 'nosuid'], options });
 }
 
 /** Unmounts; `lazy` detaches at once and lets the kernel finish when the last user is gone. */
 export async function unmount(target: AbsPath, options: { readonly lazy?: boolean } = {}): Promise<void> {
-  await runTool('umount', [...(options.lazy ? ['--lazy'] : []), target]);
+  await unmountFilesystem(target, options);
 }
 
 /** Unmounts many targets in one go, each one detached at once; goes on past those that fail, and throws then. */
 export async function detachAll(targets: readonly AbsPath[]): Promise<void> {
-  if (targets.length > 0) await runTool('umount', ['--lazy', '--', ...targets]);
+  const ended = await Promise.allSettled(targets.map(target => unmountFilesystem(target, { lazy: true })));
+  for (const one of ended) if (one.status === 'rejected') throw one.reason;
 }
 
 /** Serves a squashfs file with FUSE until it is unmounted; returns once it is mounted. Works for anybody. */

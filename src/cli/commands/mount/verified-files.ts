@@ -22,9 +22,7 @@ async function missing(): Promise<string | undefined> {
   const device = await missingForDevice('/dev/fuse');
   if (device !== undefined) return device;
   if ((await readPrivileges()).canMount) return undefined;
-  if ((await findTool('fusermount3')) === undefined) return 'fusermount3 is not installed';
-  const receivers = await Promise.all([findTool('perl'), findTool('python3')]);
-  return receivers.some(tool => tool !== undefined) ? undefined : 'neither perl nor python3 is installed';
+  return (await findTool('fusermount3')) === undefined ? 'fusermount3 is not installed' : undefined;
 }
 
 /** Whoever reads the files, the mounts of the layers, is of the same user as the server. */
