@@ -6,6 +6,8 @@ import { StkError, isStkError } from '../core/errors.ts';
 import { absPath } from '../core/paths.ts';
 import { readFileSync } from '../host/files.ts';
 import { keepInheritedFiles } from '../host/inherited-files.ts';
+import { hasWaitingThread } from '../host/filesystem-answers.ts';
+import { exitAtOnce } from '../host/syscalls/exit.ts';
 import { setToolPath } from '../host/tool-path.ts';
 import { EXIT, exitStatusOf } from './exit-status.ts';
 import { GivenFiles } from './given-files.ts';
@@ -110,7 +112,7 @@ function listenForEnd(controller: AbortController): void {
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(name, () => {
       const isLast = controller.signal.aborted && name === 'SIGINT' && process.listenerCount(name) === 1;
-      if (isLast) process.exit(EXIT.interrupted);
+      if (isLast) exit(EXIT.interrupted);
       controller.abort(new StkError('interrupted', name));
     });
   }
@@ -121,9 +123,7 @@ function listenForEnd(controller: AbortController): void {
   // The channel to whoever started this process must not keep it alive.
   process.channel?.unref();
   // A reader that went away, as in `stk ls | head`, is no failure.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) =>
-    process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.bug),
-  );
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.bug));
 }
 
 /** What whoever started this process inside of the namespaces says; `given` comes first. */
@@ -165,7 +165,13 @@ function version(): string {
 const status = await main();
 await Promise.all([process.stdout, process.stderr].map(flushed));
 // Every scope has unwound; what is left are timers of libraries, which would keep the process for a fifth of a second.
-process.exit(status);
+exit(status);
+
+/** A thread that waits for a dead filesystem would hold an ordinary end for as long. */
+function exit(code: number): never {
+  if (hasWaitingThread()) exitAtOnce(code);
+  process.exit(code);
+}
 
 /** A pipe takes what fits into it at once, and the rest when its reader has made room. */
 async function flushed(stream: NodeJS.WriteStream): Promise<void> {

@@ -1,8 +1,8 @@
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { StkError, errnoOf, isStkError } from '../core/errors.ts';
+import { StkError, isStkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
-import { mkdir, rm, statfs } from '../host/files.ts';
+import { mkdir, rm } from '../host/files.ts';
+import { isDisconnected } from '../host/filesystem-answers.ts';
 import { keepingCommand } from '../host/fuse/keep-server.ts';
 import { mountDevice, type FuseMountOptions } from '../host/fuse/mount-device.ts';
 import { detachFuse } from '../host/fuse/mount-point.ts';
@@ -96,21 +96,11 @@ async function clearTarget(target: AbsPath, how: 'umount' | 'fusermount3', signa
     await mkdir(target, { recursive: true });
     return;
   }
-  if (mount.type !== `fuse.${FUSE_SUBTYPE}` || (await answers(target))) {
+  if (mount.type !== `fuse.${FUSE_SUBTYPE}` || !(await isDisconnected(target, ANSWER_TIMEOUT_MS))) {
     throw new StkError('conflict', `something is mounted on ${target} already (${mount.type})`, {
       hint: 'unmount it first, or choose another directory',
       facts: { path: target, fsType: mount.type },
     });
   }
   await detachFuse(target, how, signal);
-}
-
-/** statfs(2) is the one question about a FUSE mount that the kernel never answers from memory. */
-async function answers(target: AbsPath): Promise<boolean> {
-  const asked = statfs(target).then(
-    () => true,
-    // A question that the server's end overtakes is aborted, a later one finds no connection.
-    (error: unknown) => !['ENOTCONN', 'ECONNABORTED'].includes(errnoOf(error) ?? ''),
-  );
-  return Promise.race([asked, sleep(ANSWER_TIMEOUT_MS, true, { ref: false })]);
 }
