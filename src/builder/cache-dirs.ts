@@ -3,6 +3,7 @@ import { digestHex, digestOf } from '../core/digest.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { lockFile, tryLockFile, type FileLock } from '../host/file-lock.ts';
 import { chmod, mkdir, stat } from '../host/files.ts';
+import { disinherit } from '../host/usual-settings.ts';
 import type { CacheDir } from '../recipe/model.ts';
 
 export interface MountedCacheDir {
@@ -54,15 +55,20 @@ async function take(
   scope: AsyncScope,
   signal: AbortSignal | undefined,
 ): Promise<AbsPath> {
-  await mkdir(directory, { recursive: true });
+  await make(directory);
   if (sharing === 'locked') scope.use(await lockFile(directory, 'exclusive', { signal }));
   if (sharing !== 'private') return directory;
   for (let instance = 0; ; instance++) {
     const own = (instance === 0 ? directory : `${directory}-${instance}`) as AbsPath;
-    await mkdir(own, { recursive: true });
+    await make(own);
     const lock: FileLock | undefined = await tryLockFile(own, 'exclusive');
     if (!lock) continue;
     scope.use(lock);
     return own;
   }
+}
+
+/** Steps see it as a directory of the image. */
+async function make(directory: AbsPath): Promise<void> {
+  if ((await mkdir(directory, { recursive: true })) !== undefined) await disinherit(directory, 0o755);
 }

@@ -6,6 +6,7 @@ import { mkdir, readdir, rmdir, stat, unlink } from '../host/files.ts';
 import { makeLockedDir, sweepUnlocked } from '../host/locked-dir.ts';
 import { startContainerProcess, type ContainerProcess } from '../host/tools/container-process.ts';
 import { removeTree } from '../host/tools/copy.ts';
+import { takeUsualUmask } from '../host/usual-settings.ts';
 import { findProgramFiles } from '../host/tools/program-files.ts';
 import { readLayeredImage } from '../mount/image-layers.ts';
 import { mountImage, type Mounted, type MountRequest } from '../mount/mount-image.ts';
@@ -57,6 +58,7 @@ const GRACE_MS = 10_000;
  */
 export async function runContainer(request: RunRequest): Promise<number> {
   const { layout, signal } = request;
+  takeUsualUmask();
   await using scope = new AsyncScope();
   const image = await readLayeredImage(layout, request.tag, request.platform, request.digest);
   const openSource = async () => scope.use(await openBundleSource(layout, image, signal));

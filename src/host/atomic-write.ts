@@ -12,12 +12,14 @@ export function temporaryName(target: string): string {
 export async function writeFileAtomic(
   target: string,
   content: string | Uint8Array,
-  options: { readonly mode?: number } = {},
+  options: { readonly mode?: number; readonly exactMode?: number } = {},
 ): Promise<void> {
   const temporary = temporaryName(target);
   try {
     const file = await open(temporary, 'wx', options.mode ?? 0o644);
     try {
+      // Whatever the umask says.
+      if (options.exactMode !== undefined) await file.chmod(options.exactMode);
       await file.writeFile(content);
       await file.sync();
     } finally {

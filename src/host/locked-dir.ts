@@ -4,6 +4,7 @@ import { mapLimited } from '../core/limiter.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { tryLockFile, type FileLock } from './file-lock.ts';
 import { lstat, mkdir, mkdtemp, readdir, rmdir } from './files.ts';
+import { disinherit } from './usual-settings.ts';
 
 /** Directories that are tried at once: each takes a process for a moment. */
 const PARALLEL_LOCKS = 4;
@@ -18,6 +19,7 @@ export async function makeLockedDir(parent: string, prefix: string, signal?: Abo
   for (;;) {
     throwIfAborted(signal);
     const directory = (await mkdtemp(path.join(parent, `${prefix}-`))) as AbsPath;
+    await disinherit(directory, 0o700).catch(ignoreAbsence);
     const lock = await tryLockFile(directory, 'exclusive').catch(async (error: unknown) => {
       await rmdir(directory).catch(() => {});
       if (errnoOf(error) !== 'ENOENT') throw error;

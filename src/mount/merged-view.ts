@@ -3,6 +3,7 @@ import { joinInside, type AbsPath } from '../core/paths.ts';
 import { mkdir, rm, symlink } from '../host/files.ts';
 import { mountFuseOverlay } from '../host/tools/fuse-overlayfs.ts';
 import { MAX_LOWER_LAYERS, mountOverlay } from '../host/tools/mount.ts';
+import { disinherit } from '../host/usual-settings.ts';
 import { linkLowers } from '../sandbox/lower-view.ts';
 import type { MountRecord } from './mount-record.ts';
 import type { MountState } from './state-directory.ts';
@@ -41,6 +42,7 @@ export async function mountMerged(
   if (layers.length === 1 || skeleton.length > 0) {
     const lowest = joinInside(directory, 'lowest');
     await mkdir(lowest, { mode: 0o755 });
+    await disinherit(lowest, 0o755);
     for (const path of skeleton) await mkdir(joinInside(lowest, path), { recursive: true, mode: 0o755 });
     layers.push(lowest);
   }

@@ -1,3 +1,4 @@
+import path from 'node:path';
 import type { AbsPath } from '../core/paths.ts';
 import { startBwrap } from '../host/tools/bwrap.ts';
 import { isStkError } from '../core/errors.ts';
@@ -133,7 +134,11 @@ async function bwrapOptions(root: MountedRoot, run: SandboxSettings): Promise<st
   options.push('--cap-drop', 'ALL');
   for (const name of Object.keys(CONTAINER_CAPABILITIES)) options.push('--cap-add', name);
   const targetOf = (mount: StepMount) => `${below}${root.mountPoints.get(mount.target) ?? mount.target}`;
-  for (const mount of run.mounts) options.push(...mountOptions(mount, targetOf(mount)));
+  for (const mount of run.mounts) {
+    // Directories that bubblewrap makes on the way are for root alone.
+    if (isNested(mount, run.mounts)) options.push('--perms', '0755', '--dir', path.posix.dirname(targetOf(mount)));
+    options.push(...mountOptions(mount, targetOf(mount)));
+  }
   for (const mount of run.mounts) {
     if (mount.type === 'tmpfs' && mount.readOnly) options.push('--remount-ro', targetOf(mount));
   }

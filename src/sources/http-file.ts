@@ -4,7 +4,7 @@ import { digestHex, digestOf, isDigest, type Digest } from '../core/digest.ts';
 import { StkError, isStkError, messageOf, redact, throwIfAborted } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { SingleFlight } from '../core/single-flight.ts';
-import { mkdir, rename, rm, stat } from '../host/files.ts';
+import { chmod, mkdir, rename, rm, stat } from '../host/files.ts';
 import type { FileDigests } from './file-digests.ts';
 import type { RecordCache } from './record-cache.ts';
 
@@ -103,6 +103,7 @@ async function revalidate(
   try {
     const digest = await ports.files.digest(fresh, signal);
     const file = bodyFile(ports.directory, digest);
+    await chmod(fresh, 0o644);
     await rename(fresh, file);
     await ports.records.put('http', key, { digest, validators: { ...result.validators } });
     return file;

@@ -59,7 +59,7 @@ async function locate(entry: Import, ports: ImportPorts, signal: AbortSignal | u
     case 'content': {
       const file = joinInside(ports.store, path.join('inline', digestHex(digestOf(source.content))));
       await mkdir(path.dirname(file), { recursive: true });
-      await writeFileAtomic(file, source.content);
+      await writeFileAtomic(file, source.content, { exactMode: 0o644 });
       return file;
     }
   }

@@ -6,7 +6,27 @@ import { callNumber, machineAbis, type SystemCall } from '../system-calls.ts';
 /** Device nodes of the host that bubblewrap binds into the sandbox (`--dev`). */
 const DEVICES = ['null', 'zero', 'full', 'random', 'urandom', 'tty'].map(name => `/dev/${name}`);
 
-const CALLS: readonly SystemCall[] = ['keyctl', 'close', 'unshare', 'mount', 'capget', 'capset', 'prctl'];
+const CALLS: readonly SystemCall[] = [
+  ...(['keyctl', 'close', 'unshare', 'mount', 'capget', 'capset', 'prctl'] as const),
+  ...(['personality', 'setgroups', 'prlimit64'] as const),
+];
+
+const UNLIMITED = -1;
+const MIB = 1024 * 1024;
+/**
+ * Soft and hard limits by the number of the resource (asm-generic/resource.h), as a service of a usual system has them;
+ * where the hard one may not be raised, the caller's. Those of pending signals depend on the host's memory and stay.
+ */
+const LIMITS: readonly (readonly [resource: number, soft: number, hard: number])[] = [
+  ...[0, 1, 2, 5, 6, 9, 10, 15].map(resource => [resource, UNLIMITED, UNLIMITED] as const),
+  [3, 8 * MIB, UNLIMITED],
+  [4, 0, UNLIMITED],
+  [7, 1024, 524_288],
+  [8, 8 * MIB, 8 * MIB],
+  [12, 819_200, 819_200],
+  [13, 0, 0],
+  [14, 0, 0],
+];
 
 /**
  * What has to be done in the process that becomes bubblewrap, by Perl, which can make any system call.
@@ -17,12 +37,16 @@ const CALLS: readonly SystemCall[] = ['keyctl', 'close', 'unshare', 'mount', 'ca
  * - It bounds the capabilities that any program of the sandbox can have. bubblewrap itself needs more for a moment: those
  *   are inheritable, and it gives them up (capabilities(7), "Transformation of capabilities during execve").
  * - It closes every descriptor from the given one on.
+ * - It goes back to the usual umask, limits, priority, personality and secure bits, as far as they are not locked, so that
+ *   nothing of the caller's changes what runs or shows in what it makes. The real root leaves the caller's other groups; an
+ *   ordinary user may need them to reach what is to be mounted.
  * - For the real root, it takes a mount namespace where the given files are read-only. Owner and mode of a device node
  *   that is bound into a sandbox are the host's, and root may change them there; and what runs as the first process of
  *   the sandbox could be written to by its name in /proc.
  */
 const PROGRAM = String.raw`
-  my ($keyctl, $close, $unshare, $mount, $capget, $capset, $prctl, $first, $bounds, $count, @words) = @ARGV;
+  my ($keyctl, $close, $unshare, $mount, $capget, $capset, $prctl, @rest) = @ARGV;
+  my ($personality, $setgroups, $prlimit, $first, $bounds, $limits, $count, @words) = @rest;
   my @files = splice @words, 0, $count;
   delete $ENV{PERL_BADLANG};
   sub fail { print STDERR "stk: cannot $_[0]: $!\n"; exit 1 }
@@ -32,6 +56,20 @@ const PROGRAM = String.raw`
   my $scope = pack 'Q3', 0, 0, 1;
   my $rules = syscall(444, $scope, length $scope, 0);
   $rules < 0 or syscall(446, $rules + 0, 0) == 0 or fail('leave abstract sockets');
+  umask 022;
+  syscall($personality + 0, 0);
+  syscall($prctl + 0, 28, 0, 0, 0, 0);
+  setpriority(0, 0, 0) if getpriority(0, 0) != 0;
+  for (split /;/, $limits) {
+    my ($resource, $soft, $hard) = map { $_ < 0 ? ~0 : $_ + 0 } split /,/;
+    my ($new, $old) = (pack('Q2', $soft, $hard), pack('Q2', 0, 0));
+    next if syscall($prlimit + 0, 0, $resource, $new, 0) == 0;
+    syscall($prlimit + 0, 0, $resource, 0, $old);
+    my $most = (unpack 'Q2', $old)[1];
+    $new = pack('Q2', $soft < $most ? $soft : $most, $hard < $most ? $hard : $most);
+    syscall($prlimit + 0, 0, $resource, $new, 0);
+  }
+  syscall($setgroups + 0, 0, 0) if @files;
   if (@files) {
     push @files, readlink '/proc/self/fd/1' if -t STDOUT;
     my ($root, $slave, $bind, $readonly) = ('/', 0x80000 | 0x4000, 0x1000, 0x1000 | 0x20 | 1);
@@ -83,8 +121,8 @@ export async function sandboxLaunch(launch: SandboxLaunch): Promise<readonly [st
     throw new StkError('missing-capability', `sandboxes are not known on ${process.arch} processors`);
   }
   const files = launch.realRoot ? [...DEVICES, bwrap!] : [];
-  const settings = [launch.closeFrom, launch.capabilities.join(','), files.length];
-  const words = [...numbers, ...settings, ...files, bwrap!, ...launch.args].map(String);
+  const settings = [launch.closeFrom, launch.capabilities.join(','), LIMITS.map(limit => limit.join(',')).join(';')];
+  const words = [...numbers, ...settings, files.length, ...files, bwrap!, ...launch.args].map(String);
   return [perl!, '-e', PROGRAM, '--', ...words];
 }
 

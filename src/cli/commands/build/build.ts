@@ -7,7 +7,8 @@ import { buildAll, type BuildResult } from '../../../builder/build-all.ts';
 import type { Workshop } from '../../../builder/do-step.ts';
 import { imageGraph } from '../../../builder/image-graph.ts';
 import type { BuildOptions } from '../../../builder/options.ts';
-import { writeFile } from '../../../host/files.ts';
+import { mkdir, writeFile } from '../../../host/files.ts';
+import { takeUsualUmask } from '../../../host/usual-settings.ts';
 import { stateDirectories } from '../../../builder/state-directories.ts';
 import { LayoutStore } from '../../../oci/layout.ts';
 import { topologicalOrder } from '../../../plan/run-graph.ts';
@@ -59,6 +60,8 @@ export async function runBuild(
   const scope = new AsyncScope();
   let workshop: Promise<Workshop> | undefined;
   const layout = await LayoutStore.create(session.global.ociDir);
+  await mkdir(session.global.stkDir, { recursive: true });
+  takeUsualUmask();
   let results: readonly BuildResult[];
   try {
     scope.use(await layout.lockBlobs('shared', { signal: session.signal }));
