@@ -8,6 +8,7 @@ import type { PackOptions } from '../layer/pack-options.ts';
 import { VERITY_ROOT } from '../oci/layer-annotations.ts';
 import { MediaType } from '../oci/media-types.ts';
 import type { LayerFile, MountedLayers } from '../sandbox/mounted-layers.ts';
+import { fullDiskError } from '../sandbox/full-disk.ts';
 import { runStep, sandboxMountPoints } from '../sandbox/run-step.ts';
 import { openStepRoot } from '../sandbox/step-root.ts';
 import type { MergedNode } from '../squashfs/layer-stack.ts';
@@ -107,9 +108,13 @@ async function regenerateFiles(request: Run): Promise<readonly MadeFile[]> {
       signal,
     });
     if (status === 0) continue;
-    throw new StkError('step-failed', `${command.join(' ')} failed in the merged tree with exit status ${status}`, {
+    const what = `${command.join(' ')} failed in the merged tree with exit status ${status}`;
+    const facts = { exitCode: status, command };
+    const full = await fullDiskError({ directory, rootless: request.rootless, what, facts });
+    if (full) throw full;
+    throw new StkError('step-failed', what, {
       hint: 'settle the files that it makes with a rule: first or last under `conflicts`',
-      facts: { exitCode: status, command },
+      facts,
     });
   }
   return await readMadeFiles(root.root, request.commands);

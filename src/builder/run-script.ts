@@ -3,6 +3,7 @@ import { joinInside, type AbsPath } from '../core/paths.ts';
 import type { TaskHandle } from '../core/events.ts';
 import { chmod, mkdir, readFile, stat, writeFile } from '../host/files.ts';
 import type { Bind, ImageDefinition } from '../recipe/model.ts';
+import { fullDiskError } from '../sandbox/full-disk.ts';
 import { runStep, sandboxMountPoints, type StepMount, type StepRun } from '../sandbox/run-step.ts';
 import { openStepRoot, type StepRoot } from '../sandbox/step-root.ts';
 import type { KnownImport } from '../sources/imports.ts';
@@ -71,7 +72,7 @@ export async function runScript(run: ScriptRun): Promise<StepRoot> {
     const status = await runStep(root, step);
     if (status !== 0) {
       await run.onFailure?.(root, step, mask);
-      throw stepFailure(run, status, tail);
+      throw await stepFailure(run, status, tail);
     }
     return root;
   } catch (error) {
@@ -138,18 +139,19 @@ async function readOr(file: string, otherwise: string): Promise<string> {
   return readFile(file, 'utf8').catch(() => otherwise);
 }
 
-function stepFailure(run: ScriptRun, status: number, tail: readonly string[]): StkError {
+async function stepFailure(run: ScriptRun, status: number, tail: readonly string[]): Promise<StkError> {
   const { name } = run.definition;
   const failed = tail.findLast(line => line.startsWith('+ '));
   const noShell = status === 127 || (status === 1 && tail.some(line => line.startsWith('bwrap: execvp')));
-  return new StkError(
-    'step-failed',
-    `${name}: ${failed ? `command \`${failed.slice(2)}\`` : 'the run script'} failed with exit status ${status}`,
-    {
-      hint: noShell
-        ? 'a command was not found in the image; `run` needs /bin/sh there, or a first line `#!/path/to/interpreter`'
-        : 'look around in the failed root: stk build --shell-fail',
-      facts: { image: name, exitCode: status, output: tail, ...(failed ? { command: failed.slice(2) } : {}) },
-    },
-  );
+  const command = failed ? `command \`${failed.slice(2)}\`` : 'the run script';
+  const what = `${name}: ${command} failed with exit status ${status}`;
+  const facts = { image: name, exitCode: status, output: tail, ...(failed ? { command: failed.slice(2) } : {}) };
+  const full = await fullDiskError({ directory: run.directory, rootless: run.rootless, what, facts });
+  if (full) return full;
+  return new StkError('step-failed', what, {
+    hint: noShell
+      ? 'a command was not found in the image; `run` needs /bin/sh there, or a first line `#!/path/to/interpreter`'
+      : 'look around in the failed root: stk build --shell-fail',
+    facts,
+  });
 }
