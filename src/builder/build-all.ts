@@ -16,6 +16,7 @@ import { RecordCache } from '../sources/record-cache.ts';
 import type { StepCaches } from '../sources/step-cache.ts';
 import type { MergedPath, MergeRecord } from './applied-layers.ts';
 import { buildImage } from './build-image.ts';
+import { rememberBuilt } from './built-image.ts';
 import type { ImageResult } from './find-image.ts';
 import { imageGraph } from './image-graph.ts';
 import type { StepOutcome } from './image-build.ts';
@@ -137,6 +138,7 @@ export async function buildAll(build: BuildAll): Promise<readonly BuildResult[]>
       try {
         const result = await one(name, results, signal);
         const outcome = await publish(build, definitions.get(name)!, result, signal);
+        await rememberBuilt(records, name, result);
         outcomes.set(name, outcome);
         end(
           result.cached ? 'cached' : 'done',

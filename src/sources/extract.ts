@@ -52,7 +52,8 @@ export async function extractFromImage(
   return copy;
 }
 
-async function copyNode(
+/** Copies a file, link or directory to a path where nothing is; what `extractFromImage` says of owners and types holds. */
+export async function copyNode(
   stack: LayerStack,
   node: MergedNode,
   target: AbsPath,

@@ -6,11 +6,12 @@ import { writeFileAtomic } from '../host/atomic-write.ts';
 import { mkdir, readFile, readdir } from '../host/files.ts';
 
 /** Kinds of remembered work; each is a directory. */
-export type RecordKind = 'step' | 'image' | 'apply' | 'convert' | 'extract' | 'http' | 'manifest';
+export type RecordKind = 'step' | 'image' | 'apply' | 'convert' | 'extract' | 'http' | 'manifest' | 'built';
 
 /**
  * Small JSON facts about finished work under content keys. A record is a promise about content-addressed inputs, so it
- * never goes stale; what it points to may be gone, which the reader must check. Damaged records count as absent.
+ * never goes stale; what it points to may be gone, which the reader must check. Damaged records count as absent. Only
+ * `built` is about names, and says what was made last.
  */
 export class RecordCache {
   readonly #directory: AbsPath;

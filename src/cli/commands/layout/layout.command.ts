@@ -58,6 +58,25 @@ Examples:
       }),
     );
   program
+    .command('grab <file> [dest]')
+    .description('copy a file or directory out of an image that was built, build_only ones included')
+    .addHelpText(
+      'after',
+      `
+FILE is NAME:/path, where NAME is an image of the recipe as the last build left it, or a tag of the layout. DEST is a
+name for the copy, or a directory for it; by default it goes into the working directory. Modes are kept, owners are not.
+
+Examples:
+  stk grab app:/etc/passwd
+  stk grab builder:/out/server ./bin/`,
+    )
+    .action(
+      act(async (session, file: string, dest: string | undefined) => {
+        const { runGrab } = await import('./grab.ts');
+        return runGrab(session, file, dest);
+      }),
+    );
+  program
     .command('gc')
     .description('remove blobs that no image and no cache record needs')
     .option('--no-keep-cache', 'forget the build cache, too')
