@@ -40,6 +40,8 @@ export interface Workshop {
   readonly directory: AbsPath;
   readonly cacheDirs: AbsPath;
   readonly onFailure: OnFailure | undefined;
+  /** Done in place of the script of one image; ends the build by what it throws. */
+  readonly instead?: { readonly image: string; readonly run: OnFailure };
 }
 
 export interface StepWork {
@@ -197,6 +199,7 @@ async function openScript(
         cacheDirs: cacheDirs.directories,
         rootless: workshop.rootless,
         onFailure: workshop.onFailure,
+        instead: workshop.instead?.image === definition.name ? workshop.instead.run : undefined,
         task,
         signal,
         ...(labels === undefined ? {} : { writable: { source: labels, target: '/stacker/oci-labels' } }),

@@ -35,6 +35,8 @@ export interface ScriptRun {
   readonly writable?: { readonly source: AbsPath; readonly target: string };
   /** Called with the root of a failed script, before it is taken apart. */
   readonly onFailure?: OnFailure | undefined;
+  /** Done in place of the script, whose success the caller must not take from it: it is to throw. */
+  readonly instead?: OnFailure | undefined;
   readonly task: TaskHandle;
   readonly signal?: AbortSignal | undefined;
 }
@@ -69,6 +71,7 @@ export async function runScript(run: ScriptRun): Promise<StepRoot> {
         if (tail.length > FAILURE_TAIL) tail.shift();
       },
     };
+    await run.instead?.(root, step, mask);
     const status = await runStep(root, step);
     if (status !== 0) {
       await run.onFailure?.(root, step, mask);

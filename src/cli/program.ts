@@ -85,7 +85,7 @@ export function makeProgram(
     command: program,
     async run(args) {
       const words = adaptProgress(
-        separateCommand(args, program, 'run'),
+        ['run', 'chroot', 'exec'].reduce((words, name) => separateCommand(words, program, name), args),
         program.commands.map(one => one.name()),
       );
       await program.parseAsync([...words], { from: 'user' });

@@ -1,11 +1,11 @@
 import type { Command, Option } from 'commander';
 
 /**
- * Puts `--` before the words of a command that `stk run REF COMMAND…` starts, so that options in it are that command's
+ * Puts `--` before the words of a command that such as `stk run REF COMMAND…` starts, so that options in it are that command's
  * and not stk's, while options of stk may stand anywhere before it. Other command lines come back as they are.
  */
 export function separateCommand(args: readonly string[], program: Command, name: string): readonly string[] {
-  const command = program.commands.find(one => one.name() === name);
+  const command = program.commands.find(one => one.name() === name || one.aliases().includes(name));
   const at = operandIndex(args, 0, program.options);
   if (command === undefined || at === undefined || args[at] !== name) return args;
   const options = [...command.options, ...program.options];

@@ -1,5 +1,6 @@
 import { Option, type Command } from 'commander';
 import type { Act } from '../../act.ts';
+import type { ChrootFlags } from './chroot.ts';
 import type { BuildFlags } from './build-flags.ts';
 import { signatureOptions } from '../signature/require-signature.ts';
 
@@ -35,6 +36,32 @@ Examples:
       act(async (session, flags: BuildFlags & { readonly searchDir: string; readonly stackerFilePattern: string }) => {
         const { findBuildFiles, runBuild } = await import('./build.ts');
         return runBuild(session, await findBuildFiles(session, flags), [], flags);
+      }),
+    );
+  program
+    .command('chroot [name] [command...]')
+    .alias('exec')
+    .description('look around in an image of a recipe, with what its steps have')
+    .option('-f, --stacker-file <file>', 'the recipe: a path, an http(s) URL, or - for stdin', 'stacker.yaml')
+    .option('--substitute <NAME=VALUE>', 'value for ${{NAME}} (repeatable)', collect, [])
+    .option('--substitute-file <file>', 'YAML map of such values (repeatable)', collect, [])
+    .option('--secret <spec>', 'id=NAME,src=FILE or id=NAME,env=VARIABLE (repeatable)', collect, [])
+    .addHelpText(
+      'after',
+      `
+Opens a shell, or runs COMMAND, on top of an image, build_only ones included, with its imports, binds and build
+environment; NAME is the first image of the recipe by default. One word is a line for the shell. The image is built if it
+has to be. What is written to it is thrown away, what is written to binds is not. The exit status is the command's.
+
+Examples:
+  stk chroot                           a shell in the first image
+  stk chroot builder 'make -n install'
+  echo 'ls /stacker/imports' | stk chroot builder`,
+    )
+    .action(
+      act(async (session, name: string | undefined, command: string[], flags: ChrootFlags) => {
+        const { runChroot } = await import('./chroot.ts');
+        return runChroot(session, name, command, flags);
       }),
     );
   program

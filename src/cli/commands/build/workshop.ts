@@ -9,6 +9,7 @@ import type { LayoutStore } from '../../../oci/layout.ts';
 import { SessionMounts, type LayerTrust } from '../../../mount/session-mounts.ts';
 import { stateHome } from '../../../mount/state-directory.ts';
 import { runStep, type StepRun } from '../../../sandbox/run-step.ts';
+import type { StepRoot } from '../../../sandbox/step-root.ts';
 import type { Session } from '../../session.ts';
 import type { Ui } from '../../ui/open-ui.ts';
 
@@ -44,34 +45,38 @@ export async function openWorkshop(request: WorkshopRequest): Promise<Workshop> 
   };
 }
 
-/**
- * `--on-run-failure CMD` and `--shell-fail`: the terminal belongs to the command until it ends. Where the step had secrets,
- * what it shows passes by us, so that it shows none.
- */
-function failureHook(request: WorkshopRequest): Workshop['onFailure'] {
-  const { flags, session, ui } = request;
+/** `--on-run-failure CMD` and `--shell-fail`. */
+function failureHook({ flags, session, ui }: WorkshopRequest): Workshop['onFailure'] {
   const command = flags.shellFail ? '/bin/sh' : flags.onRunFailure;
   if (command === undefined) return undefined;
   return async (root, run, mask) => {
-    const resume = await ui.suspend();
-    const hook = { ...run, command: ['/bin/sh', '-c', command], signal: session.signal };
-    const { stdout } = session;
-    const terminal = !mask.isEmpty && process.stdin.isTTY && stdout.isTTY ? mask.stream() : undefined;
-    try {
-      if (mask.isEmpty) await runStep(root, { ...hook, stdio: 'inherit' });
-      else if (!terminal) await runStep(root, { ...hook, stdio: 'watch', onOutput: maskedOutput(mask, session) });
-      else {
-        await runStep(root, {
-          ...hook,
-          stdio: 'terminal',
-          onTerminal: bytes => void stdout.write(terminal.push(bytes)),
-        });
-      }
-    } finally {
-      if (terminal) stdout.write(terminal.end());
-      await resume();
-    }
+    await runBeforeUser(root, { ...run, command: ['/bin/sh', '-c', command] }, mask, { session, ui });
   };
+}
+
+/**
+ * Runs a command in a step's root before the user's eyes: the terminal belongs to it until it ends. Where the step has
+ * secrets, what it shows passes by us, so that it shows none. Returns its exit status.
+ */
+export async function runBeforeUser(
+  root: StepRoot,
+  step: StepRun,
+  mask: SecretMask,
+  { session, ui }: Pick<WorkshopRequest, 'session' | 'ui'>,
+): Promise<number> {
+  const resume = await ui.suspend();
+  const run = { ...step, signal: session.signal };
+  const { stdout } = session;
+  const terminal = !mask.isEmpty && process.stdin.isTTY && stdout.isTTY ? mask.stream() : undefined;
+  try {
+    if (mask.isEmpty) return await runStep(root, { ...run, stdio: 'inherit' });
+    if (!terminal) return await runStep(root, { ...run, stdio: 'watch', onOutput: maskedOutput(mask, session) });
+    const onTerminal = (bytes: Uint8Array) => void stdout.write(terminal.push(bytes));
+    return await runStep(root, { ...run, stdio: 'terminal', onTerminal });
+  } finally {
+    if (terminal) stdout.write(terminal.end());
+    await resume();
+  }
 }
 
 function maskedOutput(mask: SecretMask, session: Session): StepRun['onOutput'] {

@@ -35,7 +35,7 @@ export async function runGrab(session: Session, file: string, dest: string | und
     throw new StkError('not-found', `image ${name} has no ${wanted}`, { hint: `look what it has: stk ls ${name}:/` });
   }
   try {
-    await using temporary = await makeTempDir(path.dirname(target) as AbsPath, 'grab');
+    await using temporary = await makeTempDir(path.dirname(target), 'grab');
     const copy = joinInside(temporary.path, 'copy');
     await copyNode(stack, found.node, copy, 0, signal);
     await rename(copy, target);
