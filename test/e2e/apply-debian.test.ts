@@ -17,12 +17,16 @@ const PACKAGES = {
   locales: 'locales',
   // The base has perl-base alone.
   perl: 'libjson-perl',
+  // Both make accounts, which would have the same ids.
+  cron: 'cron',
+  uuid: 'uuid-runtime',
 } as const;
 
 const COMBINATIONS: Readonly<Record<string, readonly (keyof typeof PACKAGES)[]>> = {
   languages: ['ssl', 'python', 'perl'],
   triple: ['certs', 'nginx', 'sudo'],
   tools: ['git', 'curl', 'locales'],
+  daemons: ['cron', 'uuid'],
 };
 
 /**
