@@ -4,11 +4,14 @@ import {
   MERGE_COUNT,
   MERGE_PATHS,
   MERGE_REMARKS,
+  MERGE_RENUMBERED,
   formatAppliedEntries,
   mergeAnnotations,
   parseAppliedEntries,
   parseMergedPaths,
   parseRemarks,
+  parseRenumbered,
+  renumberedAnnotations,
   type AppliedEntry,
 } from './layer-annotations.ts';
 
@@ -56,4 +59,20 @@ describe('the list of merged paths', () => {
   it.each(['', '[[1,2]]', '[["a"]]', '"x"'])('counts as empty where it is %j', text => {
     expect(parseMergedPaths(text)).toEqual([]);
   });
+});
+
+describe('the list of renumbered accounts', () => {
+  const redis = { kind: 'user' as const, name: 'redis', image: 'r', from: 101, to: 301, paths: 2, bytes: 7 };
+
+  it('says what it said, and is not there where there is none', () => {
+    expect(parseRenumbered(renumberedAnnotations([redis])[MERGE_RENUMBERED]!)).toEqual([redis]);
+    expect(renumberedAnnotations([])).toEqual({});
+  });
+
+  it.each(['', '{}', '[null]', '[{"kind":"user"}]', JSON.stringify([{ ...redis, to: '301' }]), JSON.stringify([{ ...redis, kind: 'x' }])])(
+    'counts as empty where it is %j',
+    text => {
+      expect(parseRenumbered(text)).toEqual([]);
+    },
+  );
 });

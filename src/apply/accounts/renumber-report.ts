@@ -81,8 +81,8 @@ export function assertRenumberable(report: RenumberReport, image: string, limitB
       `${formatBytes(report.bytes)} would be copied, more than ${formatBytes(limitBytes)}\n${each.join('\n')}`,
     {
       hint:
-        'build the images that they come from again with stable ids, which is the default of a build, or make the ' +
-        'accounts in the common base; or allow the copy with --renumber-limit SIZE',
+        'make the accounts in the common base, or give people ids of their own (useradd --uid); daemons get theirs by ' +
+        'name wherever an image is built with stable ids, the default; or allow the copy with --renumber-limit SIZE',
       facts: { image, bytes: report.bytes, limitBytes, accounts: report.accounts.length },
     },
   );
