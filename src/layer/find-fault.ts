@@ -1,5 +1,5 @@
 import { openFileReader } from '../host/file-reader.ts';
-import { isStkError, throwIfAborted } from '../core/errors.ts';
+import { errnoOf, isStkError, throwIfAborted } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { readBlobFile } from '../oci/read-blob-file.ts';
@@ -35,7 +35,9 @@ export async function findFault(layer: SuspectLayer, signal?: AbortSignal): Prom
 
 /** As `findFault`, for all of a stack that failed together; where none of its layers is to blame, the failure goes on. */
 export async function blame(failure: unknown, layers: readonly SuspectLayer[], signal?: AbortSignal): Promise<never> {
-  if (isStkError(failure, 'tool-failed')) for (const layer of layers) await findFault(layer, signal);
+  // A mounted layer that is wrong answers what reads it with an I/O error.
+  const isTheirs = isStkError(failure, 'tool-failed') || ['EIO', 'ESTALE', 'EUCLEAN'].includes(errnoOf(failure) ?? '');
+  if (isTheirs) for (const layer of layers) await findFault(layer, signal);
   throw failure;
 }
 

@@ -101,7 +101,7 @@ export async function mountImage(request: MountRequest): Promise<Mounted> {
       return { record, isNew: true, ...said, logs: serverLogs(state, record.layers) };
     } catch (error) {
       await takeDown(state, record);
-      if (isStkError(error, 'tool-failed')) await blame(error, layers, signal);
+      if (!isStkError(error, 'missing-capability')) await blame(error, layers, signal);
       host = withoutLacking(host, error);
     }
   }

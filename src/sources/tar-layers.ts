@@ -1,5 +1,6 @@
 import type { JsonValue } from '../core/canonical-json.ts';
 import { isDigest, type Digest } from '../core/digest.ts';
+import { StkError, isStkError } from '../core/errors.ts';
 import { withTask, type Emit } from '../core/events.ts';
 import { joinInside } from '../core/paths.ts';
 import { blame } from '../layer/find-fault.ts';
@@ -54,7 +55,9 @@ async function convert(
       const output = joinInside(temporary.path, 'layer');
       const input = layout.blobPath(source.digest);
       const tar = await convertSquashfsLayer({ input, output, compression: 'gzip', signal }).catch((error: unknown) =>
-        blame(error, [{ file: input, descriptor: source }], signal),
+        blame(error, [{ file: input, descriptor: source }], signal).catch((fault: unknown) => {
+          throw unreadable(source, fault);
+        }),
       );
       const descriptor: Descriptor = { mediaType: MediaType.layerTarGzip, digest: tar.digest, size: tar.sizeBytes };
       await layout.adoptBlob(output, descriptor);
@@ -62,6 +65,16 @@ async function convert(
     },
     signal,
   );
+}
+
+/** Of bytes that are those of the digest, a reader that ends by itself says that it cannot read them. */
+function unreadable(source: Descriptor, fault: unknown): unknown {
+  if (!isStkError(fault, 'tool-failed') || fault.facts['exitCode'] === undefined) return fault;
+  return new StkError('invalid-input', `layer ${source.digest} cannot be read: ${fault.message}`, {
+    cause: fault,
+    hint: 'the image was made by a broken tool; build it again',
+    facts: { digest: source.digest },
+  });
 }
 
 function asTarRecord(value: JsonValue | undefined): ComposedLayer | undefined {
