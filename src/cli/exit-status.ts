@@ -16,6 +16,10 @@ export const EXIT = {
   storage: 10,
   tool: 11,
   conflict: 12,
+  /** What `diff --exit-code` compared differs. */
+  differs: 13,
+  /** `stk run` could not run the command; other statuses are the command's. */
+  notRun: 125,
   interrupted: 130,
 } as const;
 

@@ -1,20 +1,17 @@
-import os from 'node:os';
 import path from 'node:path';
-import { CommanderError } from 'commander';
 import { AsyncScope } from '../core/async-scope.ts';
-import { StkError, isStkError } from '../core/errors.ts';
+import { StkError } from '../core/errors.ts';
 import { absPath } from '../core/paths.ts';
 import { readFileSync } from '../host/files.ts';
 import { keepInheritedFiles } from '../host/inherited-files.ts';
 import { hasWaitingThread } from '../host/filesystem-answers.ts';
 import { exitAtOnce } from '../host/syscalls/exit.ts';
 import { setToolPath } from '../host/tool-path.ts';
-import { EXIT, exitStatusOf } from './exit-status.ts';
+import { EXIT } from './exit-status.ts';
 import { GivenFiles } from './given-files.ts';
 import { readProcessText } from './process-text.ts';
 import { makeProgram } from './program.ts';
-import { errorToJson, renderError } from './render-error.ts';
-import { clarify } from './system-error.ts';
+import { runCommandLine } from './run-command-line.ts';
 import type { GlobalOptions, Session } from './session.ts';
 import type { ImageStores, StoresPorts } from '../stores/image-stores.ts';
 import { stateDirectories } from '../builder/state-directories.ts';
@@ -40,10 +37,10 @@ async function main(): Promise<number> {
   setToolPath(variables['PATH']);
   const { [INSIDE]: inside, ...environment } = variables;
   const color = process.stderr.isTTY && !environment['NO_COLOR'] && environment['TERM'] !== 'dumb';
-  const debug = argv.includes('--debug');
-  const json = argv.join(' ').includes('--progress=json') || argv.join(' ').includes('--progress json');
+  // Whoever started this process knows by it that the host has let it in.
+  if (inside !== undefined) process.send?.({ type: 'inside' });
   const given = new GivenFiles(inside === undefined ? {} : await receiveGiven(), controller.signal);
-  const view = { stepOutputShown: false, statusStands: false };
+  const view = { stepOutputShown: false, statusStands: false, errorsAsJson: false };
   const session = async (global: GlobalOptions): Promise<Session> => ({
     workingDirectory: absPath('.', workingDirectory),
     environment,
@@ -68,22 +65,17 @@ async function main(): Promise<number> {
     },
   });
   await using scope = new AsyncScope();
-  try {
+  const program = makeProgram(session, workingDirectory, environment, version());
+  const run = async (words: readonly string[]) => {
     keepInheritedFiles();
-    const status = await makeProgram(session, workingDirectory, environment, version()).run(argv.slice(2));
-    return controller.signal.aborted && !view.statusStands ? abortStatus(controller.signal) : status;
-  } catch (caught) {
-    const error = await clarify(caught);
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    const shown =
-      controller.signal.aborted && isStkError(error, 'interrupted') ? interruption(controller.signal) : error;
-    process.stderr.write(
-      json
-        ? `${JSON.stringify({ type: 'error', ...errorToJson(shown) })}\n`
-        : renderError(shown, { color, debug, quoteOutput: !view.stepOutputShown }),
-    );
-    return controller.signal.aborted ? abortStatus(controller.signal) : exitStatusOf(error);
-  }
+    return program.run(words);
+  };
+  return await runCommandLine({ ...program, run }, argv.slice(2), {
+    stderr: process.stderr,
+    color,
+    signal: controller.signal,
+    view,
+  });
 }
 
 /** Loaded here and not with this file: help and completion need none. */
@@ -144,16 +136,6 @@ async function receiveGiven(): Promise<Readonly<Record<string, string>>> {
   });
   process.channel?.unref();
   return message.files ?? {};
-}
-
-function abortStatus(signal: AbortSignal): number {
-  const name = /SIG[A-Z]+/.exec(String(signal.reason))?.[0] as NodeJS.Signals | undefined;
-  return name && name in os.constants.signals ? 128 + os.constants.signals[name] : EXIT.interrupted;
-}
-
-function interruption(signal: AbortSignal): StkError {
-  const name = /SIG[A-Z]+/.exec(String(signal.reason))?.[0] ?? 'a signal';
-  return new StkError('interrupted', `interrupted by ${name}; what was running has been stopped and cleaned up`);
 }
 
 function version(): string {

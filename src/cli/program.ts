@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { StkError } from '../core/errors.ts';
 import type { StkEvent } from '../core/events.ts';
-import { separateCommand } from './separate-command.ts';
+import { ownOptions, separateCommand, type OwnOptions } from './own-options.ts';
 import { absPath } from '../core/paths.ts';
 import type { Act } from './act.ts';
 import { addBuildCommands } from './commands/build/build.command.ts';
@@ -21,8 +21,13 @@ import type { GlobalOptions, Session } from './session.ts';
 export type MakeSession = (global: GlobalOptions) => Promise<Session>;
 
 export interface Program {
-  /** Runs a command line; returns the exit status. */
-  run(args: readonly string[]): Promise<number>;
+  /** The words of a command line, `--` before those that are another command's. */
+  separate(args: readonly string[]): readonly string[];
+  ownOptions(words: readonly string[]): OwnOptions;
+  /** Leaves it to the caller to say what is wrong with a command line. */
+  silence(): void;
+  /** Runs the words of a command line; returns the exit status. Throws `CommanderError`, and what commands throw. */
+  run(words: readonly string[]): Promise<number>;
   readonly command: Command;
 }
 
@@ -68,6 +73,7 @@ export function makeProgram(
         throw new StkError('usage', '--debug and --quiet contradict each other', { hint: 'leave one of them out' });
       }
       const session = await makeSession(globalOptions({ ...settings, ...Object.fromEntries(given) }, workingDirectory));
+      session.view.errorsAsJson = session.global.progress === 'json';
       if (!session.inside) await beginOutput(session);
       status = await action(session, ...(args.slice(0, -1) as never));
     };
@@ -83,11 +89,14 @@ export function makeProgram(
   for (const command of program.commands) command.exitOverride();
   return {
     command: program,
-    async run(args) {
-      const words = adaptProgress(
+    separate: args =>
+      adaptProgress(
         ['run', 'chroot', 'exec'].reduce((words, name) => separateCommand(words, program, name), args),
         program.commands.map(one => one.name()),
-      );
+      ),
+    ownOptions: words => ownOptions(words, program),
+    silence: () => silence(program),
+    async run(words) {
       await program.parseAsync([...words], { from: 'user' });
       return status;
     },
@@ -105,6 +114,11 @@ async function beginOutput({ global, stderr, version }: Session): Promise<void> 
   const text = `stk ${version}`;
   const event: StkEvent = { type: 'message', level: 'debug', text, at: Date.now() };
   stderr.write(progress === 'json' ? `${JSON.stringify(event)}\n` : `${text}\n`);
+}
+
+function silence(command: Command): void {
+  command.configureOutput({ writeErr: () => {} });
+  for (const child of command.commands) silence(child);
 }
 
 function globalOptions(options: Readonly<Record<string, unknown>>, workingDirectory: string): GlobalOptions {

@@ -18,6 +18,8 @@ export interface Session {
     stepOutputShown: boolean;
     /** The exit status is the command's own answer, also where a signal came in between. */
     statusStands: boolean;
+    /** Settings want errors as JSON, though no option does. */
+    errorsAsJson: boolean;
   };
   /** Files that the command line names. */
   readonly given: GivenFiles;

@@ -1,6 +1,7 @@
 import { StkError } from '../core/errors.ts';
 import { findTool } from '../host/find-tool.ts';
 import { readPrivileges, type Privileges } from '../host/privileges.ts';
+import { namespaceMend } from './namespace-mend.ts';
 import { reexec, type Reexec } from '../host/tools/reexec.ts';
 
 /** Ids that a Debian or Fedora base uses at least (nobody is 65534). */
@@ -27,7 +28,10 @@ export async function planNamespaces(privileges: Privileges): Promise<NamespaceP
   return { namespaces: [...user, ...mount], rootless: true, singleId };
 }
 
-/** Runs this program again as root of fresh namespaces and returns its exit status (see `reexec`). */
+/**
+ * Runs this program again as root of fresh namespaces and returns its exit status (see `reexec`). Throws `missing-capability`
+ * where the host does not let it in.
+ */
 export async function enterNamespaces(request: Omit<Reexec, 'namespaces'>): Promise<number> {
   const plan = await planNamespaces(await readPrivileges());
   try {
@@ -35,7 +39,7 @@ export async function enterNamespaces(request: Omit<Reexec, 'namespaces'>): Prom
   } catch (cause) {
     throw new StkError('missing-capability', 'cannot enter new namespaces', {
       cause,
-      hint: 'run `stk check`: it names what is missing and the line that mends it',
+      hint: `${await namespaceMend()}; stk check tells of everything that is missing`,
     });
   }
 }

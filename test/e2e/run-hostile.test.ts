@@ -41,7 +41,7 @@ describe.each<Actor>(['root', 'user'])('what a container as %s can do', actor =>
     await using rig = await withApp(actor);
     await rig.ok(['run', '--name', 'work', '--keep', 'app', 'touch', '/data/x']);
     expect(await rig.ok(['run', '--name', 'work', 'app', 'ls', '/data'])).toBe('x\n');
-    expect((await rig.stk(['run', '--name', 'work', '--rm', 'app', 'true'])).exitCode).toBe(2);
+    expect((await rig.stk(['run', '--name', 'work', '--rm', 'app', 'true'])).exitCode).toBe(125);
   });
 
   it('ends a container that will not end at the second signal', async () => {
@@ -114,7 +114,7 @@ describe('an image that wants to be root, run as another user', () => {
     await using rig = await StkRig.open({ as: 'root' });
     await hostileImage(rig, image);
     const { stdout, stderr, exitCode } = await rig.stk(['run', ...WHO]);
-    expect({ stdout, exitCode }, stderr).toEqual({ stdout: '', exitCode: 9 });
+    expect({ stdout, exitCode }, stderr).toEqual({ stdout: '', exitCode: 125 });
   });
 
   it('cannot by accounts that are numbers, or name services of its own', async () => {
@@ -156,7 +156,7 @@ describe('what an image names', () => {
     await rig.ok([...run, '--keep', 'app', '/bin/busybox', 'sh', '-c', `PATH=/bin; ${link}`]);
     await rig.write('file', '');
     const before = await readdir(rig.directory);
-    expect((await rig.stk([...run, '-v', 'file:/l0/made', 'app', '/bin/busybox', 'true'])).exitCode).toBe(9);
+    expect((await rig.stk([...run, '-v', 'file:/l0/made', 'app', '/bin/busybox', 'true'])).exitCode).toBe(125);
     expect(await readdir(rig.directory)).toEqual(before);
   });
 });

@@ -21,6 +21,8 @@ export interface Reexec {
  * Runs a Node program as the first process of fresh namespaces and returns its exit status. Standard streams are
  * shared. Its life hangs on ours in two ways: the kernel kills it when we die (PR_SET_PDEATHSIG, twice), and a message
  * channel tells it to end in good order. With it ends every process and every mount of its namespaces.
+ *
+ * The program inside says `{ type: 'inside' }` through the channel first. Throws `missing-capability` where it ends before.
  */
 export async function reexec(options: Reexec): Promise<number> {
   const args = ['--pdeathsig', 'KILL', 'unshare', ...options.namespaces];
@@ -31,6 +33,10 @@ export async function reexec(options: Reexec): Promise<number> {
     env: command.env,
   });
   child.send(options.message, () => {});
+  let isInside = false;
+  child.on('message', (message: { readonly type?: unknown }) => {
+    if (message.type === 'inside') isInside = true;
+  });
   const tell = () => {
     if (child.connected) child.send({ type: 'abort', reason: String(options.signal.reason) }, () => {});
   };
@@ -39,7 +45,11 @@ export async function reexec(options: Reexec): Promise<number> {
   try {
     return await new Promise<number>((resolve, reject) => {
       child.on('error', cause => reject(new StkError('missing-capability', 'cannot start setpriv', { cause })));
-      child.on('exit', (code, signal) => resolve(exitStatus(code, signal)));
+      child.on('exit', (code, signal) => {
+        if (isInside || options.signal.aborted) return resolve(exitStatus(code, signal));
+        const how = signal === null ? `status ${code}` : signal;
+        reject(new StkError('missing-capability', `the host refuses namespaces: unshare ended with ${how}`));
+      });
     });
   } finally {
     options.signal.removeEventListener('abort', tell);

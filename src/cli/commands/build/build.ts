@@ -232,13 +232,22 @@ async function report(session: Session, results: readonly BuildResult[], flags: 
 }
 
 /** The recipes below a directory. */
+function parsePattern(text: string): RegExp {
+  try {
+    return new RegExp(text);
+  } catch (cause) {
+    throw new StkError('usage', `-p ${text}: no regular expression`, { cause, hint: "such as '\\.stacker\\.yaml$'" });
+  }
+}
+
+/** Recipes below a directory. Throws `usage` for a bad pattern, `not-found` for none. */
 export async function findBuildFiles(
   session: Session,
   flags: { readonly searchDir: string; readonly stackerFilePattern: string },
 ): Promise<readonly AbsPath[]> {
   const { findRecipes } = await import('../../../recipe/find.ts');
   const directory = absPath(flags.searchDir, session.workingDirectory);
-  const found = await findRecipes(directory, { pattern: new RegExp(flags.stackerFilePattern) });
+  const found = await findRecipes(directory, { pattern: parsePattern(flags.stackerFilePattern) });
   if (found.length > 0) return found;
   throw new StkError('not-found', `no recipe below ${path.resolve(directory)}`, {
     hint: 'name the directory with -d, and the files with -p',

@@ -1,4 +1,4 @@
-import { access, readFile } from '../../../host/files.ts';
+import { access } from '../../../host/files.ts';
 import { findTool, installHint } from '../../../host/find-tool.ts';
 import { missingForDevice } from '../../../host/device-node.ts';
 import { missingForDmVerity } from '../../../host/tools/dm-verity.ts';
@@ -7,6 +7,7 @@ import { readPrivileges, unfitForUpper, type Privileges } from '../../../host/pr
 import { runTool } from '../../../host/exec.ts';
 import { missingForSystemCalls } from '../../../host/syscalls/native.ts';
 import { planNamespaces } from '../../../sandbox/enter-namespaces.ts';
+import { namespaceMend } from '../../../sandbox/namespace-mend.ts';
 import { EXIT } from '../../exit-status.ts';
 import type { Session } from '../../session.ts';
 import path from 'node:path';
@@ -105,23 +106,6 @@ async function namespaces(privileges: Privileges): Promise<Finding> {
   } catch (error) {
     return { name, ok: false, required: true, detail: messageOf(error), mend: await namespaceMend() };
   }
-}
-
-async function namespaceMend(): Promise<string> {
-  const read = (file: string) =>
-    readFile(file, 'utf8').then(
-      text => text.trim(),
-      () => undefined,
-    );
-  if ((await read('/proc/sys/kernel/apparmor_restrict_unprivileged_userns')) === '1') {
-    return 'sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0';
-  }
-  if ((await read('/proc/sys/kernel/unprivileged_userns_clone')) === '0') {
-    return 'sudo sysctl -w kernel.unprivileged_userns_clone=1';
-  }
-  if ((await read('/proc/sys/user/max_user_namespaces')) === '0')
-    return 'sudo sysctl -w user.max_user_namespaces=15000';
-  return 'allow namespaces: inside a container, start it with --privileged or with seccomp and AppArmor unconfined';
 }
 
 async function fuse(privileges: Privileges): Promise<Finding> {

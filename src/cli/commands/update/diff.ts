@@ -5,6 +5,7 @@ import { imagePath } from '../../../core/paths.ts';
 import { diffTrees, type TreeChange } from '../../../apply/diff-trees.ts';
 import type { Descriptor, ImageConfig } from '../../../oci/descriptor.ts';
 import { OpenLayers } from '../../../lazy/open-layers.ts';
+import { EXIT } from '../../exit-status.ts';
 import type { Session } from '../../session.ts';
 import {
   JsonDiff,
@@ -22,9 +23,6 @@ export interface DiffFlags extends ImageFlags {
   readonly stat?: boolean;
   readonly exitCode?: boolean;
 }
-
-/** Exit status with `--exit-code` where the images differ, as diff(1) has it. */
-const DIFFERENT = 1;
 
 /** `stk diff OLD NEW [PATH…]`: layers, settings and paths that differ; reads no layer that both have. */
 export async function runDiff(
@@ -64,7 +62,7 @@ export async function runDiff(
     }
     await report.end(totals);
     const different = totals.added + totals.removed + totals.changed + settings.length > 0;
-    return flags.exitCode && different ? DIFFERENT : 0;
+    return flags.exitCode && different ? EXIT.differs : EXIT.ok;
   } finally {
     await scope[Symbol.asyncDispose]();
   }

@@ -61,7 +61,7 @@ function addDiff(program: Command, act: Act): void {
     )
     .addOption(platformOption())
     .option('--stat', 'only layers, settings and counts')
-    .option('--exit-code', 'end with status 1 where settings or files differ')
+    .option('--exit-code', 'end with status 13 where settings or files differ')
     .option('--json', 'print JSON')
     .addOption(tlsVerify())
     .addHelpText(
