@@ -8,8 +8,8 @@ const REPOSITORY = path.resolve(import.meta.dirname, '..');
 const RANKS: Readonly<Record<string, number>> = {
   core: 0,
   host: 1,
-  recipe: 2,
   oci: 2,
+  recipe: 3,
   squashfs: 2,
   plan: 3,
   layer: 3,

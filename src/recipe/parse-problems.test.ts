@@ -40,6 +40,27 @@ describe('complaints', () => {
     ['app: {from: {type: docker}}', ["missing-key 1:13-27 from url cannot be empty for image type 'docker'"]],
     ['app: {from: {type: docker, url: debian}}', ['invalid-reference 1:33-39 not a docker reference: debian']],
     ['app: {from: {type: oci, url: dir}}', ['invalid-reference 1:30-33 bad OCI tag: dir']],
+    ['app: {from: "oci::x"}', ['invalid-reference 1:13-21 oci::x names no directory']],
+    [
+      'app: {from: docker://h.example/team/App:1}',
+      ['invalid-reference 1:37-40 docker://h.example/team/App:1 has a bad repository component'],
+    ],
+    [
+      'app: {from: {type: docker, url: "docker://h.example/a:-x"}}',
+      ['invalid-reference 1:55-57 docker://h.example/a:-x has a bad tag'],
+    ],
+    [
+      app('apply: [docker://u:secret@h.example/a]'),
+      [
+        'url-login 3:11-40 a URL holds a password or token, which is left out of what images say of their recipe',
+        'invalid-reference 3:29-40 docker://***@h.example/a has a bad digest, or a login before its host',
+      ],
+    ],
+    [app('apply: ["oci:d:a@sha256:12"]'), ['invalid-reference 3:20-29 oci:d:a@sha256:12 has a bad digest']],
+    [
+      'app: {from: docker://h.example/a:/etc}',
+      ['invalid-reference 1:13-38 an image is meant, not a path in it: docker://h.example/a:/etc'],
+    ],
     ['app: {from: {type: built}}', ["missing-key 1:13-26 from tag cannot be empty for image type 'built'"]],
     ['app: {from: ftp://x}', ['invalid-reference 1:13-20 unsupported url scheme ftp: ftp://x']],
     ['app: {from: [a]}', ['invalid-type 1:13-16 from must be a string or a map, not a list']],
