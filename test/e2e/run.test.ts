@@ -45,7 +45,10 @@ describe.each<Actor>(['root', 'user'])('stk run as %s', actor => {
     await using rig = await withApp(actor);
     expect((await rig.stk(['run', 'app', 'nope'])).exitCode).toBe(127);
     expect((await rig.stk(['run', 'app', '/etc/passwd'])).exitCode).toBe(126);
-    expect(await rig.stk(['run', 'app'])).toMatchObject({ exitCode: 125, stderr: expect.stringContaining('no command') });
+    expect(await rig.stk(['run', 'app'])).toMatchObject({
+      exitCode: 125,
+      stderr: expect.stringContaining('no command'),
+    });
     expect((await rig.stk(['run', 'none', 'true'])).exitCode).toBe(125);
   });
 
