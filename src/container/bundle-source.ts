@@ -1,6 +1,7 @@
 import { StkError, isStkError } from '../core/errors.ts';
 import { byteString, textOfByteString } from '../core/host-text.ts';
 import { imagePath } from '../core/paths.ts';
+import { tellDamage } from '../layer/find-fault.ts';
 import { imageLayers, type LayeredImage } from '../mount/image-layers.ts';
 import type { ImageConfig } from '../oci/descriptor.ts';
 import type { LayoutStore } from '../oci/layout.ts';
@@ -35,30 +36,32 @@ export type Place =
 
 /**
  * Opens an image without mounting it. Throws `unsupported` for images of another operating system and what `imageLayers`
- * throws.
+ * throws. Where what is read makes no sense, it and its methods throw `integrity` for a damaged blob.
  */
 export async function openBundleSource(
   layout: LayoutStore,
   image: LayeredImage,
   signal?: AbortSignal,
 ): Promise<BundleSource> {
-  const layers = imageLayers(layout, image).map(({ descriptor }) => ({ squashfs: descriptor }));
+  const suspects = imageLayers(layout, image);
+  const layers = suspects.map(({ descriptor }) => ({ squashfs: descriptor }));
+  const told = <T>(work: Promise<T>): Promise<T> => work.catch((error: unknown) => tellDamage(error, suspects, signal));
   const config = await readImageConfig(layout, image, signal);
   if (config.os !== 'linux') {
     throw new StkError('unsupported', `${image.name} is an image for ${config.os}`, {
       hint: 'only images for linux can be run here',
     });
   }
-  const stack = await openLayerStack(layout, layers, signal);
+  const stack = await told(openLayerStack(layout, layers, signal));
   if (!stack) throw new Error(`${image.name} has no layers`);
   return {
     config,
     accountFiles: async () => ({
-      passwd: await readText(stack, '/etc/passwd', signal),
-      group: await readText(stack, '/etc/group', signal),
+      passwd: await told(readText(stack, '/etc/passwd', signal)),
+      group: await told(readText(stack, '/etc/group', signal)),
     }),
-    place: path => findPlace(stack, path, signal),
-    isOpenToAll: path => isOpenToAll(stack, path, signal),
+    place: path => told(findPlace(stack, path, signal)),
+    isOpenToAll: path => told(isOpenToAll(stack, path, signal)),
     [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
   };
 }

@@ -7,7 +7,7 @@ import { requires } from '../../test/rig/gates.ts';
 import { digestOf } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
-import { blame, type SuspectLayer } from './find-fault.ts';
+import { blame, tellDamage, type SuspectLayer } from './find-fault.ts';
 
 requires('tool:mksquashfs');
 
@@ -56,4 +56,12 @@ it('lets a failure go on that no layer is to blame for, or that is of another ki
   await expect(blame(failed, [sound])).rejects.toBe(failed);
   const full = new StkError('storage', 'the disk is full');
   await expect(blame(full, [await layer(200, [1, 2, 3], image)])).rejects.toBe(full);
+});
+
+it('tells a damaged blob from an image that was made so', async () => {
+  const senseless = new StkError('invalid-input', 'an image makes no sense');
+  const damaged = await layer(200, [1, 2, 3], image);
+  await expect(tellDamage(senseless, [damaged])).rejects.toMatchObject({ code: 'integrity' });
+  await expect(tellDamage(failed, [damaged])).rejects.toBe(failed);
+  await expect(tellDamage(senseless, [await layer(200, [1, 2, 3])])).rejects.toBe(senseless);
 });

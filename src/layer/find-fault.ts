@@ -41,6 +41,20 @@ export async function blame(failure: unknown, layers: readonly SuspectLayer[], s
   throw failure;
 }
 
+/**
+ * Tells a damaged blob from an image that was made so, where reading makes no sense of one of these: throws `integrity` for
+ * the former, and the failure itself for anything else.
+ */
+export async function tellDamage(
+  failure: unknown,
+  layers: readonly SuspectLayer[],
+  signal?: AbortSignal,
+): Promise<never> {
+  const isTheirs = isStkError(failure, 'invalid-input', 'unsupported');
+  if (isTheirs) for (const layer of layers) await assertBlob(layer, signal);
+  throw failure;
+}
+
 /** Throws `integrity` unless the file is the blob. */
 export async function assertBlob({ file, descriptor }: SuspectLayer, signal?: AbortSignal): Promise<void> {
   const blob = { store: file, file, descriptor: { mediaType: '', ...descriptor } };

@@ -1,4 +1,4 @@
-import { StkError, errnoOf, isStkError } from '../core/errors.ts';
+import { StkError, errnoOf } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { openFileReader } from '../host/file-reader.ts';
 import { realpath, stat } from '../host/files.ts';
@@ -6,7 +6,7 @@ import { locateVerity } from '../layer/verity-format.ts';
 import { MediaType } from '../oci/media-types.ts';
 import { openSquashfs } from '../squashfs/squashfs-reader.ts';
 import type { Superblock } from '../squashfs/superblock.ts';
-import { assertBlob, type SuspectLayer } from '../layer/find-fault.ts';
+import { tellDamage, type SuspectLayer } from '../layer/find-fault.ts';
 import type { ImageLayer } from './image-layers.ts';
 
 /**
@@ -79,7 +79,6 @@ async function readTables(
     await image.root(signal);
     return { sizeBytes, superblock: image.superblock };
   } catch (error) {
-    if (isStkError(error, 'invalid-input', 'unsupported')) await assertBlob(layer, signal);
-    throw error;
+    return tellDamage(error, [layer], signal);
   }
 }
