@@ -7,7 +7,7 @@ import { tryLockFile, type FileLock, type LockMode } from '../host/file-lock.ts'
 import { lstat, mkdir, readFile, readdir, rename } from '../host/files.ts';
 import { makeLockedDir, sweepUnlocked } from '../host/locked-dir.ts';
 import { removeTree } from '../host/tools/copy.ts';
-import { addGcRoot } from '../oci/gc-roots.ts';
+import { addGcRoot, removeGcRoot } from '../oci/gc-roots.ts';
 
 /** What is known of a kept container. It never changes once written. */
 export interface ContainerRecord {
@@ -154,7 +154,9 @@ export async function removeContainer(home: AbsPath, name: string, signal?: Abor
   await using _lock = await lockContainer(directory, name, 'exclusive', signal);
   // Gone at once for everybody else; what a kill leaves of it, the next one removes.
   await using removed = await makeLockedDir(home, REMOVED, signal);
+  const record = await readContainerRecord(directory);
   await rename(directory, joinInside(removed.path, name));
+  if (record) await removeGcRoot(record.layout, directory);
   await removeTree(removed.path, signal);
 }
 
