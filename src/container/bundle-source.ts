@@ -2,6 +2,7 @@ import { StkError, isStkError } from '../core/errors.ts';
 import { byteString, textOfByteString } from '../core/host-text.ts';
 import { imagePath } from '../core/paths.ts';
 import { tellDamage } from '../layer/find-fault.ts';
+import type { Cover } from '../mount/cover-files.ts';
 import { imageLayers, type LayeredImage } from '../mount/image-layers.ts';
 import type { ImageConfig } from '../oci/descriptor.ts';
 import type { LayoutStore } from '../oci/layout.ts';
@@ -10,6 +11,7 @@ import { openLayerStack } from '../sources/layer-stack.ts';
 import type { LayerStack, MergedNode } from '../squashfs/layer-stack.ts';
 import type { Resolved } from '../squashfs/resolve-path.ts';
 import type { AccountFiles } from './bundle-user.ts';
+import { coverFor } from './lent-files.ts';
 
 /** Far beyond any real account file, or configuration. */
 const MAX_ACCOUNT_BYTES = 16 * 1024 * 1024;
@@ -23,6 +25,8 @@ export interface BundleSource extends AsyncDisposable {
   accountFiles(): Promise<AccountFiles>;
   /** What is at a place to mount on; the path is absolute. */
   place(path: string): Promise<Place>;
+  /** What is needed on top of the image to mount a file at an absolute path, see `coverFor`. */
+  cover(path: string): Promise<Cover | undefined>;
   /** Whether anybody may copy all that is below a directory: no rights are needed for it, and there is not too much. */
   isOpenToAll(path: string): Promise<boolean>;
 }
@@ -61,6 +65,7 @@ export async function openBundleSource(
       group: await told(readText(stack, '/etc/group', signal)),
     }),
     place: path => told(findPlace(stack, path, signal)),
+    cover: path => told(coverFor(stack, path, signal)),
     isOpenToAll: path => told(isOpenToAll(stack, path, signal)),
     [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
   };

@@ -22,6 +22,12 @@ export interface NetworkFilesRequest {
   readonly scope: AsyncScope;
 }
 
+/** Where `networkFiles` puts files, as long as no mount that was asked for is there. */
+export function lentPlaces({ network, mounts }: Pick<NetworkFilesRequest, 'network' | 'mounts'>): readonly string[] {
+  const places = ['/etc/hosts', ...(network === 'host' ? ['/etc/resolv.conf'] : [])];
+  return places.filter(place => !mounts.some(({ target }) => target === place));
+}
+
 /**
  * Name resolution as on the host, from copies: the container may write to them. Where the image has no such file, one to
  * mount on is made, and taken away again at the end. A directory of the host's in the place of /etc stays as it is.

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { AsyncScope } from '../core/async-scope.ts';
 import { StkError, errnoOf, isStkError } from '../core/errors.ts';
+import { mapLimited } from '../core/limiter.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { mkdir, readdir, rmdir, stat, unlink } from '../host/files.ts';
 import { makeLockedDir, sweepUnlocked } from '../host/locked-dir.ts';
@@ -19,13 +20,13 @@ import { seccompFilter } from '../sandbox/seccomp-filter.ts';
 import { openBundleSource, type BundleSource } from './bundle-source.ts';
 import { planStart, type StartPlan } from './become-user.ts';
 import { findHome, findUser } from './bundle-user.ts';
-import { forgetEmptyEtc, networkFiles } from './network-files.ts';
+import { forgetEmptyEtc, lentPlaces, networkFiles } from './network-files.ts';
 import { placeMounts, type HostMount } from './place-mounts.ts';
 import { containerCommand, containerEnvironment, stopSignal, type RunSettings } from './run-settings.ts';
 import { MOUNT_POINTS, volumePaths } from './runtime-spec-mounts.ts';
 import { workingDirectory as imageDirectory } from './runtime-spec.ts';
 
-export interface RunRequest extends Omit<MountRequest, 'image' | 'target' | 'upper' | 'skeleton' | 'home'> {
+export interface RunRequest extends Omit<MountRequest, 'image' | 'target' | 'upper' | 'skeleton' | 'covers' | 'home'> {
   /** Where mounts are remembered; the container's own directory where `undefined`, in a mount namespace that ends with us. */
   readonly home: AbsPath | undefined;
   /** Parent of the directories of running containers. */
@@ -78,8 +79,11 @@ export async function runContainer(request: RunRequest): Promise<number> {
   const upper: UpperWish = kept ? { directory: kept } : { scratchBelow: directory };
   if (kept) scope.defer(await forgetEmptyEtc(kept));
   const skeleton = await missingPlaces(source, image.name, wanted);
+  const covers = (await mapLimited(lentPlaces(request), 2, place => source.cover(place), signal)).flatMap(
+    cover => cover ?? [],
+  );
   const mountRoot = async () => {
-    const asked = { ...mount, image, home, target, skeleton };
+    const asked = { ...mount, image, home, target, skeleton, covers };
     const mounted = await mountImage(request.readOnly ? asked : { ...asked, upper });
     scope.defer(() => umountImage({ home, target }).then(() => undefined));
     request.onMounted?.(mounted);

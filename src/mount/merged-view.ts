@@ -5,6 +5,7 @@ import { mountFuseOverlay } from '../host/tools/fuse-overlayfs.ts';
 import { MAX_LOWER_LAYERS, mountOverlay } from '../host/tools/mount.ts';
 import { disinherit } from '../host/usual-settings.ts';
 import { linkLowers } from '../sandbox/lower-view.ts';
+import { makeCovers, type Cover } from './cover-files.ts';
 import type { MountRecord } from './mount-record.ts';
 import type { MountState } from './state-directory.ts';
 
@@ -22,18 +23,24 @@ export function assertStackable(count: number): void {
   });
 }
 
+/** What is mounted besides an image's layers, and how. */
+export interface MergedOptions {
+  /** Directories below all layers, as canonical paths in the image. */
+  readonly skeleton: readonly string[];
+  /** Files on top of them. */
+  readonly covers: readonly Cover[];
+  /** For ordinary users' writable mounts: the ids that everything belongs to. */
+  readonly squashTo: { readonly uid: number; readonly gid: number };
+}
+
 /**
  * Mounts the overlay of an image's layers on its target. Even a single layer gets one, above a directory of stk's own: only so
  * its whiteouts and opaque marks are read as what they are, and the mount has no flags of the layer's own mount.
- *
- * @param skeleton directories below all layers, as canonical paths in the image
- * @param squashTo for ordinary users' writable mounts: the ids that everything belongs to
  */
 export async function mountMerged(
   state: MountState,
   record: MountRecord,
-  skeleton: readonly string[],
-  squashTo: { readonly uid: number; readonly gid: number } | undefined,
+  { skeleton, covers, squashTo }: MergedOptions,
   signal?: AbortSignal,
 ): Promise<void> {
   const directory = joinInside(state.images, record.id);
@@ -45,6 +52,11 @@ export async function mountMerged(
     await disinherit(lowest, 0o755);
     for (const path of skeleton) await mkdir(joinInside(lowest, path), { recursive: true, mode: 0o755 });
     layers.push(lowest);
+  }
+  if (covers.length > 0) {
+    const uppermost = joinInside(directory, 'uppermost');
+    await makeCovers(uppermost, covers);
+    layers.unshift(uppermost);
   }
   const lowers = await linkLowers(layers, directory);
   if (record.upper) {
@@ -61,7 +73,7 @@ export async function mountMerged(
   if (record.method.overlay === 'kernel') await mountOverlay(overlay, signal);
   else {
     const writeThrough = record.method.verity !== 'none';
-    await mountFuseOverlay({ ...overlay, writeThrough, ...(squashTo && record.upper ? { squashTo } : {}) }, signal);
+    await mountFuseOverlay({ ...overlay, writeThrough, ...(record.upper ? { squashTo } : {}) }, signal);
   }
 }
 

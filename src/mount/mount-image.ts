@@ -27,6 +27,7 @@ import { takeDown } from './umount-image.ts';
 import type { VerifiedFiles } from './verified-files.ts';
 import { assertAtRest, rememberBase } from './upper-base.ts';
 import { findUpperUser } from './upper-users.ts';
+import type { Cover } from './cover-files.ts';
 import { makeUpper, planUpper, type UpperWish } from './writable-upper.ts';
 
 export interface MountRequest {
@@ -50,6 +51,8 @@ export interface MountRequest {
   readonly upper?: UpperWish;
   /** Directories that shall be there even if no layer has them, as canonical paths in the image: to mount on. */
   readonly skeleton?: readonly string[];
+  /** Files on top of all layers, to mount on. */
+  readonly covers?: readonly Cover[];
   readonly verifiedFiles?: VerifiedFiles | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called once if another mount is at work and there will be a wait. */
@@ -79,8 +82,8 @@ export async function mountImage(request: MountRequest): Promise<Mounted> {
   const { layout, signal } = request;
   const image = request.image ?? (await readLayeredImage(layout, request.tag, request.platform, request.digest));
   const distinct = uniqueFromTop(imageLayers(layout, image));
-  const { skeleton = [] } = request;
-  assertStackable(distinct.length + (skeleton.length > 0 ? 1 : 0));
+  const { skeleton = [], covers = [] } = request;
+  assertStackable(distinct.length + (skeleton.length > 0 ? 1 : 0) + (covers.length > 0 ? 1 : 0));
   const isSigned = () => request.signed === true;
   const look = async (layer: ImageLayer, siblings: AbortSignal) =>
     assessLayer(await inspectLayer(layer, siblings), isSigned);
@@ -263,5 +266,6 @@ async function raise(
     }
   }
   const ids = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
-  await mountMerged(state, record, request.skeleton ?? [], ids, signal);
+  const { skeleton = [], covers = [] } = request;
+  await mountMerged(state, record, { skeleton, covers, squashTo: ids }, signal);
 }
