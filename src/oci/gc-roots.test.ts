@@ -61,7 +61,7 @@ it('tell whether garbage is being collected', async () => {
 });
 
 it('are no more than what they are: nothing malformed counts or fails', async () => {
-  const directory = at('oci/.stk-needed-by');
+  const directory = at('oci/.needed-by');
   await mkdir(directory);
   for (const [name, text] of [
     ['a', 'text'],

@@ -14,7 +14,7 @@ export interface GcRoot {
   readonly path: AbsPath;
 }
 
-const DIRECTORY = '.stk-needed-by';
+const DIRECTORY = '.needed-by';
 /** There while garbage is collected. */
 const COLLECTING = '.stk-collecting';
 const MAX_ROOT_BYTES = 64 * 1024;

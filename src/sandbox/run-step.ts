@@ -63,7 +63,22 @@ export function sandboxMountPoints(mounts: readonly StepMount[]): MountPoint[] {
 
 /** Inside a tmpfs of the same step the sandbox makes the place itself. */
 function isNested(mount: StepMount, mounts: readonly StepMount[]): boolean {
-  return mounts.some(other => other.type === 'tmpfs' && mount.target.startsWith(`${other.target}/`));
+  return outerTmpfs(mount, mounts) !== undefined;
+}
+
+/** The innermost place in memory that a mount lies in; shared memory is one in every sandbox. */
+function outerTmpfs({ target }: StepMount, mounts: readonly StepMount[]): string | undefined {
+  const places = ['/dev/shm', ...mounts.flatMap(other => (other.type === 'tmpfs' ? [other.target] : []))];
+  const outer = places.filter(place => target.startsWith(`${place}/`));
+  return outer.toSorted((a, b) => b.length - a.length)[0];
+}
+
+/** The directories that such a place needs, from the outermost in. */
+function madeParents(mount: StepMount, mounts: readonly StepMount[]): readonly string[] {
+  const outer = outerTmpfs(mount, mounts);
+  if (outer === undefined) return [];
+  const between = path.posix.dirname(mount.target).slice(outer.length).split('/').slice(1);
+  return between.map((_, index) => path.posix.join(outer, ...between.slice(0, index + 1)));
 }
 
 /**
@@ -136,7 +151,7 @@ async function bwrapOptions(root: MountedRoot, run: SandboxSettings): Promise<st
   const targetOf = (mount: StepMount) => `${below}${root.mountPoints.get(mount.target) ?? mount.target}`;
   for (const mount of run.mounts) {
     // Directories that bubblewrap makes on the way are for root alone.
-    if (isNested(mount, run.mounts)) options.push('--perms', '0755', '--dir', path.posix.dirname(targetOf(mount)));
+    for (const made of madeParents(mount, run.mounts)) options.push('--perms', '0755', '--dir', `${below}${made}`);
     options.push(...mountOptions(mount, targetOf(mount)));
   }
   for (const mount of run.mounts) {

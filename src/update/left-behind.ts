@@ -2,6 +2,7 @@ import type { Digest } from '../core/digest.ts';
 import { namedBase } from '../sources/bases.ts';
 import type { ManifestTarget, UpdateTarget } from './find-targets.ts';
 import type { UpdatedImage } from './update-image.ts';
+import { roleOf } from './update-segments.ts';
 
 /** An image that an update does not reach, though it holds what the update takes out of others. */
 export interface LeftBehind {
@@ -13,14 +14,16 @@ export interface LeftBehind {
 }
 
 /**
- * Those of the images that were passed over which hold layers that the update removes, or were built on an image that it
+ * Those of the images that were passed over which hold applied layers that the update removes, or were built on an image that it
  * makes a new version of: they hold the old one until they are built again, or get the new version as their base.
  */
 export function leftBehind(
   passedOver: readonly ManifestTarget[],
   computed: readonly { readonly target: UpdateTarget; readonly updated: UpdatedImage | undefined }[],
 ): LeftBehind[] {
-  const removed = new Set(computed.flatMap(({ updated }) => updated?.removed.map(({ digest }) => digest) ?? []));
+  // A base is under many images that never asked for its next version.
+  const swapped = computed.flatMap(({ updated }) => updated?.removed ?? []);
+  const removed = new Set(swapped.flatMap(layer => (roleOf(layer) === 'apply' ? [layer.digest] : [])));
   const current = new Map(
     computed.map(({ target, updated }) => [
       target.tag,
