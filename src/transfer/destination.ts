@@ -53,6 +53,7 @@ export function targetOf(destination: Destination, name: string, tag: string | u
  * @param fallbackTag for a layout without a tag; left out where there must be one
  */
 export function parseTarget(text: string, fallbackTag?: string): TargetName {
+  if (text === '') throw wrong(text, 'names no tag', 'write TAG or oci:DIR:TAG');
   const name = parseImageName(text);
   if (name.kind === 'archive') throw wrong(text, 'is an archive, which is only read', 'write to oci:DIR:TAG');
   if (name.path !== undefined) throw wrong(text, 'names a path in an image', 'name the image alone');
