@@ -1,4 +1,5 @@
 import type { Digest } from '../core/digest.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
 import { namedBase } from '../sources/bases.ts';
 import type { ManifestTarget, UpdateTarget } from './find-targets.ts';
 import type { UpdatedImage } from './update-image.ts';
@@ -31,11 +32,19 @@ export function leftBehind(
     ]),
   );
   return passedOver.flatMap(image => {
-    const layers = image.manifest.layers.flatMap(({ digest }) => (removed.has(digest) ? [digest] : []));
+    const layers = image.manifest.layers.flatMap(layer =>
+      isBelow(layer) && removed.has(layer.digest) ? [layer.digest] : [],
+    );
     const base = namedBase(image.manifest.annotations);
     const found = base?.name === undefined ? undefined : current.get(base.name);
     const isOlder = found !== undefined && base?.digest !== found.digest;
     if (layers.length === 0 && !isOlder) return [];
     return [{ image, layers, standsOn: found?.name }];
   });
+}
+
+/** The image that a layer was made for holds it as its own, and is an old version rather than one left behind. */
+function isBelow(layer: Descriptor): boolean {
+  const role = roleOf(layer);
+  return role === undefined || role === 'base' || role === 'apply';
 }

@@ -62,8 +62,8 @@ describe.each(['root', 'user'] as const)('as %s', actor => {
 
   it('takes paths of a command line as bytes', async () => {
     expect(lines(await ok('ls', `overlay:/o/d${E9}`))).toEqual(['f']);
-    await ok('convert', 'oci:oci:overlay', `oci:out${E9}:v${E9}`);
-    expect(lines(await ok('--oci-dir', `out${E9}`, 'ls'))).toEqual(['v\\351']);
+    await ok('convert', 'oci:oci:overlay', `oci:out${E9}:v`);
+    expect(lines(await ok('--oci-dir', `out${E9}`, 'ls'))).toEqual(['v']);
     await ok(
       'build',
       'overlay',
