@@ -3,7 +3,6 @@ import { AsyncScope } from '../core/async-scope.ts';
 import { StkError } from '../core/errors.ts';
 import { absPath } from '../core/paths.ts';
 import { readFileSync } from '../host/files.ts';
-import { keepInheritedFiles } from '../host/inherited-files.ts';
 import { hasWaitingThread } from '../host/filesystem-answers.ts';
 import { exitAtOnce } from '../host/syscalls/exit.ts';
 import { setToolPath } from '../host/tool-path.ts';
@@ -66,11 +65,7 @@ async function main(): Promise<number> {
   });
   await using scope = new AsyncScope();
   const program = makeProgram(session, workingDirectory, environment, version());
-  const run = async (words: readonly string[]) => {
-    keepInheritedFiles();
-    return program.run(words);
-  };
-  return await runCommandLine({ ...program, run }, argv.slice(2), {
+  return await runCommandLine(program, argv.slice(2), {
     stderr: process.stderr,
     color,
     signal: controller.signal,

@@ -5,6 +5,7 @@ import { hostBytes } from '../core/host-text.ts';
 import { missingTool } from './find-tool.ts';
 import { NO_SUCH_PROGRAM, systemCommand } from './raw-command.ts';
 import { toolEnvironment } from './tool-path.ts';
+import { keepInheritedFiles } from './inherited-files.ts';
 
 /** Output kept of a tool for its caller, per stream, in bytes; what goes beyond is cut from the front of stderr. */
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
@@ -89,6 +90,7 @@ export async function startTool(
     ...(options.signal ? { cancelSignal: options.signal } : {}),
     forceKillAfterDelay: 3000,
   };
+  keepInheritedFiles();
   const child = execa(command.file, command.args, settings);
   const tail = new LineTail(STDERR_TAIL_LINES, options.onStderr);
   const { stderr } = child;

@@ -10,19 +10,25 @@ const fcntl = nativeFunction('fcntl', 'int', ['int', 'int', 'int']);
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
 
+/** What is inherited was there at the start; Node opens nothing that programs would inherit. */
+let kept = false;
+
 /**
  * Keeps the files that this process inherited open besides its standard streams out of every program that it starts: a
  * directory of the host among them would be a way out of a container, a pipe would be held open by a server. Node takes
  * care of the first sixteen descriptors only, and of what it opens itself. Here they stay open, for files that are named
- * by their descriptor, and for locks. Call it before anything is started. Throws `missing-capability`.
+ * by their descriptor, and for locks. Call it before each start of a program: the first call does it. Throws
+ * `missing-capability`.
  */
 export function keepInheritedFiles(): void {
+  if (kept) return;
   for (const name of readdirSync('/proc/self/fd')) {
     const fd = Number(name);
     if (fd <= 2 || isClosedOnExec(fd)) continue;
     const { value, errno } = fcntl.call(fd, F_SETFD, FD_CLOEXEC);
     if (value < 0) throw syscallFailure({ call: 'fcntl', errno, attempt: `keep descriptor ${fd} from other programs` });
   }
+  kept = true;
 }
 
 function isClosedOnExec(fd: number): boolean {

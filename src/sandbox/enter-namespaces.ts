@@ -1,5 +1,6 @@
 import { StkError } from '../core/errors.ts';
 import { findTool } from '../host/find-tool.ts';
+import { keepInheritedFiles } from '../host/inherited-files.ts';
 import { readPrivileges, type Privileges } from '../host/privileges.ts';
 import { namespaceMend } from './namespace-mend.ts';
 import { reexec, type Reexec } from '../host/tools/reexec.ts';
@@ -34,6 +35,8 @@ export async function planNamespaces(privileges: Privileges): Promise<NamespaceP
  */
 export async function enterNamespaces(request: Omit<Reexec, 'namespaces'>): Promise<number> {
   const plan = await planNamespaces(await readPrivileges());
+  // What this lacks is not the namespaces' fault.
+  keepInheritedFiles();
   try {
     return await reexec({ ...request, namespaces: plan.namespaces });
   } catch (cause) {

@@ -5,6 +5,7 @@ import type { AbsPath } from '../../core/paths.ts';
 import { open, readFile, stat } from '../files.ts';
 import { systemCommand } from '../raw-command.ts';
 import { toolEnvironment } from '../tool-path.ts';
+import { keepInheritedFiles } from '../inherited-files.ts';
 
 /** Descriptors of the server: its settings come on 0, its messages go to the log on 1 and 2, what it says first to 3. */
 export const READY_DESCRIPTOR = 3;
@@ -48,6 +49,7 @@ export async function spawnServer(server: ServerProcess): Promise<StartedServer>
     const [file = '', ...args] = server.command;
     const env = toolEnvironment({ UV_THREADPOOL_SIZE: String(server.threads) });
     const command = systemCommand({ file, args, env });
+    keepInheritedFiles();
     const child = spawn(command.file, command.args, {
       cwd: '/',
       detached: true,

@@ -10,6 +10,7 @@ import { openBwrapArguments, openUnnamedFile } from './bwrap-arguments.ts';
 import { exitStatus } from './exit-status.ts';
 import { quoted } from './quoted.ts';
 import { LAUNCHER_ENVIRONMENT, sandboxLaunch } from './sandbox-launcher.ts';
+import { keepInheritedFiles } from '../inherited-files.ts';
 
 export interface ContainerProcessOptions {
   /** bubblewrap's own arguments. */
@@ -87,6 +88,7 @@ function startChild(
   if (!tty) {
     const [file, ...rest] = words;
     const command = systemCommand({ file, args: rest, env: toolEnvironment(LAUNCHER_ENVIRONMENT) });
+    keepInheritedFiles();
     return spawn(command.file, command.args, {
       stdio: [stdin ? 'inherit' : 'ignore', 'inherit', 'inherit', args.fd, info.fd, filter.fd],
       env: command.env,
@@ -102,6 +104,7 @@ function startChild(
     args: ['--pdeathsig', 'KILL', 'script', '-qefc', shell, '/dev/null'],
     env: toolEnvironment({ ...LAUNCHER_ENVIRONMENT, SHELL: '/bin/sh' }),
   });
+  keepInheritedFiles();
   return spawn(command.file, command.args, { stdio: 'inherit', env: command.env });
 }
 

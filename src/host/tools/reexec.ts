@@ -3,6 +3,7 @@ import { StkError } from '../../core/errors.ts';
 import { systemCommand } from '../raw-command.ts';
 import { toolEnvironment } from '../tool-path.ts';
 import { exitStatus } from './exit-status.ts';
+import { keepInheritedFiles } from '../inherited-files.ts';
 
 export interface Reexec {
   /** Arguments of unshare(1) that name the namespaces. */
@@ -28,6 +29,7 @@ export async function reexec(options: Reexec): Promise<number> {
   const args = ['--pdeathsig', 'KILL', 'unshare', ...options.namespaces];
   args.push('--pid', '--fork', '--kill-child', '--mount-proc', '--', ...options.command);
   const command = systemCommand({ file: 'setpriv', args, env: { ...toolEnvironment(), ...options.env } });
+  keepInheritedFiles();
   const child = spawn(command.file, command.args, {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
     env: command.env,
