@@ -39,6 +39,10 @@ stage "unit tests on Node $($newer --version)" run_tests $newer newer-unit --pro
 stage "end-to-end tests on Node $($newer --version)" run_tests $newer newer-e2e --project e2e \
   test/rig test/e2e/examples test/e2e/graph test/e2e/interruption
 
+# A few minutes of what docs/testing.md tells of, always with the same seed.
+stage 'campaign of mutated inputs' node scripts/campaign.mjs fuzz --seed 1 --inputs 20000
+[ "$(id -u)" != 0 ] || stage 'campaign of kills' node scripts/campaign.mjs kill --seed 1 --kills 60
+
 if [ ${#failed[@]} -gt 0 ]; then
   printf 'failed: %s\n' "${failed[@]}"
   exit 1

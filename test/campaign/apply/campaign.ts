@@ -64,7 +64,7 @@ async function prepare(stk: Stk): Promise<void> {
   await mkdir(path.join(archivesOf(stk), 'partial'), { recursive: true });
   const tar = path.join(stk.home, 'debian.tar');
   if (await stat(tar).catch(() => undefined)) return;
-  const known = '/var/tmp/stk-test-0/bookworm-minbase.tar';
+  const known = `/var/tmp/stk-test-${process.getuid?.() ?? 0}/bookworm-minbase.tar`;
   const unfinished = `${tar}.unfinished.tar`;
   if (await stat(known).catch(() => undefined)) await copyFile(known, unfinished);
   else await execa('mmdebstrap', ['--quiet', '--variant=minbase', 'bookworm', unfinished]);
