@@ -41,7 +41,12 @@ stage "end-to-end tests on Node $($newer --version)" run_tests $newer newer-e2e 
 
 # A few minutes of what docs/testing.md tells of, always with the same seed.
 stage 'campaign of mutated inputs' node scripts/campaign.mjs fuzz --seed 1 --inputs 20000
-[ "$(id -u)" != 0 ] || stage 'campaign of kills' node scripts/campaign.mjs kill --seed 1 --kills 60
+stage 'campaign of registry faults' node scripts/campaign.mjs faults --seed 1 --faults 20
+stage 'campaign of commands together' node scripts/campaign.mjs together --seed 1 --rounds 3
+if [ "$(id -u)" = 0 ]; then
+  stage 'campaign of kills' node scripts/campaign.mjs kill --seed 1 --kills 60
+  stage 'campaign of full disks' node scripts/campaign.mjs disk --seed 1 --disks 10
+fi
 
 if [ ${#failed[@]} -gt 0 ]; then
   printf 'failed: %s\n' "${failed[@]}"

@@ -58,6 +58,10 @@ export class FailureQueue {
     return found.rule.with;
   }
 
+  clear(): void {
+    this.#rules.length = 0;
+  }
+
   /** Rules that were not used up. */
   get pending(): number {
     return this.#rules.length;

@@ -67,6 +67,11 @@ export class FakeRegistry implements AsyncDisposable {
     this.#failures.add(rule);
   }
 
+  /** From now on it behaves. */
+  forgetFailures(): void {
+    this.#failures.clear();
+  }
+
   get pendingFailures(): number {
     return this.#failures.pending;
   }

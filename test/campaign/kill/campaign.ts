@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { FakeRegistry } from '../../rig/fake-registry.ts';
 import { findLeftovers, unmountBelow } from '../../rig/leftovers.ts';
 import { campaign, keepFailure, wholeNumber, type Campaign, type Figures } from '../campaign.ts';
 import { randomNumbers } from '../random.ts';
+import { succeed, writeSampleRecipe } from '../sample-images.ts';
 import { Stk } from '../stk.ts';
-import { wrongInLayout } from './layout-oracle.ts';
+import { wrongInLayout } from '../layout-oracle.ts';
 
 /** How long what a killed process leaves behind may take to go. */
 const GRACE_MS = 10_000;
@@ -25,8 +25,6 @@ async function run({ home, program, seed, signal, options }: Campaign): Promise<
   const kills = wholeNumber('kills', options['kills'] ?? '');
   const directory = await mkdtemp(path.join(home, 'case-'));
   const stk = new Stk(directory, program, signal);
-  // A base that is built again is the same one, so that what stands on it goes on to fit.
-  process.env['SOURCE_DATE_EPOCH'] = '1700000000';
   await using registry = await FakeRegistry.start();
   const random = randomNumbers(seed);
   const operations = await prepare(stk, `docker://${registry.host}`);
@@ -63,30 +61,12 @@ async function run({ home, program, seed, signal, options }: Campaign): Promise<
 
 /** Images with something to copy and to pack, and what is done with them. */
 async function prepare(stk: Stk, registry: string): Promise<readonly Operation[]> {
-  await copyFile('/bin/busybox', path.join(stk.home, 'busybox'));
-  await writeFile(path.join(stk.home, 'data'), randomBytes(4 << 20));
-  const on = (tag: string) => ({ type: 'built', tag });
-  const file = (content: string, dest: string) => [{ content, dest }];
-  await stk.write('stacker.yaml', {
-    base: {
-      from: 'scratch',
-      imports: [{ path: 'busybox', dest: '/bin/busybox', mode: '0755' }],
-      run: '#!/bin/busybox sh\n/bin/busybox --install -s /bin',
-    },
-    s1: { from: on('base'), imports: file('one', '/s') },
-    s2: { from: on('base'), imports: [{ path: 'data', dest: '/s' }] },
-    app: { from: on('base'), apply: ['s1'], run: '#!/bin/sh\ndd if=/dev/urandom of=/x bs=64k count=16 2>/dev/null' },
-  });
-  await mkdir(path.join(stk.home, 'changes'));
-  await writeFile(path.join(stk.home, 'changes/new'), randomBytes(1 << 20));
-  for (const words of [
+  await writeSampleRecipe(stk);
+  await succeed(stk, [
     ['build'],
     ['convert', 'oci:oci:app', 'oci:tar:app', '--layer-type', 'tar'],
     ['publish', 's2', `${registry}/s2:1`],
-  ]) {
-    const { exitCode, output } = await stk.run(...words);
-    if (exitCode !== 0) throw new Error(`stk ${words.join(' ')}: ${output}`);
-  }
+  ]);
   return [
     { name: 'build', command: ['build', '--no-cache'] },
     { name: 'commit', command: ['commit', 'changes', 'committed', '--base', 'app'] },
