@@ -126,7 +126,10 @@ function acceptsSigned(rule: IdentityRule, signed: string, reference: StoredName
     if (isBelow) repository = rule.signedPrefix + repository.slice(rule.prefix.length);
   }
   const anyTag = rule.type === 'matchRepository' || (rule.type !== 'matchExact' && reference.digest !== undefined);
-  return anyTag ? isRepositoryIdentity(signed, repository) : signed === `${repository}:${reference.tag ?? 'latest'}`;
+  if (anyTag) return isRepositoryIdentity(signed, repository);
+  // Whoever names a digest names no tag, and `latest` stands for a missing tag alone.
+  const { tag, digest } = reference;
+  return signed === `${repository}${digest === undefined ? `:${tag ?? 'latest'}` : `@${digest}`}`;
 }
 
 async function parseRequirement(

@@ -226,6 +226,25 @@ describe('policies', () => {
     expect(await check(policy, identity === '' ? 'any' : identity)).toBe(outcome);
   });
 
+  // What `prmMatchExact` and its siblings of containers/image decide.
+  it.each([
+    ['matchExact', `@${DIGEST}`, ':latest', 'integrity'],
+    ['matchExact', `@${DIGEST}`, ':v1', 'integrity'],
+    ['matchExact', `@${DIGEST}`, '', 'integrity'],
+    ['matchExact', `@${DIGEST}`, `@${DIGEST}`, 'accepted'],
+    ['matchExact', ':v1', ':v1', 'accepted'],
+    ['matchExact', '', ':latest', 'accepted'],
+    ['matchExact', '', '', 'integrity'],
+    ['matchExact', ':v1', `@${DIGEST}`, 'integrity'],
+    ['matchRepoDigestOrExact', `@${DIGEST}`, ':latest', 'accepted'],
+    ['matchRepoDigestOrExact', ':v1', ':v2', 'integrity'],
+    ['matchRepoDigestOrExact', ':v1', ':v1', 'accepted'],
+    ['matchRepository', ':v1', ':v2', 'accepted'],
+  ])('of type %s take an image named %s with a signature for %s: %s', async (type, named, identity, outcome) => {
+    const policy = scoped('', sigstore({ signedIdentity: { type } }));
+    expect(await check(policy, `h.example/a/b${identity}`, `docker://h.example/a/b${named}`)).toBe(outcome);
+  });
+
   it.each<[string, unknown, string]>([
     ['no JSON', undefined, 'invalid-input'],
     ['no default', {}, 'invalid-input'],
