@@ -1,8 +1,10 @@
 import { StkError } from '../core/errors.ts';
+import { AsyncScope } from '../core/async-scope.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import type { TaskHandle } from '../core/events.ts';
 import { chmod, mkdir, readFile, stat, writeFile } from '../host/files.ts';
 import type { Bind, ImageDefinition } from '../recipe/model.ts';
+import { executableSources } from '../sandbox/executable-sources.ts';
 import { fullDiskError } from '../sandbox/full-disk.ts';
 import { runStep, sandboxMountPoints, type StepMount, type StepRun } from '../sandbox/run-step.ts';
 import { openStepRoot, type StepRoot } from '../sandbox/step-root.ts';
@@ -12,6 +14,14 @@ import { SecretMask } from './secret-mask.ts';
 import type { MountedSecret } from './secrets.ts';
 
 const SCRIPT_PLACE = '/stacker/.stk-run';
+
+/** What to do where the kernel does not start the script (execve(2)), by the C library's words. */
+const HINTS: Readonly<Record<string, string>> = {
+  'Argument list too long':
+    'environment and secrets of the step are too large for the kernel: pass large values as files',
+  'Exec format error': 'the interpreter is a program for another architecture, or none at all',
+  'Permission denied': 'the interpreter of the script is not executable in the image',
+};
 
 /** Lines of output that are shown again when a step fails. */
 const FAILURE_TAIL = 20;
@@ -43,7 +53,8 @@ export interface ScriptRun {
 
 /** Runs a script as one shell in a fresh root. The caller disposes the root. Throws `step-failed` on a non-zero exit. */
 export async function runScript(run: ScriptRun): Promise<StepRoot> {
-  const mounts = await scriptMounts(run);
+  await using scope = new AsyncScope();
+  const mounts = await scriptMounts(run, scope);
   const root = await openStepRoot({
     layers: run.layers,
     directory: run.directory,
@@ -89,21 +100,22 @@ function interpreter(script: string): string[] {
   return script.startsWith('#!') ? [SCRIPT_PLACE] : ['/bin/sh', '-xe', SCRIPT_PLACE];
 }
 
-async function scriptMounts(run: ScriptRun): Promise<StepMount[]> {
+async function scriptMounts(run: ScriptRun, scope: AsyncScope): Promise<StepMount[]> {
   const files = joinInside(run.directory, 'files');
   await mkdir(files);
   const script = joinInside(files, 'run');
   await writeFile(script, run.script);
   await chmod(script, 0o755);
-  const mounts: StepMount[] = [
-    { type: 'tmpfs', target: '/stacker', readOnly: true },
-    { type: 'bind', source: script, target: SCRIPT_PLACE, readOnly: true, file: true },
-  ];
+  const own: StepMount[] = [{ type: 'bind', source: script, target: SCRIPT_PLACE, readOnly: true, file: true }];
   for (const known of run.imports) {
     const source = await known.stage(run.signal);
     const target = `${known.import.mountPoint}/${known.import.name}`;
-    mounts.push({ type: 'bind', source, target, readOnly: true, file: known.tree.type === 'file' });
+    own.push({ type: 'bind', source, target, readOnly: true, file: known.tree.type === 'file' });
   }
+  const mounts: StepMount[] = [
+    { type: 'tmpfs', target: '/stacker', readOnly: true },
+    ...(await executableSources(own, joinInside(run.directory, 'executable'), scope)),
+  ];
   if (run.writable) mounts.push({ type: 'bind', ...run.writable, readOnly: false });
   mounts.push(...(await networkFiles(run, files)));
   for (const bind of run.definition.binds) mounts.push(await bindMount(bind));
@@ -145,7 +157,8 @@ async function readOr(file: string, otherwise: string): Promise<string> {
 async function stepFailure(run: ScriptRun, status: number, tail: readonly string[]): Promise<StkError> {
   const { name } = run.definition;
   const failed = tail.findLast(line => line.startsWith('+ '));
-  const noShell = status === 127 || (status === 1 && tail.some(line => line.startsWith('bwrap: execvp')));
+  const refused = status === 1 ? tail.map(line => /^bwrap: execvp .*: (.*)$/.exec(line)?.[1]).find(Boolean) : undefined;
+  const noShell = status === 127 || refused === 'No such file or directory';
   const command = failed ? `command \`${failed.slice(2)}\`` : 'the run script';
   const what = `${name}: ${command} failed with exit status ${status}`;
   const facts = { image: name, exitCode: status, output: tail, ...(failed ? { command: failed.slice(2) } : {}) };
@@ -154,7 +167,9 @@ async function stepFailure(run: ScriptRun, status: number, tail: readonly string
   return new StkError('step-failed', what, {
     hint: noShell
       ? 'a command was not found in the image; `run` needs /bin/sh there, or a first line `#!/path/to/interpreter`'
-      : 'look around in the failed root: stk build --shell-fail',
+      : refused === undefined
+        ? 'look around in the failed root: stk build --shell-fail'
+        : (HINTS[refused] ?? 'the interpreter of the script cannot be executed'),
     facts,
   });
 }

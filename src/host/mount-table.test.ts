@@ -1,5 +1,6 @@
+import { execa } from 'execa';
 import { expect, it } from 'vitest';
-import { mountAt, parseMountTable, readMountTable } from './mount-table.ts';
+import { hasMountOption, mountAt, parseMountTable, readMountTable } from './mount-table.ts';
 
 const TEXT = [
   '22 1 0:20 / / rw,relatime shared:1 master:2 - ext4 /dev/root rw',
@@ -23,6 +24,13 @@ it('finds the uppermost mount at a place', () => {
   const table = parseMountTable(TEXT);
   expect(mountAt(table, '/mnt/a b')?.type).toBe('fuse.squashfuse_ll');
   expect(mountAt(table, '/mnt')).toBeUndefined();
+});
+
+it.each(['/', '/proc/self/status', '/dev/null'])('knows the options of the mount that %s lies on', async path => {
+  const { stdout } = await execa('findmnt', ['-n', '-o', 'VFS-OPTIONS', '-T', path]);
+  for (const option of ['ro', 'rw', 'noexec', 'nosuid', 'nodev', 'noatime']) {
+    expect([option, await hasMountOption(path, option)]).toEqual([option, stdout.split(',').includes(option)]);
+  }
 });
 
 it('knows the root of this machine', async () => {

@@ -17,21 +17,34 @@ export async function readMountTable(): Promise<readonly MountEntry[]> {
 }
 
 export function parseMountTable(text: string): readonly MountEntry[] {
-  const entries: MountEntry[] = [];
+  return parseLines(text).map(({ entry }) => entry);
+}
+
+/** Whether the mount that a canonical path lies on has an option of its own, such as `noexec`. */
+export async function hasMountOption(path: string, option: string): Promise<boolean> {
+  const lines = parseLines(hostText(await readFile('/proc/self/mountinfo')));
+  const holds = lines.filter(({ entry: { target } }) => target === '/' || `${path}/`.startsWith(`${target}/`));
+  const longest = Math.max(...holds.map(({ entry }) => entry.target.length));
+  return holds.findLast(({ entry }) => entry.target.length === longest)?.options.includes(option) === true;
+}
+
+interface MountLine {
+  readonly entry: MountEntry;
+  readonly options: readonly string[];
+}
+
+function parseLines(text: string): readonly MountLine[] {
+  const lines: MountLine[] = [];
   for (const line of text.split('\n')) {
     const fields = line.split(' ');
-    const [, , device, , target] = fields;
+    const [, , device, , target, options = ''] = fields;
     // Optional fields have no fixed number; a lone hyphen ends them.
     const hyphen = fields.indexOf('-', 6);
     if (device === undefined || target === undefined || hyphen < 0) continue;
-    entries.push({
-      target: unescape(target),
-      device,
-      type: unescape(fields[hyphen + 1] ?? ''),
-      source: unescape(fields[hyphen + 2] ?? ''),
-    });
+    const [type, source] = [unescape(fields[hyphen + 1] ?? ''), unescape(fields[hyphen + 2] ?? '')];
+    lines.push({ entry: { target: unescape(target), device, type, source }, options: options.split(',') });
   }
-  return entries;
+  return lines;
 }
 
 /** The uppermost mount exactly at a canonical path, by the kernel's table alone: dead or alive, nothing there is touched. */
