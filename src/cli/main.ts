@@ -10,8 +10,10 @@ import { EXIT } from './exit-status.ts';
 import { GivenFiles } from './given-files.ts';
 import { readProcessText } from './process-text.ts';
 import { makeProgram } from './program.ts';
+import { renderError } from './render-error.ts';
 import { runCommandLine } from './run-command-line.ts';
 import type { GlobalOptions, Session } from './session.ts';
+import { WatchedOutput } from './standard-output.ts';
 import type { ImageStores, StoresPorts } from '../stores/image-stores.ts';
 import { stateDirectories } from '../builder/state-directories.ts';
 
@@ -109,8 +111,6 @@ function listenForEnd(controller: AbortController): void {
   });
   // The channel to whoever started this process must not keep it alive.
   process.channel?.unref();
-  // A reader that went away, as in `stk ls | head`, is no failure.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.bug));
 }
 
 /** What whoever started this process inside of the namespaces says; `given` comes first. */
@@ -139,19 +139,19 @@ function version(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
+// A reader that went away, as in `stk ls | head`, is no failure. Without somebody to tell, work goes on.
+const output = new WatchedOutput(process.stdout, () => exit(EXIT.ok));
+const messages = new WatchedOutput(process.stderr, () => {});
 const status = await main();
-await Promise.all([process.stdout, process.stderr].map(flushed));
+const lost = await output.end();
+if (lost && status === EXIT.ok)
+  process.stderr.write(renderError(lost, { color: false, debug: false, quoteOutput: false }));
+await messages.end();
 // Every scope has unwound; what is left are timers of libraries, which would keep the process for a fifth of a second.
-exit(status);
+exit(lost && status === EXIT.ok ? EXIT.storage : status);
 
 /** A thread that waits for a dead filesystem would hold an ordinary end for as long. */
 function exit(code: number): never {
   if (hasWaitingThread()) exitAtOnce(code);
   process.exit(code);
-}
-
-/** A pipe takes what fits into it at once, and the rest when its reader has made room. */
-async function flushed(stream: NodeJS.WriteStream): Promise<void> {
-  if (stream.writableLength === 0) return;
-  await new Promise<void>(resolve => stream.write('', () => resolve()));
 }
