@@ -15,6 +15,7 @@ import type { ArchiveContent, ArchiveFiles } from './archive-content.ts';
 import { readArchiveMembers, type MemberExtent } from './archive-members.ts';
 import { describeDockerImages } from './docker-archive.ts';
 import { inflateArchive } from './inflate-archive.ts';
+import { copyOfPipe } from './unnamed-copy.ts';
 import { describeLayoutImages } from './layout-archive.ts';
 
 const PIECE_BYTES = 1024 * 1024;
@@ -40,12 +41,12 @@ export class ImageArchive implements BlobStore, AsyncDisposable {
 
   /**
    * Throws `not-found`, `invalid-input` for a file that is no such archive, and what `inflateArchive` throws.
-   * @param scratch where one that is compressed has room to be decompressed
+   * @param scratch where one that is compressed, or comes through a pipe, has room
    */
   static async open(file: AbsPath, scratch: AbsPath, options: CallOptions = {}): Promise<ImageArchive> {
     const scope = new AsyncScope();
     try {
-      const asItIs = scope.use(await openFileReader(file));
+      const asItIs = scope.use((await copyOfPipe(file, scratch, options.signal)) ?? (await openFileReader(file)));
       const inflated = await inflateArchive(asItIs, scratch, options.signal);
       const reader = inflated ? scope.use(inflated) : asItIs;
       const files = await openFiles(reader, options.signal);

@@ -1,12 +1,10 @@
 import type { BlobReader } from '../core/blob-reader.ts';
 import { StkError, isStkError, throwIfAborted } from '../core/errors.ts';
-import { joinInside, type AbsPath } from '../core/paths.ts';
+import type { AbsPath } from '../core/paths.ts';
 import { storageError } from '../host/atomic-write.ts';
-import { openFileReader } from '../host/file-reader.ts';
-import { open } from '../host/files.ts';
-import { makeTempDir } from '../host/temp-dir.ts';
 import { decompressStream } from '../layer/decompress-stream.ts';
 import { sniffCompression } from '../layer/sniff-compression.ts';
+import { unnamedCopy } from './unnamed-copy.ts';
 
 const PIECE_BYTES = 1024 * 1024;
 
@@ -24,23 +22,7 @@ export async function inflateArchive(
   const compression = await sniffCompression(() => pieces(archive, signal));
   if (compression === 'none') return undefined;
   try {
-    await using directory = await makeTempDir(scratch, 'archive');
-    const file = await open(joinInside(directory.path, 'inflated'), 'wx+', 0o600);
-    try {
-      await directory[Symbol.asyncDispose]();
-      for await (const piece of decompressStream(pieces(archive, signal), compression, signal)) {
-        await file.writeFile(piece);
-      }
-      const inflated = await openFileReader(`/proc/self/fd/${file.fd}`);
-      return {
-        name: archive.name,
-        sizeBytes: inflated.sizeBytes,
-        readAt: (offset, length, inner) => inflated.readAt(offset, length, inner),
-        [Symbol.asyncDispose]: () => inflated[Symbol.asyncDispose](),
-      };
-    } finally {
-      await file.close();
-    }
+    return await unnamedCopy(decompressStream(pieces(archive, signal), compression, signal), archive.name, scratch);
   } catch (cause) {
     if (!isStkError(cause, 'invalid-input')) throw storageError(cause, scratch);
     throw new StkError('invalid-input', `${archive.name} is no intact ${compression} file`, {
