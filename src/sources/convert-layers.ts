@@ -10,7 +10,7 @@ import { SingleFlight } from '../core/single-flight.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { LayoutStore } from '../oci/layout.ts';
-import { layerFormat, type TarCompression } from '../oci/media-types.ts';
+import { layerFormat } from '../oci/media-types.ts';
 import { packOptionsKey, type PackOptions } from '../layer/pack-options.ts';
 import { convertTarLayer } from '../layer/tar-to-squashfs.ts';
 import { layerDescriptor } from './layer-descriptor.ts';
@@ -45,7 +45,6 @@ interface TarSource {
   readonly digest: Digest;
   readonly label: string;
   readonly group: string;
-  readonly compression: TarCompression | undefined;
   /** Digest of the uncompressed tar that the image's configuration promises. */
   readonly diffId: Digest | undefined;
   /** Makes the bytes readable here; called at most once, only if they are needed. */
@@ -111,7 +110,6 @@ export class LayerConverter {
       digest,
       label: file,
       group: file,
-      compression: undefined,
       diffId: undefined,
       open: () => openTarFile(file),
     };
@@ -137,7 +135,6 @@ export class LayerConverter {
       digest: layer.digest,
       label: `${name} ${layer.digest.slice(7, 19)}`,
       group: name,
-      compression: format.compression,
       diffId,
       open: async inner => this.#openTar(store, name, layer, inner ?? signal),
     };
@@ -228,7 +225,7 @@ export class LayerConverter {
     const output = joinInside(temporary.path, 'layer');
     const converting = convertTarLayer({
       source: opened.read,
-      compression: source.compression ?? (await sniffCompression(opened.read)),
+      compression: await sniffCompression(opened.read),
       output,
       options: packing,
       lower,
