@@ -25,6 +25,15 @@ const MANIFEST = Buffer.from(
 const STORED = { descriptor: descriptorOf(MANIFEST, MediaType.manifest), bytes: MANIFEST };
 const NO_DIGEST = { 'docker-content-digest': undefined };
 
+it('pushes a blob where the registry cannot say whether it has it', async () => {
+  await using rig = await start();
+  rig.fake.failNext({ match: /^HEAD .*blobs/, with: { kind: 'status', status: 500 }, times: 20 });
+  const descriptor = descriptorOf(BYTES);
+  await rig.store.putBlob(descriptor, source(BYTES));
+  expect(rig.fake.state.blob(REPOSITORY, descriptor.digest)).toEqual(Buffer.from(BYTES));
+  await expect(rig.store.hasBlob(descriptor)).rejects.toMatchObject({ code: 'registry' });
+});
+
 describe('statuses of success', () => {
   it.each([200, 202, 203, 204])('takes %i for a manifest that is stored', async status => {
     for (const tag of ['v1', undefined]) {

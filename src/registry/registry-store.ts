@@ -14,6 +14,7 @@ import { MediaType } from '../oci/media-types.ts';
 import { parseManifest } from '../oci/parse-manifest.ts';
 import { isTag, type RepositoryName } from '../oci/reference.ts';
 import { isSameRegistry, type RegistryPlace, type StorePlace } from '../oci/store-place.ts';
+import { isTransientStatus } from '../host/http-retry.ts';
 import { assertTagUnmoved } from '../oci/tag-unmoved.ts';
 import type { BlobPlaces } from './blob-places.ts';
 import { BlobRanges } from './blob-ranges.ts';
@@ -64,6 +65,8 @@ export class RegistryStore implements BlobStore {
   async #has(descriptor: Descriptor, access: 'pull' | 'push', { signal }: CallOptions): Promise<boolean> {
     const response = await this.#session.send({ method: 'HEAD', target: `blobs/${descriptor.digest}`, access, signal });
     if (response.status === 404) return (await response.discard(), false);
+    // Looking saves an upload and is not needed for one: who only pushes goes on without the answer.
+    if (access === 'push' && isTransientStatus(response.status)) return (await response.discard(), false);
     if (response.status !== 200) throw await refusal(response, `look for blob ${descriptor.digest} in ${this.name}`);
     await response.discard();
     // Some leave the length out, or say 0: nothing follows from that.
