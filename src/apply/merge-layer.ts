@@ -1,7 +1,8 @@
 import { throwIfAborted } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import type { LayerBlob } from '../layer/layer-blob.ts';
-import { LayerTree, pathOf, type LayerLeaf } from '../layer/layer-tree.ts';
+import { pathOf, type LayerLeaf } from '../layer/layer-node.ts';
+import { LayerTree } from '../layer/layer-tree.ts';
 import type { LowerLookup, LowerNode } from '../layer/lower-tree.ts';
 import { layerXattrs } from '../layer/overlay-xattrs.ts';
 import type { PackOptions } from '../layer/pack-options.ts';

@@ -21,6 +21,8 @@ export function layerPath(name: string): string {
 const WHITEOUT_PREFIX = '.wh.';
 const META_PREFIX = '.wh..wh.';
 const OPAQUE_NAME = '.wh..wh..opq';
+/** Directory in which AUFS keeps a name of each file that has several (its "pseudo-links"). */
+const LINKS_DIRECTORY = '.wh..wh.plnk/';
 
 /** What the last part of an entry's path says (image-spec, layer.md, "Whiteouts"). */
 export type Mark =
@@ -44,6 +46,12 @@ export function markOf(path: string): Mark {
   const hidden = name.slice(WHITEOUT_PREFIX.length);
   if (hidden === '' || hidden === '.' || hidden === '..') throw tarError(`${shownPath(path)} deletes no possible name`);
   return { kind: 'whiteout', path: parent === '' ? hidden : `${parent}/${hidden}` };
+}
+
+/** Name of a file among AUFS's pseudo-links, whose other names are hard links to it. */
+export function pseudoLinkName(path: string): string | undefined {
+  const name = path.slice(LINKS_DIRECTORY.length);
+  return path.startsWith(LINKS_DIRECTORY) && !name.includes('/') ? name : undefined;
 }
 
 /** Name of the tar entry that deletes a path. */

@@ -1,6 +1,8 @@
 import { StkError } from '../core/errors.ts';
-import { NO_MARK, layerPath, markOf } from './layer-path.ts';
-import { LayerDirectory, pathOf, type LayerLeaf, type LayerTree } from './layer-tree.ts';
+import { LayerDirectory, pathOf, type LayerLeaf, type Place } from './layer-node.ts';
+import { NO_MARK, layerPath, markOf, pseudoLinkName } from './layer-path.ts';
+import type { LayerTree } from './layer-tree.ts';
+import type { LowerContent, LowerLeaf } from './lower-tree.ts';
 import { layerXattrs } from './overlay-xattrs.ts';
 import type { TarEntry } from './tar-entry.ts';
 import { shownPath, tarError } from './tar-error.ts';
@@ -12,7 +14,7 @@ const MAX_TARGET_BYTES = 65_535;
 export interface Verdict {
   /** The entry in its final form, to be written now; directories and whiteouts are written at the end. */
   readonly write?: TarEntry;
-  /** Something written before is replaced, so that all that was written is void. */
+  /** Something written before is replaced, or was to be written before this, so that all that was written is void. */
   readonly clash: boolean;
 }
 
@@ -21,6 +23,16 @@ export interface ScanOptions {
   readonly maxContentBytes: number;
   /** Whether names that begin with `.wh.` are whiteouts rather than names. */
   readonly marks: boolean;
+  /** Where hard links may lead that name nothing in the layer; nowhere if it is absent. */
+  readonly below?: LowerContent;
+}
+
+/** A file of the finished layer. */
+export interface Survivor {
+  /** In order; more than one where there are hard links. */
+  readonly paths: readonly string[];
+  /** Where its content is, if not in the archive. */
+  readonly lower: LowerLeaf | undefined;
 }
 
 const NOTHING: Verdict = { clash: false };
@@ -31,6 +43,11 @@ export class LayerScan {
   readonly tree: LayerTree;
   readonly #maxContentBytes: number;
   readonly #marks: boolean;
+  readonly #below: LowerContent | undefined;
+  /** Files of AUFS's directory of pseudo-links, which is no part of the image. */
+  readonly #pseudoLinks = new LayerDirectory(undefined, '');
+  /** What was copied up of files that have several names below. */
+  readonly #copied = new Map<string, LayerLeaf>();
   #contentBytes = 0;
   #entries = 0;
 
@@ -38,6 +55,7 @@ export class LayerScan {
     this.tree = tree;
     this.#maxContentBytes = options.maxContentBytes;
     this.#marks = options.marks;
+    this.#below = options.below;
   }
 
   async add(entry: TarEntry): Promise<Verdict> {
@@ -45,46 +63,36 @@ export class LayerScan {
     const path = layerPath(entry.path);
     if (path === '') return this.#root(entry);
     const mark = this.#marks ? markOf(path) : NO_MARK;
-    if (mark.kind === 'ignored') return NOTHING;
+    if (mark.kind === 'ignored') return this.#pseudoLink(entry, number, path);
     if (mark.kind === 'opaque') {
-      (await this.tree.directory(mark.directory)).opaque = true;
+      this.tree.markOpaque(await this.tree.directory(mark.directory));
       return NOTHING;
     }
     if (mark.kind === 'whiteout') {
       this.tree.whiteOut(await this.tree.place(mark.path));
       return NOTHING;
     }
-    if (entry.type === 'hardlink') return this.#hardLink(entry, path);
+    if (entry.type === 'hardlink') return this.#hardLink(entry, number, path);
     const place = await this.tree.place(path);
     if (entry.type === 'directory') return { clash: this.tree.putDirectory(place, attributesOf(entry)) };
-    this.#countContent(entry);
-    if (entry.type === 'symlink' && (entry.linkPath === '' || entry.linkPath.length > MAX_TARGET_BYTES)) {
-      throw tarError(`symlink ${shownPath(path)} has an impossible target`);
-    }
-    const leaf: LayerLeaf = {
-      kind: 'leaf',
-      entry: number,
-      place,
-      ...(entry.type === 'symlink' ? { target: entry.linkPath } : {}),
-    };
-    const clash = this.tree.putLeaf(place, leaf);
+    const clash = this.tree.putLeaf(place, this.#leaf(entry, number, place));
     return { write: normalized(entry, pathOf(place)), clash };
   }
 
-  /** Paths of what is left, by the number of the entry that holds it: more than one where there are hard links. */
-  survivors(): ReadonlyMap<number, readonly string[]> {
-    const found = new Map<number, string[]>();
+  /** What is left, by the number of the entry that holds it, or at which it was copied up. */
+  survivors(): ReadonlyMap<number, Survivor> {
+    const found = new Map<number, Survivor & { readonly paths: string[] }>();
     for (const directory of this.tree.directories()) {
       const { path } = directory;
       for (const [name, child] of directory.children) {
         if (child.kind === 'directory') continue;
         const full = path === '' ? name : `${path}/${name}`;
-        const paths = found.get(child.entry);
-        if (paths) paths.push(full);
-        else found.set(child.entry, [full]);
+        const known = found.get(child.entry);
+        if (known) known.paths.push(full);
+        else found.set(child.entry, { paths: [full], lower: child.lower });
       }
     }
-    for (const paths of found.values()) paths.sort();
+    for (const { paths } of found.values()) paths.sort();
     return found;
   }
 
@@ -95,30 +103,99 @@ export class LayerScan {
     return NOTHING;
   }
 
-  /** A hard link names an earlier file of the same layer (image-spec, layer.md, "Hardlinks"). */
-  async #hardLink(entry: TarEntry, path: string): Promise<Verdict> {
-    const target = await this.tree.find(layerPath(entry.linkPath));
-    const place = await this.tree.place(path);
-    if (
-      target === undefined ||
-      target instanceof LayerDirectory ||
-      target === place.directory.children.get(place.name)
-    ) {
-      const what =
-        target === undefined ? 'not in the layer before it' : target.kind === 'leaf' ? 'itself' : 'a directory';
-      const [link, aim] = [shownPath(path), shownPath(entry.linkPath)];
-      throw tarError(`hard link ${link} points to ${aim}, which is ${what}`, { path: link, target: aim });
+  #leaf(entry: TarEntry, number: number, place: Place): LayerLeaf {
+    this.#countContent(entry.sizeBytes, entry.path);
+    if (entry.type === 'symlink' && (entry.linkPath === '' || entry.linkPath.length > MAX_TARGET_BYTES)) {
+      throw tarError(`symlink ${shownPath(entry.path)} has an impossible target`);
     }
-    const clash = this.tree.putLeaf(place, target);
-    return { write: { ...entry, path: pathOf(place), linkPath: pathOf(target.place), xattrs: NO_XATTRS }, clash };
+    return { kind: 'leaf', entry: number, place, ...(entry.type === 'symlink' ? { target: entry.linkPath } : {}) };
   }
 
-  #countContent(entry: TarEntry): void {
-    this.#contentBytes += entry.sizeBytes;
+  /**
+   * A hard link names an earlier file of the same layer (image-spec, layer.md, "Hardlinks"). Builders that compare
+   * directories leave some to files of lower layers, and unpackers that write into one tree link these as they are.
+   */
+  async #hardLink(entry: TarEntry, number: number, path: string): Promise<Verdict> {
+    const [link, aim] = [shownPath(path), shownPath(entry.linkPath)];
+    const refuse = (what: string): never => {
+      throw tarError(`hard link ${link} points to ${aim}, which is ${what}`, { path: link, target: aim });
+    };
+    const aimPath = layerPath(entry.linkPath);
+    const hidden = this.#hiddenLeaf(aimPath);
+    const found = hidden ?? (await this.#linked(aimPath, number));
+    if (found instanceof LayerDirectory) return refuse('a directory');
+    if (found === undefined) {
+      return refuse('neither in the layer before it nor in one below, or was deleted by the layer');
+    }
+    const place = await this.tree.place(path);
+    const existing = place.directory.children.get(place.name);
+    if (found === existing) {
+      const aimed = hidden ? undefined : await this.tree.find(aimPath);
+      if (aimed?.directory === place.directory && aimed.name === place.name) return refuse('itself');
+      this.tree.putLeaf(place, found);
+      return NOTHING;
+    }
+    const replaces = this.tree.putLeaf(place, found);
+    const clash = replaces || hidden !== undefined || found.lower !== undefined;
+    return { write: { ...entry, path: pathOf(place), linkPath: pathOf(found.place), xattrs: NO_XATTRS }, clash };
+  }
+
+  /** What a hard link's target is: in the layer, or copied up into it. */
+  async #linked(path: string, number: number): Promise<LayerDirectory | LayerLeaf | undefined> {
+    if (path === '') return this.tree.root;
+    const known = await this.tree.find(path);
+    const node = known?.directory.children.get(known.name);
+    if (node || !this.#below) return node;
+    const place = await this.tree.adopt(path);
+    const lowerPath = place && this.tree.lowerPath(place);
+    if (lowerPath === undefined) return undefined;
+    const lower = await this.#below.leaf(lowerPath);
+    if (lower) return this.#copyUp(place!, number, lower);
+    return (await this.#below.isDirectory(lowerPath)) ? this.tree.directory(lowerPath) : undefined;
+  }
+
+  #copyUp(place: Place, number: number, lower: LowerLeaf): LayerLeaf {
+    const { identity, target, sizeBytes } = lower;
+    const known = identity === undefined ? undefined : this.#copied.get(identity);
+    const leaf: LayerLeaf = known ?? {
+      ...{ kind: 'leaf', entry: number, place, lower },
+      ...(target === undefined ? {} : { target }),
+    };
+    if (!known) this.#countContent(sizeBytes, pathOf(place));
+    if (identity !== undefined) this.#copied.set(identity, leaf);
+    this.tree.copyUp(place, leaf);
+    return leaf;
+  }
+
+  /** Remembers a file of the directory of pseudo-links, for the hard links to it. */
+  async #pseudoLink(entry: TarEntry, number: number, path: string): Promise<Verdict> {
+    const name = pseudoLinkName(path);
+    if (name === undefined || entry.type === 'directory') return NOTHING;
+    const place = { directory: this.#pseudoLinks, name };
+    const leaf = entry.type === 'hardlink' ? await this.#linkedBefore(entry) : this.#leaf(entry, number, place);
+    if (leaf) this.tree.putLeaf(place, leaf);
+    return NOTHING;
+  }
+
+  async #linkedBefore({ linkPath }: TarEntry): Promise<LayerLeaf | undefined> {
+    const path = layerPath(linkPath);
+    const place = path === '' ? undefined : await this.tree.find(path);
+    const node = this.#hiddenLeaf(path) ?? place?.directory.children.get(place.name);
+    return node instanceof LayerDirectory ? undefined : node;
+  }
+
+  #hiddenLeaf(path: string): LayerLeaf | undefined {
+    const name = this.#marks ? pseudoLinkName(path) : undefined;
+    const node = name === undefined ? undefined : this.#pseudoLinks.children.get(name);
+    return node instanceof LayerDirectory ? undefined : node;
+  }
+
+  #countContent(sizeBytes: number, path: string): void {
+    this.#contentBytes += sizeBytes;
     if (this.#contentBytes <= this.#maxContentBytes) return;
     throw new StkError('invalid-input', `a layer holds more than ${this.#maxContentBytes} bytes`, {
       hint: 'holes of sparse files count; raise the limit if the layer is meant to be so large',
-      facts: { path: shownPath(entry.path), sizeBytes: entry.sizeBytes },
+      facts: { path: shownPath(path), sizeBytes },
     });
   }
 }

@@ -13,7 +13,7 @@ import {
   type EntrySketch,
 } from '../../test/fixtures/layer-trees.ts';
 import { requires } from '../../test/rig/gates.ts';
-import type { LowerLookup, LowerNode } from './lower-tree.ts';
+import { emptyLower, type LowerContent, type LowerNode } from './lower-tree.ts';
 import { convertTarLayer } from './tar-to-squashfs.ts';
 
 requires('root', 'kernel-squashfs', 'tool:tar2sqfs', 'tool:umoci', 'tool:getfattr');
@@ -115,7 +115,7 @@ function comparable(root: string): Record<string, string> {
 }
 
 /** A lower tree as the host sees it mounted. */
-function lookupIn(root: string | undefined): LowerLookup {
+function lookupIn(root: string | undefined): LowerContent {
   const lookup = async (at: string): Promise<LowerNode | undefined> => {
     const stats = root === undefined ? undefined : lstatSync(path.join(root, at), { throwIfNoEntry: false });
     if (!stats) return undefined;
@@ -127,5 +127,5 @@ function lookupIn(root: string | undefined): LowerLookup {
       attributes: { mode: stats.mode & 0o7777, uid, gid, mtimeSeconds: 0, xattrs: new Map() },
     };
   };
-  return { lookup, isDirectory: async at => (await lookup(at))?.type === 'directory' };
+  return { ...emptyLower, lookup, isDirectory: async at => (await lookup(at))?.type === 'directory' };
 }

@@ -1,4 +1,6 @@
 import { StkError } from '../core/errors.ts';
+import { dropDeletedCopies } from './deleted-copies.ts';
+import { LayerDirectory, pathOf, type LayerLeaf, type Place } from './layer-node.ts';
 import type { DirectoryAttributes, LowerLookup } from './lower-tree.ts';
 import { shownPath, tarError } from './tar-error.ts';
 
@@ -7,66 +9,15 @@ const MAX_NAME_BYTES = 255;
 /** Of a path in the layer; the kernel takes 4 KiB at once, deeper trees are walked step by step. */
 const MAX_PATH_BYTES = 32 * 1024;
 const MAX_NODES = 4_000_000;
+/** Files that hard links have copied up. */
+const MAX_COPIES = 250_000;
 /** Names, symlink targets and directories' xattrs of a layer, which are held in memory. */
 const MAX_TREE_BYTES = 256 * 1024 * 1024;
 /** As many as the kernel follows (path_resolution(7)). */
 const MAX_SYMLINKS = 40;
 
-/** Where a directory's attributes come from. */
-type Origin = 'entry' | 'lower' | 'default';
-
 /** What a walk does where the layer has no directory: makes one, takes over one of the lower layers, or gives up. */
 type Missing = 'make' | 'adopt' | 'look';
-
-/** A directory of the layer. */
-export class LayerDirectory {
-  readonly kind = 'directory';
-  readonly parent: LayerDirectory | undefined;
-  readonly name: string;
-  readonly children = new Map<string, LayerDirectory | LayerLeaf>();
-  /** Names below that the layer deletes from lower layers. */
-  whiteouts: Set<string> | undefined;
-  attributes: DirectoryAttributes | undefined;
-  origin: Origin = 'default';
-  opaque = false;
-  /** Known to have nothing below it in lower layers, so that these need not be asked. */
-  lowerAbsent = false;
-  readonly pathBytes: number;
-
-  constructor(parent: LayerDirectory | undefined, name: string) {
-    this.parent = parent;
-    this.name = name;
-    this.pathBytes = parent ? parent.pathBytes + 1 + name.length : 0;
-  }
-
-  get path(): string {
-    const names: string[] = [];
-    for (let [name, at] = [this.name, this.parent]; at; [name, at] = [at.name, at.parent]) names.push(name);
-    return names.toReversed().join('/');
-  }
-}
-
-/** A file, symlink or device of the layer; one object for all of its names. */
-export interface LayerLeaf {
-  readonly kind: 'leaf';
-  /** Number of the archive entry that holds its content and attributes. */
-  readonly entry: number;
-  /** Where it was first put. */
-  readonly place: Place;
-  /** Where it points, for symlinks. */
-  readonly target?: string;
-}
-
-/** A place in the layer: the directory, and a name in it. */
-export interface Place {
-  readonly directory: LayerDirectory;
-  readonly name: string;
-}
-
-/** A path from the root, made anew each time: many long ones would fill the memory. */
-export function pathOf({ directory, name }: Place): string {
-  return directory.parent ? `${directory.path}/${name}` : name;
-}
 
 /**
  * What a layer holds, built up as an unpacker would build it on disk: parents are found through symlinks, those of the
@@ -77,6 +28,7 @@ export class LayerTree {
   /** Whether a symlink, or the attributes, of a lower layer went into this one. */
   usedLower = false;
   readonly #lower: LowerLookup;
+  readonly #copies: Place[] = [];
   #nodes = 0;
   #bytes = 0;
 
@@ -100,11 +52,18 @@ export class LayerTree {
     return this.#walk(path, path, 'adopt');
   }
 
-  /** The node at a path whose parents may be symlinks; makes nothing. */
-  async find(path: string): Promise<LayerDirectory | LayerLeaf | undefined> {
-    if (path === '') return this.root;
+  /** The place of a path whose parents may be symlinks, if the layer has its directory; makes nothing. */
+  async find(path: string): Promise<Place | undefined> {
     const { parent, name } = split(path);
-    return (await this.#walk(parent, path, 'look'))?.children.get(name);
+    const directory = await this.#walk(parent, path, 'look');
+    return directory && { directory, name };
+  }
+
+  /** The same where lower layers may have the directory, which the layer then has too. */
+  async adopt(path: string): Promise<Place | undefined> {
+    const { parent, name } = split(path);
+    const directory = await this.#walk(parent, path, 'adopt');
+    return directory && { directory, name };
   }
 
   /** Puts a directory in place or gives attributes to the one that is there; returns whether something else had to go. */
@@ -112,6 +71,7 @@ export class LayerTree {
     const existing = directory.children.get(name);
     const node = existing?.kind === 'directory' ? existing : this.#add(directory, name);
     for (const [key, value] of attributes.xattrs) this.#hold(key.length + value.length, directory);
+    directory.copies?.delete(name);
     node.attributes = attributes;
     node.origin = 'entry';
     return existing?.kind === 'leaf';
@@ -122,19 +82,38 @@ export class LayerTree {
     const existing = directory.children.get(name);
     if (!existing) this.#count(directory, name);
     this.#hold(leaf.target?.length ?? 0, directory);
+    directory.copies?.delete(name);
     directory.children.set(name, leaf);
     return existing !== undefined;
   }
 
+  /** Puts what the lower layers have at a place there, for a hard link to it: as overlayfs does, where a link is made. */
+  copyUp(place: Place, leaf: LayerLeaf): void {
+    const { directory, name } = place;
+    if (this.#copies.length >= MAX_COPIES) {
+      throw tooLarge(`a layer with hard links to more than ${MAX_COPIES} files of lower layers`, directory);
+    }
+    this.putLeaf(place, leaf);
+    (directory.copies ??= new Map()).set(name, this.#copies.length);
+    this.#copies.push(place);
+    this.usedLower = true;
+  }
+
   whiteOut({ directory, name }: Place): void {
     this.#count(directory, name);
-    (directory.whiteouts ??= new Set()).add(checkName(name, name));
+    (directory.whiteouts ??= new Map()).set(checkName(name, name), this.#copies.length);
+  }
+
+  markOpaque(directory: LayerDirectory): void {
+    directory.opaque = true;
+    directory.opaqueAfter = this.#copies.length;
   }
 
   /** Turns "deleted and made anew" into what overlayfs says for it: an opaque directory, or just the new file. */
   settleWhiteouts(): void {
+    dropDeletedCopies(this.#copies);
     for (const directory of this.directories()) {
-      for (const name of directory.whiteouts ?? []) {
+      for (const name of directory.whiteouts?.keys() ?? []) {
         const child = directory.children.get(name);
         if (child === undefined) continue;
         directory.whiteouts!.delete(name);
@@ -221,10 +200,16 @@ export class LayerTree {
     return at;
   }
 
+  /** Path of a place in the lower layers; `undefined` where the layer hides whatever they have there. */
+  lowerPath(place: Place): string | undefined {
+    const { directory, name } = place;
+    const hidden = directory.lowerAbsent || directory.whiteouts?.has(name) || this.#isHidden(directory);
+    return hidden ? undefined : pathOf(place);
+  }
+
   async #below(directory: LayerDirectory, name: string): ReturnType<LowerLookup['lookup']> {
-    if (directory.lowerAbsent || directory.whiteouts?.has(name) || this.#isHidden(directory)) return undefined;
-    const { path } = directory;
-    return this.#lower.lookup(path === '' ? name : `${path}/${name}`);
+    const path = this.lowerPath({ directory, name });
+    return path === undefined ? undefined : this.#lower.lookup(path);
   }
 
   /** Whether the layer itself hides whatever lower layers have at and below this directory. */

@@ -1,3 +1,5 @@
+import type { TarEntry } from './tar-entry.ts';
+
 /**
  * What the layers below a new layer hold. Paths are canonical (`imagePath`): no leading slash, the root is the empty
  * string; their bytes are decoded as latin1, so that names which are not UTF-8 survive.
@@ -28,8 +30,29 @@ export interface LowerLookup extends LowerTree {
   lookup(path: string): Promise<LowerNode | undefined>;
 }
 
+/** A node of the lower tree that is no directory, to be put into a layer above. */
+export interface LowerLeaf {
+  /** Of its content, holes included; 0 for all but files. */
+  readonly sizeBytes: number;
+  /** Where it points, for symlinks. */
+  readonly target?: string;
+  /** Equal for all names of one node; absent where it has only one. */
+  readonly identity?: string;
+  /** All of it but its path, which is empty. */
+  entry(): Promise<TarEntry>;
+  /** The bytes that such an entry stores: without its holes. */
+  content(entry: TarEntry): AsyncIterable<Uint8Array>;
+}
+
+/** A lower tree that tells what it holds as well. */
+export interface LowerContent extends LowerLookup {
+  /** `undefined` for a directory too. A socket, which no layer can hold, is `unsupported`. */
+  leaf(path: string): Promise<LowerLeaf | undefined>;
+}
+
 /** Nothing below: the tree under a first layer. */
-export const emptyLower: LowerLookup = {
+export const emptyLower: LowerContent = {
   isDirectory: async path => path === '',
   lookup: async () => undefined,
+  leaf: async () => undefined,
 };

@@ -70,7 +70,12 @@ export async function packEntries(request: PackEntriesRequest): Promise<LayerBlo
   const survivors = [...scan.survivors()].sort(([a], [b]) => a - b);
   await using writer = await SquashfsWriter.start(request.output, request.options, request.signal);
   let doneBytes = 0;
-  for (const [index, [path = '', ...links]] of survivors) {
+  for (const [
+    index,
+    {
+      paths: [path = '', ...links],
+    },
+  ] of survivors) {
     throwIfAborted(request.signal);
     const { entry, content } = contents.get(index)!;
     await writer.entry({ ...entry, path });

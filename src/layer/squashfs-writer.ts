@@ -4,7 +4,8 @@ import { OutputFile } from '../host/output-file.ts';
 import { startTar2sqfs } from '../host/tools/tar2sqfs.ts';
 import { finishPacked } from './finish-blob.ts';
 import type { LayerBlob } from './layer-blob.ts';
-import type { LayerDirectory, LayerTree } from './layer-tree.ts';
+import type { LayerDirectory } from './layer-node.ts';
+import type { LayerTree } from './layer-tree.ts';
 import type { DirectoryAttributes } from './lower-tree.ts';
 import { OPAQUE_VALUE, layerXattrs } from './overlay-xattrs.ts';
 import { OPAQUE_XATTR } from '../squashfs/overlay.ts';
@@ -72,7 +73,7 @@ export class SquashfsWriter implements AsyncDisposable {
       if (!isWritten(directory)) continue;
       const { path } = directory;
       await this.entry(directoryEntry(directory, path));
-      for (const name of directory.whiteouts ?? [])
+      for (const name of directory.whiteouts?.keys() ?? [])
         await this.entry(whiteoutEntry(path === '' ? name : `${path}/${name}`));
     }
     await this.body(TAR_END);

@@ -11,7 +11,7 @@ import {
 import { requires } from '../../test/rig/gates.ts';
 import { digestOf } from '../core/digest.ts';
 import type { AbsPath } from '../core/paths.ts';
-import type { LowerLookup } from './lower-tree.ts';
+import type { LowerContent } from './lower-tree.ts';
 import type { ConvertTarRequest } from './tar-to-squashfs.ts';
 
 requires('root', 'tool:tar2sqfs', 'tool:unsquashfs', 'tool:getfattr');
@@ -75,6 +75,15 @@ describe('an archive that names a path twice', () => {
       { './a': f('two'), './b': f('one'), './c': `f 644 0:0 ${T} = ./b` },
     ],
     [
+      'a hard link that comes twice is one',
+      [
+        { path: 'a', content: 'one' },
+        { path: 'b', type: 'hardlink', linkPath: 'a' },
+        { path: './b', type: 'hardlink', linkPath: 'a' },
+      ],
+      { './a': f('one'), './b': `f 644 0:0 ${T} = ./a` },
+    ],
+    [
       'a hard link replaces a file',
       [
         { path: 'a', content: 'one' },
@@ -92,7 +101,7 @@ describe('an archive that names a path twice', () => {
 });
 
 describe('lower layers', () => {
-  const lower: LowerLookup = lowerOf({
+  const lower: LowerContent = lowerOf({
     tmp: lowerDirectory(0o1777),
     opt: lowerDirectory(0o700, 7),
     'opt/app': lowerDirectory(0o750, 8),

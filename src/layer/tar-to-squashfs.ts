@@ -8,7 +8,7 @@ import { decompressStream } from './decompress-stream.ts';
 import type { LayerBlob } from './layer-blob.ts';
 import { LayerScan, normalized } from './layer-scan.ts';
 import { LayerTree } from './layer-tree.ts';
-import type { LowerLookup } from './lower-tree.ts';
+import type { LowerContent, LowerLeaf } from './lower-tree.ts';
 import type { PackOptions } from './pack-options.ts';
 import { SquashfsWriter } from './squashfs-writer.ts';
 import { storedBytes, type TarEntry } from './tar-entry.ts';
@@ -26,7 +26,7 @@ export interface ConvertTarRequest {
   /** The file to create; removed again on failure. */
   readonly output: AbsPath;
   readonly options: PackOptions;
-  readonly lower: LowerLookup;
+  readonly lower: LowerContent;
   /** Largest total of file content that is accepted, holes included. */
   readonly maxContentBytes?: number;
   readonly signal?: AbortSignal | undefined;
@@ -44,12 +44,13 @@ export interface ConvertedLayer extends LayerBlob {
 /**
  * Converts one tar layer to a squashfs layer as a stream; nothing is unpacked on the host. Paths mean what they mean to
  * the unpackers of container runtimes: cleaned, rooted, parents resolved through symlinks of the layer and those below.
- * Whiteouts become overlayfs's (image-spec, layer.md). A layer that names a path twice is read twice, since only its end
- * tells which entry wins. A malformed or hostile archive is `invalid-input`.
+ * Whiteouts become overlayfs's (image-spec, layer.md). A hard link to a file of a lower layer brings that file along, under
+ * both names, as overlayfs copies it up. A layer that names a path twice or has such a link is read twice, since only its
+ * end tells which entry wins. A malformed or hostile archive is `invalid-input`.
  */
 export async function convertTarLayer(request: ConvertTarRequest): Promise<ConvertedLayer> {
   const { lower, maxContentBytes = DEFAULT_MAX_CONTENT_BYTES } = request;
-  const scan = new LayerScan(new LayerTree(lower), { maxContentBytes, marks: true });
+  const scan = new LayerScan(new LayerTree(lower), { maxContentBytes, marks: true, below: lower });
   const first = await firstPass(request, scan);
   const blob = first.blob ?? (await secondPass(request, scan));
   return { ...blob, diffId: first.diffId, dependsOnLower: scan.tree.dependsOnLower() };
@@ -88,10 +89,11 @@ async function secondPass(request: ConvertTarRequest, scan: LayerScan): Promise<
   await using reader = openTar(request, undefined);
   let number = 0;
   for (let entry = await reader.next(); entry; entry = await reader.next()) {
-    const [path, ...links] = survivors.get(number++) ?? [];
+    const { paths: [path, ...links] = [], lower } = survivors.get(number++) ?? {};
     if (path === undefined) continue;
-    const final = normalized(entry, path);
-    await copyEntry(writer, reader, final);
+    const final = normalized(lower ? await lower.entry() : entry, path);
+    if (lower) await copyLower(writer, lower, final);
+    else await copyEntry(writer, reader, final);
     for (const link of links) await writer.entry(linkEntry(final, link));
   }
   return await writer.finish(scan.tree);
@@ -105,6 +107,13 @@ async function copyEntry(writer: SquashfsWriter, reader: TarReader, entry: TarEn
   await writer.entry(entry);
   if (entry.type !== 'file') return;
   for (let piece = await reader.readBody(); piece; piece = await reader.readBody()) await writer.body(piece);
+  await writer.endBody(storedBytes(entry));
+}
+
+async function copyLower(writer: SquashfsWriter, lower: LowerLeaf, entry: TarEntry): Promise<void> {
+  await writer.entry(entry);
+  if (entry.type !== 'file') return;
+  for await (const piece of lower.content(entry)) await writer.body(piece);
   await writer.endBody(storedBytes(entry));
 }
 

@@ -1,5 +1,6 @@
 import { imagePath } from '../core/paths.ts';
-import type { LowerLookup, LowerNode } from '../layer/lower-tree.ts';
+import { leafInStack } from '../layer/lower-leaf.ts';
+import type { LowerContent, LowerNode } from '../layer/lower-tree.ts';
 import { lookupInStack } from '../layer/stack-lookup.ts';
 import type { LayoutStore } from '../oci/layout.ts';
 import type { LayerStack } from '../squashfs/layer-stack.ts';
@@ -13,7 +14,7 @@ import type { StackLayer } from './ports.ts';
 export function lowerStack(
   layout: LayoutStore,
   layers: () => Promise<readonly StackLayer[]>,
-): LowerLookup & AsyncDisposable {
+): LowerContent & AsyncDisposable {
   let opened: Promise<LayerStack | undefined> | undefined;
   const open = () => (opened ??= layers().then(found => openLayerStack(layout, found)));
   const lookup = async (path: string): Promise<LowerNode | undefined> => {
@@ -22,6 +23,10 @@ export function lowerStack(
   };
   return {
     lookup,
+    async leaf(path) {
+      const stack = await open();
+      return stack && leafInStack(stack, path);
+    },
     isDirectory: async path => imagePath(path) === '' || (await lookup(path))?.type === 'directory',
     async [Symbol.asyncDispose]() {
       const stack = await opened?.catch(() => undefined);
