@@ -1,8 +1,9 @@
 import path from 'node:path';
-import { elfInterpreter } from '../elf-interpreter.ts';
+import { readElfFile } from '../elf-file.ts';
 import { runTool } from '../exec.ts';
 import { realpath } from '../files.ts';
 import { findTool, missingTool } from '../find-tool.ts';
+import { findSharedLibraries } from '../shared-libraries.ts';
 
 /** A program of the host with what it needs to run in any root. */
 export interface ProgramFiles {
@@ -22,15 +23,14 @@ export async function findProgramFiles(name: string, signal?: AbortSignal): Prom
   const program = await findTool(name);
   if (program === undefined) throw missingTool(name);
   const file = await realpath(program);
-  const loader = await elfInterpreter(file);
+  const elf = await readElfFile(file);
+  const loader = elf?.interpreter;
   const files = new Map([[name, file]]);
-  if (loader !== undefined) {
+  if (elf !== undefined && loader !== undefined) {
     files.set(LOADER, await realpath(loader));
-    const { stdout } = await runTool(loader, ['--list', file], { signal });
-    for (const line of stdout.toString('utf8').split('\n')) {
-      const [, library, target] = /^\s*(\S+) => (\/\S+) \(0x/.exec(line) ?? [];
-      if (library !== undefined && target !== undefined) files.set(path.basename(library), await realpath(target));
-    }
+    // What is missing beside the others, the loader would look for in the image.
+    const libraries = (await findSharedLibraries(elf)) ?? (await askLoader(loader, file, signal));
+    for (const [library, target] of libraries) files.set(library, await realpath(target));
   }
   return {
     files,
@@ -39,4 +39,19 @@ export async function findProgramFiles(name: string, signal?: AbortSignal): Prom
       `${directory}/${name}`,
     ],
   };
+}
+
+/** What the loader itself finds, for a process more. */
+async function askLoader(
+  loader: string,
+  file: string,
+  signal: AbortSignal | undefined,
+): Promise<ReadonlyMap<string, string>> {
+  const libraries = new Map<string, string>();
+  const { stdout } = await runTool(loader, ['--list', file], { signal });
+  for (const line of stdout.toString('utf8').split('\n')) {
+    const [, library, target] = /^\s*(\S+) => (\/\S+) \(0x/.exec(line) ?? [];
+    if (library !== undefined && target !== undefined) libraries.set(path.basename(library), target);
+  }
+  return libraries;
 }
