@@ -1,6 +1,8 @@
+import type { Digest } from '../core/digest.ts';
 import type { Emit } from '../core/events.ts';
 import { composeImage, type AddedLayer, type ComposedLayer, type ImageParts } from '../oci/compose.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
+import { followLayers } from '../oci/layer-annotations.ts';
 import type { LayoutStore } from '../oci/layout.ts';
 import { withRole } from '../sources/layer-descriptor.ts';
 import type { StackLayer } from '../sources/ports.ts';
@@ -36,22 +38,28 @@ export async function emitImage(
   ports: EmitPorts,
   signal?: AbortSignal,
 ): Promise<Descriptor> {
-  const compose = type === 'squashfs' ? squashfsLayer : (layer: StackLayer) => tarLayer(name, layer, ports, signal);
+  const composed = new Map<Digest, Digest>();
+  const compose = async (layer: StackLayer): Promise<ComposedLayer> => {
+    const made = type === 'squashfs' ? await squashfsLayer(layer) : await tarLayer(name, layer, ports, signal);
+    composed.set(layer.squashfs.digest, made.descriptor.digest);
+    return made;
+  };
   const baseLayers: ComposedLayer[] = [];
   for (const layer of image.baseLayers) {
-    const composed = await compose(layer);
-    baseLayers.push({ ...composed, descriptor: withRole(composed.descriptor, 'base') });
+    const one = await compose(layer);
+    baseLayers.push({ ...one, descriptor: withRole(one.descriptor, 'base') });
   }
   const added: AddedLayer[] = [];
   for (const { layer, role, annotations, created, createdBy } of image.applied) {
-    const composed = await compose(layer);
-    const descriptor = withRole(composed.descriptor, role, annotations);
-    added.push({ layer: { ...composed, descriptor }, created, createdBy });
+    const one = await compose(layer);
+    const descriptor = withRole(one.descriptor, role, annotations);
+    added.push({ layer: { ...one, descriptor }, created, createdBy });
   }
   for (const { layer, created, createdBy } of image.steps) {
     added.push({ layer: layer && (await compose({ squashfs: layer })), created, createdBy });
   }
-  const { config, manifest } = composeImage({ ...image, baseLayers, added });
+  const annotations = type === 'squashfs' ? image.annotations : followLayers(image.annotations, composed);
+  const { config, manifest } = composeImage({ ...image, annotations, baseLayers, added });
   await ports.layout.putBlob(config.descriptor, () => once(config.bytes), signal ? { signal } : {});
   await ports.layout.putBlob(manifest.descriptor, () => once(manifest.bytes), signal ? { signal } : {});
   return manifest.descriptor;

@@ -86,6 +86,29 @@ export function formatAppliedEntries(entries: readonly AppliedEntry[]): string {
   );
 }
 
+/** The entries of an image whose layers are others by digest; a digest that is not in the map stays. */
+export function mapHeld(
+  entries: readonly AppliedEntry[],
+  digests: ReadonlyMap<Digest, Digest>,
+): readonly AppliedEntry[] {
+  return entries.map(entry => {
+    const { held } = entry;
+    if (held === undefined) return entry;
+    return { ...entry, held: { ...held, own: held.own.map(digest => digests.get(digest) ?? digest) } };
+  });
+}
+
+/** Annotations of an image whose layers become others by digest, as by a conversion: what they say of layers follows. */
+export function followLayers<T extends Readonly<Record<string, string>> | undefined>(
+  annotations: T,
+  digests: ReadonlyMap<Digest, Digest>,
+): T {
+  const text = annotations?.[APPLY_LIST];
+  const entries = text === undefined ? undefined : parseAppliedEntries(text);
+  if (entries === undefined) return annotations;
+  return { ...annotations, [APPLY_LIST]: formatAppliedEntries(mapHeld(entries, digests)) };
+}
+
 /** Reads `APPLY_LIST`; `undefined` where the value is not one that stk writes. */
 export function parseAppliedEntries(text: string): readonly AppliedEntry[] | undefined {
   const value = parseList(text);

@@ -13,7 +13,7 @@ import { formatPlatform } from '../oci/platform.ts';
 import { readSmallBlob } from '../oci/read-small-blob.ts';
 import { isImage, resolveImage } from '../oci/resolve-image.ts';
 import type { ImageLayers, LayerConverter } from '../sources/convert-layers.ts';
-import { LAYER_ROLE, VERITY_ROOT } from '../oci/layer-annotations.ts';
+import { LAYER_ROLE, VERITY_ROOT, followLayers } from '../oci/layer-annotations.ts';
 import type { StackLayer } from '../sources/ports.ts';
 import type { RecordCache } from '../sources/record-cache.ts';
 import { tarLayer } from '../sources/tar-layers.ts';
@@ -126,9 +126,11 @@ async function convertOne(
   }
   const config = jsonDocument(withDiffIds(sourceConfig, layers), MediaType.config);
   await layout.putBlob(config.descriptor, () => once(config.bytes), call);
-  const { subject: _subject, ...rest } = manifest;
+  const { subject: _subject, annotations, ...rest } = manifest;
+  const digests = new Map(layers.map((layer, index) => [manifest.layers[index]!.digest, layer.descriptor.digest]));
   const result: Manifest = {
     ...rest,
+    ...(annotations === undefined ? {} : { annotations: followLayers(annotations, digests) }),
     mediaType: MediaType.manifest,
     config: config.descriptor,
     layers: layers.map((layer, index) => withAnnotations(layer.descriptor, manifest.layers[index]!)),

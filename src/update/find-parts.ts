@@ -21,7 +21,25 @@ export interface WantedParts {
   readonly applied: ReadonlyMap<string, string | undefined> | 'all';
   /** `stay`, or where the new base is; `undefined`: where the image's annotation says. */
   readonly base: { readonly ref: string | undefined } | 'stay';
+  /** Instead of both, for images that do not say what they are made of. */
+  readonly foreign?: ForeignSwap | undefined;
 }
+
+/** What is swapped in an image by layers that were found in it, whatever it says of itself. */
+export type ForeignSwap =
+  | {
+      readonly kind: 'rebase';
+      /** `undefined`: what the image's annotations name. */
+      readonly oldBase: string | undefined;
+      readonly newBase: string | undefined;
+    }
+  /** Nothing is swapped: the image learns what its layers are. */
+  | {
+      readonly kind: 'adopt';
+      readonly base: string | undefined;
+      readonly applied: readonly { readonly name: string; readonly ref: string }[];
+    }
+  | { readonly kind: 'replace'; readonly layers: readonly { readonly old: string; readonly ref: string }[] };
 
 export interface PartsPorts {
   readonly stores: ImageStores;
@@ -62,9 +80,12 @@ export class PartsFinder {
     this.#ports = ports;
   }
 
-  /** Throws `not-found` for images that are gone and names that the image does not apply. */
-  async find(image: StoredImage, wanted: WantedParts): Promise<UpdateParts> {
-    const entries = appliedEntries(image);
+  /**
+   * Throws `not-found` for images that are gone and names that the image does not apply.
+   * @param work the image as squashfs
+   */
+  async find(image: StoredImage, wanted: WantedParts, work: StoredImage = image): Promise<UpdateParts> {
+    const entries = appliedEntries(work);
     if (wanted.applied !== 'all') {
       for (const name of wanted.applied.keys()) {
         if (!entries.some(entry => entry.name === name)) throw notApplied(image, name, entries);
@@ -76,11 +97,36 @@ export class PartsFinder {
       async entry => {
         const swap = wanted.applied === 'all' || wanted.applied.has(entry.name);
         const ref = wanted.applied === 'all' ? undefined : wanted.applied.get(entry.name);
-        return swap ? this.#next(image, entry, ref) : { entry, image: await this.#same(image, entry) };
+        return swap ? this.#next(image, entry, ref) : { entry, image: await this.#same(image, entry, work) };
       },
       this.#ports.signal,
     );
     return { base: wanted.base === 'stay' ? undefined : await this.#base(image, wanted.base.ref), applied };
+  }
+
+  /** What a name stands for now, checked and as squashfs. Throws as `find` does. */
+  async named(image: StoredImage, ref: string, why: string): Promise<StoredImage> {
+    return this.#image(inStoreOf(image, parseImageName(ref)), ref, image.config, why);
+  }
+
+  /** As `named`, of an image that is only compared: unchecked, its layers as they lie. */
+  async lookedAt(image: StoredImage, ref: string, digest?: Digest): Promise<StoredImage> {
+    const { stores, tlsVerify, scope, signal } = this.#ports;
+    const opened = await stores.open(inStoreOf(image, parseImageName(ref)), { tlsVerify }, scope);
+    const found = await resolveImage(opened.store, digest ?? imageReference(opened), image.config, { signal });
+    return { ...found, store: opened.store, name: ref };
+  }
+
+  /** The base that annotations name: where it is, and which it was. Throws `usage` where they do not say. */
+  async namedBaseOf(image: StoredImage): Promise<{ readonly ref: string; readonly digest: Digest | undefined }> {
+    const { name, digest } = namedBase(image.manifest.annotations) ?? { name: undefined, digest: undefined };
+    const at = name === undefined ? undefined : await this.#whereIs(image, name);
+    if (at === undefined) {
+      throw new StkError('usage', `${image.name} does not say which base it stands on, or not where that is`, {
+        hint: 'name both: --old-base REF --new-base REF',
+      });
+    }
+    return { ref: formatImageName(at), digest };
   }
 
   async #next(
@@ -90,8 +136,7 @@ export class PartsFinder {
   ): Promise<UpdateParts['applied'][number]> {
     const ref = given ?? entry.ref;
     const name = given === undefined ? entryName(ref) : parseImageName(given);
-    const { place } = image.store;
-    const at = name.kind === 'tag' && place.kind === 'oci' ? { ...name, ...place } : name;
+    const at = inStoreOf(image, name);
     if (at.kind === 'tag' && given === undefined) {
       throw new StkError('usage', `${image.name} applies ${entry.name}, which was built together with it`, {
         hint: `say where its new version is: --apply ${entry.name}=docker://HOST/REPOSITORY:TAG`,
@@ -106,9 +151,9 @@ export class PartsFinder {
   }
 
   /** The very image that was applied. */
-  async #same(image: StoredImage, entry: AppliedEntry): Promise<StoredImage> {
+  async #same(image: StoredImage, entry: AppliedEntry, work: StoredImage): Promise<StoredImage> {
     const found =
-      heldImage(image, entry) ??
+      heldImage(work, entry) ??
       (await this.#byDigest(image.store, entry.digest, image.config)) ??
       (await this.#sameElsewhere(image, entry));
     if (found) return { ...found, name: entry.name };
@@ -130,8 +175,9 @@ export class PartsFinder {
   async #byDigest(place: BlobStore | StoredName, digest: Digest, platform: Platform): Promise<StoredImage | undefined> {
     try {
       const store = 'readBlob' in place ? place : await this.#store(place);
-      const found = await resolveImage(store, digest, platform, { signal: this.#ports.signal });
-      return { ...found, store, name: digest };
+      const { converter, signal } = this.#ports;
+      const found = await resolveImage(store, digest, platform, { signal });
+      return await squashfsImage({ ...found, store, name: digest }, converter, signal);
     } catch (error) {
       if (isStkError(error, 'not-found')) return undefined;
       throw error;
@@ -203,6 +249,11 @@ export class PartsFinder {
 function entryName(ref: string): ImageName {
   const name = parseImageName(ref);
   return name.kind === 'archive' && !/^[a-z]+-archive:/.test(ref) ? { kind: 'tag', tag: ref } : name;
+}
+
+/** A bare tag is meant in the image's own layout. */
+function inStoreOf({ store: { place } }: StoredImage, name: ImageName): ImageName {
+  return name.kind === 'tag' && place.kind === 'oci' ? { ...name, ...place } : name;
 }
 
 /** The store of an entry's reference; an image that was built together with this one lies beside it in a registry. */

@@ -252,9 +252,10 @@ async function configured({ signal }: TargetPorts, found: ManifestOnly): Promise
   return { ...(await resolveManifest(store, found, name, { signal })), store, name };
 }
 
-/** Images with other layers than squashfs are the same images in another form. */
-function wants(image: ManifestOnly, { applied, base }: WantedParts): boolean {
-  if (image.manifest.layers.some(layer => layerFormat(layer.mediaType).kind !== 'squashfs')) return false;
+/** What has layers that nobody can read is no image of files. */
+function wants(image: ManifestOnly, { applied, base, foreign }: WantedParts): boolean {
+  if (image.manifest.layers.some(layer => layerFormat(layer.mediaType).kind === 'unknown')) return false;
+  if (foreign) return true;
   const entries = appliedEntries(image);
   if (base !== 'stay' && !standsOn(image, base.ref)) return false;
   if (applied === 'all') return entries.length > 0;

@@ -1,6 +1,7 @@
 import type { BlobStore } from '../oci/blob-store.ts';
 import { isSameRegistry } from '../oci/store-place.ts';
-import type { NewBlob, UpdatedImage } from './update-image.ts';
+import type { NewBlob } from './result-form.ts';
+import type { UpdatedImage } from './update-image.ts';
 
 /** Bytes of layers that would have to be sent: what the store has, or can take from a neighbour, costs nothing. */
 export async function missingBytes(store: BlobStore, updated: UpdatedImage, signal: AbortSignal): Promise<number> {

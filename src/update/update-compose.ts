@@ -57,12 +57,14 @@ export function composeUpdate(
   const { annotations } = image.manifest;
   const manifest: Manifest = {
     ...image.manifest,
+    // Annotations are OCI's: a manifest of Docker becomes one of OCI.
+    ...(image.manifest.mediaType === undefined ? {} : { mediaType: MediaType.manifest }),
     config: configDocument.descriptor,
     layers: layers.map(layer => layer.descriptor),
     annotations: sorted({
       ...annotations,
       ...(parts.base ? annotationsOf(parts.base) : {}),
-      ...(entries.length === 0 ? {} : { [APPLY_LIST]: formatAppliedEntries(entries) }),
+      ...(entries.length === 0 || parts.unrecorded ? {} : { [APPLY_LIST]: formatAppliedEntries(entries) }),
       [UPDATE_FROM]: image.descriptor.digest,
     }),
   };

@@ -23,10 +23,11 @@ import {
 import { layerDescriptor } from '../sources/layer-descriptor.ts';
 import type { SquashfsReader } from '../squashfs/squashfs-reader.ts';
 import { OpenLayers } from '../lazy/open-layers.ts';
+import { formLayers, originalLayers, type NewBlob, type ResultForm } from './result-form.ts';
 import { composeUpdate } from './update-compose.ts';
 import { OF_AN_UPDATE } from './update-conflict.ts';
 import { updateSettings } from './update-settings.ts';
-import { planUpdate, type StoredBlob, type StoredImage, type UpdateParts, type UpdatePlan } from './update-plan.ts';
+import { planUpdate, type StoredImage, type UpdateParts, type UpdatePlan } from './update-plan.ts';
 import type { HeldLayer } from './update-segments.ts';
 
 /**
@@ -56,6 +57,8 @@ export interface UpdateOptions {
   readonly renumberLimitBytes?: number | undefined;
   /** Without it, an update that needs a program of the image is `unsupported`. */
   readonly regenerate?: Regenerate | undefined;
+  /** How the layers of the result lie in it; without it, as they are worked on. */
+  readonly form?: ResultForm | undefined;
   /** Layers of bases and applied images, which other updates read as well; stays the caller's. */
   readonly shared?: OpenLayers;
   readonly emit?: Emit;
@@ -66,13 +69,6 @@ export interface UpdateOptions {
 interface MadeLayer {
   readonly layer: HeldLayer;
   readonly file: AbsPath;
-}
-
-/** A blob that the old image does not have. */
-export interface NewBlob {
-  readonly descriptor: Descriptor;
-  /** A file in `scratch`, or another image's blob. */
-  readonly from: { readonly file: AbsPath } | { readonly blob: StoredBlob };
 }
 
 export interface UpdatedImage {
@@ -114,21 +110,22 @@ export async function updateImage(
       ? await work.layer('update', updatePlan(image, plan, below, parts), count => `stk update ${count} paths`)
       : undefined;
   const layers = [...below, ...segments.kept, ...(update ? [update.layer] : [])];
-  const old = new Set(image.manifest.layers.map(layer => layer.digest));
-  const now = new Set(layers.map(({ descriptor }) => descriptor.digest));
   const files = new Map(
     [merge, update].flatMap(made => (made ? [[made.layer.descriptor.digest, made.file] as const] : [])),
   );
-  const fresh = layers.flatMap(({ descriptor }): NewBlob[] => {
-    if (old.has(descriptor.digest)) return [];
-    const file = files.get(descriptor.digest);
-    return [{ descriptor, from: file === undefined ? { blob: plan.blobs.get(descriptor.digest)! } : { file } }];
+  const formed = await formLayers(layers, options.form, ({ digest }) => {
+    const file = files.get(digest);
+    return file === undefined ? { blob: plan.blobs.get(digest)! } : { file };
   });
+  const before = originalLayers(image);
+  const old = new Set(before.map(layer => layer.digest));
+  const now = new Set(formed.layers.map(({ digest }) => digest));
+  const composed = formed.segments({ ...plan, merge: merge?.layer, update: update?.layer, settings });
   return {
-    ...composeUpdate(image, parts, { ...plan, merge: merge?.layer, update: update?.layer, settings }, options.created),
-    layers: layers.map(({ descriptor }) => descriptor),
-    fresh,
-    removed: image.manifest.layers.filter(({ digest }) => !now.has(digest)),
+    ...composeUpdate(image, parts, composed, options.created),
+    layers: formed.layers,
+    fresh: formed.blobs.filter(({ descriptor }) => !old.has(descriptor.digest)),
+    removed: before.filter(({ digest }) => !now.has(digest)),
     settled: work.settled,
     renumbered: work.renumbered,
     remarks: work.remarks,

@@ -24,6 +24,13 @@ export interface StoredImage extends ResolvedImage {
   readonly store: BlobStore;
   /** For messages. */
   readonly name: string;
+  /** Of an image that is read as squashfs: the layers that it has, by the digest of what stands for them. */
+  readonly originals?: ReadonlyMap<Digest, OriginalLayer> | undefined;
+}
+
+/** A layer as it lies in its image. */
+export interface OriginalLayer extends StoredBlob {
+  readonly diffId: Digest;
 }
 
 /** What an image is made of next: its entries of `apply` in order, those that stay the same included. */
@@ -33,6 +40,8 @@ export interface UpdateParts {
   /** Settings of the base that the image stands on, where they could be had. */
   readonly oldBaseSettings?: RuntimeConfig | undefined;
   readonly applied: readonly { readonly entry: AppliedEntry; readonly image: StoredImage }[];
+  /** The image says afterwards no more of what it applies than before. */
+  readonly unrecorded?: boolean;
 }
 
 export interface UpdatePlan {

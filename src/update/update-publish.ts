@@ -6,7 +6,8 @@ import { createReadStream } from '../host/files.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
 import type { Document } from '../oci/compose.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import type { NewBlob, UpdatedImage } from './update-image.ts';
+import type { NewBlob } from './result-form.ts';
+import type { UpdatedImage } from './update-image.ts';
 
 export interface PublishUpdateOptions {
   /** What moves to the new image. */

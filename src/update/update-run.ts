@@ -12,8 +12,12 @@ import { isLayout } from '../oci/layout.ts';
 import type { PartsFinder, WantedParts } from './find-parts.ts';
 import type { FailedTarget, UpdateTarget } from './find-targets.ts';
 import type { LeftBehind } from './left-behind.ts';
+import { adoptImage } from './adopt-image.ts';
+import { assumeImage } from './assumed-image.ts';
 import { missingBytes } from './missing-bytes.ts';
 import { regenerateInLayout, type OpenPlace } from './regenerate-in-layout.ts';
+import { squashfsImage, type OpenConverter } from './squashfs-parts.ts';
+import { resultForm, type LayerType } from './tar-results.ts';
 import { updateImage, type UpdatedImage } from './update-image.ts';
 import { replaceInIndex } from './update-index.ts';
 import { publishUpdate } from './update-publish.ts';
@@ -27,6 +31,10 @@ export interface UpdateRun {
   /** Signs a manifest or index under its name. */
   readonly sign: ((store: BlobStore, subject: Descriptor, name: ImageName) => Promise<void>) | undefined;
   readonly openPlace: OpenPlace;
+  /** Opens what reads tar layers as squashfs, and makes tar layers. */
+  readonly converter: () => Promise<OpenConverter>;
+  /** What new layers are; by default what those of the image are. */
+  readonly layerType: LayerType | undefined;
   readonly emit: Emit;
   /** Layers that several of the images have. */
   readonly shared: OpenLayers;
@@ -71,19 +79,25 @@ export async function computeUpdate(
 ): Promise<ComputedUpdate> {
   const { image } = target;
   const { epochSeconds, created, rules, renumberLimitBytes, openPlace, emit } = run;
-  const parts = await run.parts.find(image, run.wanted);
+  const { foreign } = run.wanted;
+  if (foreign?.kind === 'adopt') return { target, updated: await adoptImage(run.parts, image, foreign) };
+  const found = await squashfsImage(image, run.converter, signal);
+  const { image: work, parts } = foreign
+    ? await assumeImage(run.parts, image, found, foreign)
+    : { image: found, parts: await run.parts.find(image, run.wanted, found) };
   const scratch = joinInside(run.scratch, String(++lastScratch));
   await mkdir(scratch);
   const packing = { packing: defaultPackOptions, epochSeconds };
-  const updated = await updateImage(image, parts, {
+  const updated = await updateImage(work, parts, {
     ...packing,
     scratch,
     created,
     rules,
     renumberLimitBytes,
     shared: run.shared,
-    regenerate: isLayout(image.store)
-      ? regenerateInLayout({ ...packing, layout: image.store, openPlace, emit, scratch, signal })
+    form: resultForm(work, parts, { type: run.layerType, scratch, converter: run.converter, emit, signal }),
+    regenerate: isLayout(work.store)
+      ? regenerateInLayout({ ...packing, layout: work.store, openPlace, emit, scratch, signal })
       : undefined,
     emit,
     signal,

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { execa } from 'execa';
 import { SQUASHFS, packDirectory, withVerity } from './squashfs-image.ts';
 
@@ -12,6 +13,8 @@ export type Files = Readonly<Record<string, string | undefined>>;
 export interface StackLayer {
   readonly bytes: Buffer;
   readonly annotations: Readonly<Record<string, string>>;
+  /** Of a layer that is a compressed tar. */
+  readonly tar?: { readonly mediaType: string; readonly diffId: string };
 }
 
 export interface StackImage {
@@ -57,6 +60,25 @@ export async function packFiles(
   }
 }
 
+/** Files as a tar that GNU tar made, as docker calls it; deletions become `.wh.` files. */
+export async function tarFiles(files: Files): Promise<StackLayer> {
+  const scratch = await mkdtemp(path.join(os.tmpdir(), 'stk-stack-'));
+  try {
+    for (const [name, content] of Object.entries(files)) {
+      const [directory, base] = [path.dirname(name), path.basename(name)];
+      const file = path.join(scratch, directory, content === undefined ? `.wh.${base}` : base);
+      await mkdir(path.dirname(file), { recursive: true });
+      await writeFile(file, content ?? '');
+    }
+    const options = ['--sort=name', '--owner=0', '--group=0', '--mtime=@0', '-cf', '-', '.'];
+    const { stdout } = await execa('tar', ['-C', scratch, ...options], { encoding: 'buffer' });
+    const mediaType = 'application/vnd.docker.image.rootfs.diff.tar.gzip';
+    return { bytes: gzipSync(stdout), annotations: {}, tar: { mediaType, diffId: sha256(stdout) } };
+  } finally {
+    await rm(scratch, { recursive: true });
+  }
+}
+
 /** The same blob in another role. */
 export function inRole(layer: StackLayer, role: string, more: Readonly<Record<string, string>> = {}): StackLayer {
   return { ...layer, annotations: { ...layer.annotations, 'dev.stk.layer.role': role, ...more } };
@@ -77,11 +99,11 @@ export async function writeStack(layout: string, tag: string, image: StackImage)
   await mkdir(path.join(layout, 'blobs/sha256'), { recursive: true });
   await writeFile(path.join(layout, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
   const layers = [];
-  for (const { bytes, annotations } of image.layers) {
-    layers.push({ mediaType: SQUASHFS, ...(await putBlob(layout, bytes)), annotations });
+  for (const { bytes, annotations, tar } of image.layers) {
+    layers.push({ mediaType: tar?.mediaType ?? SQUASHFS, ...(await putBlob(layout, bytes)), annotations });
   }
   const history = image.createdBy?.map(created_by => ({ created_by }));
-  const diff_ids = layers.map(layer => layer.digest);
+  const diff_ids = layers.map((layer, index) => image.layers[index]!.tar?.diffId ?? layer.digest);
   const settings = JSON.stringify({
     architecture: 'amd64',
     os: 'linux',

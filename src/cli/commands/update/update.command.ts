@@ -1,14 +1,16 @@
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import type { Act } from '../../act.ts';
 import type { DiffFlags } from './diff.ts';
 import { signatureOptions } from '../signature/require-signature.ts';
 import { ANY_IMAGE, platformOption, tlsVerify } from '../images/image-flags.ts';
+import type { AdoptFlags } from './adopt.ts';
 import type { HoldersFlags } from './holders.ts';
 import type { UpdateFlags } from './update.ts';
 
-/** The commands that compare images and swap parts of them: diff, update, holders. */
+/** The commands that compare images and swap parts of them: diff, update, adopt, holders. */
 export function addUpdateCommands(program: Command, act: Act): void {
   addUpdate(program, act);
+  addAdopt(program, act);
   addDiff(program, act);
   addHolders(program, act);
 }
@@ -19,6 +21,15 @@ function addUpdate(program: Command, act: Act): void {
     .description('swap applied layers or the base of images, without building them again')
     .option('--apply <name[=ref]>', 'entry of `apply` to swap, and where its new version is (repeatable)', collect, [])
     .option('--base [ref]', 'swap the base')
+    .option('--rebase', 'put an image that does not know stk on another base')
+    .option('--old-base <ref>', 'with --rebase: what it stands on (default: what its annotations name)')
+    .option('--new-base <ref>', 'with --rebase: what it is to stand on (default: what that name means now)')
+    .option(
+      '--replace-layers <old=ref>',
+      'put the layers of REF in the place of a layer (digest), or of those of an image (repeatable)',
+      collect,
+      [],
+    )
     .option('--platform <os/arch>', 'which image of an index: OS/ARCH[/VARIANT] (default: all that apply it)')
     .option(
       '--all',
@@ -27,6 +38,12 @@ function addUpdate(program: Command, act: Act): void {
     .option('--tag <tag>', 'tag of the new version (default: the one that the image has)')
     .option('--conflict <glob=how>', 'settle conflicts so: first, last, newer, merge, … (repeatable)', collect, [])
     .option('--renumber-limit <size>', 'most bytes of files to copy for accounts whose ids clash (default: 64M)')
+    .addOption(
+      new Option('--layer-type <type>', 'what new layers are (default: as those of the image)').choices([
+        'squashfs',
+        'tar',
+      ]),
+    )
     .option('-n, --dry-run', 'only say what would change')
     .option('--sign-key <file>', 'sign the new version with this private key before the tag moves')
     .option('--kernel', 'where a program of the image has to run: mount its layers with the kernel, also unknown ones')
@@ -43,7 +60,10 @@ stays is downloaded.
 Examples:
   stk update app --apply ssl
   stk update docker://registry.example/app:1.0 --apply ssl=docker://registry.example/ssl:2 --dry-run
-  stk update --all --apply ssl`,
+  stk update --all --apply ssl
+  stk update docker://registry.example/app:1.0 --rebase --old-base docker://registry.example/debian:12.1 \
+    --new-base docker://registry.example/debian:12.2
+  stk update app --replace-layers docker://registry.example/jre:1=docker://registry.example/jre:2`,
   );
   command.action(
     act(async (session, image: string | undefined, flags: UpdateFlags) => {
@@ -51,6 +71,37 @@ Examples:
       return runUpdate(session, image, flags);
     }),
   );
+}
+
+function addAdopt(program: Command, act: Act): void {
+  program
+    .command('adopt <image>')
+    .description('write into an image that other builders made what its layers are, so that they can be swapped')
+    .option('--apply <[name=]ref>', 'the next layers are those of this image (repeatable, bottom up)', collect, [])
+    .option('--base <ref>', 'the lowest layers are those of this image (default: as the applied image says)')
+    .option('--platform <os/arch>', 'which image of an index: OS/ARCH[/VARIANT] (default: all of them)')
+    .option('--tag <tag>', 'tag of the result (default: the one that the image has)')
+    .option('-n, --dry-run', 'only say what would change')
+    .option('--sign-key <file>', 'sign the result with this private key before the tag moves')
+    .option('--json', 'print JSON')
+    .addOption(tlsVerify())
+    .addHelpText(
+      'after',
+      `
+IMAGE is a tag of the layout, oci:DIR:TAG or docker://HOST/REPOSITORY:TAG. Layers and configuration stay as they are; only
+annotations of the manifest change, and only where the layers are those of the images that are named, in their order and
+with nothing between. From then on stk update --apply NAME and --base work on it.
+
+Examples:
+  stk adopt docker://registry.example/app:1 --base docker://registry.example/debian:12
+  stk adopt app --apply jre=docker://registry.example/jre:17.1 --base docker://registry.example/debian:12`,
+    )
+    .action(
+      act(async (session, image: string, flags: AdoptFlags) => {
+        const { runAdopt } = await import('./adopt.ts');
+        return runAdopt(session, image, flags);
+      }),
+    );
 }
 
 function addDiff(program: Command, act: Act): void {

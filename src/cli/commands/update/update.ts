@@ -1,11 +1,9 @@
-import type { ConflictRule } from '../../../apply/merge-problem.ts';
 import { AsyncScope } from '../../../core/async-scope.ts';
 import { StkError, isStkError } from '../../../core/errors.ts';
 import { say } from '../../../core/events.ts';
 import { mapLimited } from '../../../core/limiter.ts';
 import { makeTempDir } from '../../../host/temp-dir.ts';
 import { OpenLayers } from '../../../lazy/open-layers.ts';
-import { conflictRule } from '../../../update/update-rules.ts';
 import { stateDirectories } from '../../../builder/state-directories.ts';
 import { defaultPackOptions } from '../../../layer/pack-options.ts';
 import { LayoutStore } from '../../../oci/layout.ts';
@@ -19,16 +17,19 @@ import type { Ui } from '../../ui/open-ui.ts';
 import { openSigner } from '../publish/sign.ts';
 import { PartsFinder, type WantedParts } from '../../../update/find-parts.ts';
 import { NamespacesNeeded, type OpenPlace } from '../../../update/regenerate-in-layout.ts';
+import { parseRule, wantedParts, type SwapFlags } from './wanted-parts.ts';
 import { OutcomeList, writeOutcome } from './update-report.ts';
 import { finishOrBeginAgain } from '../../../update/finish-again.ts';
 import { leftBehind } from '../../../update/left-behind.ts';
 import { findTargets, targetsAt, type FailedTarget, type UpdateTarget } from '../../../update/find-targets.ts';
 import { computeUpdate, groupByTag, type UpdateOutcome, type UpdateRun } from '../../../update/update-run.ts';
+import type { LayerType } from '../../../update/tar-results.ts';
 import { parsePlatform } from '../../../oci/platform.ts';
 
-export interface UpdateFlags extends SignatureFlags {
-  readonly apply: readonly string[];
-  readonly base?: string | true;
+export interface UpdateFlags extends SwapFlags, ImagesFlags {}
+
+/** How images are updated, whatever is swapped in them. */
+export interface ImagesFlags extends SignatureFlags {
   readonly all?: boolean;
   readonly conflict: readonly string[];
   readonly tag?: string;
@@ -38,6 +39,7 @@ export interface UpdateFlags extends SignatureFlags {
   readonly platform?: string;
   readonly renumberLimit?: string;
   readonly kernel?: boolean;
+  readonly layerType?: LayerType;
   readonly tlsVerify: boolean;
 }
 
@@ -46,7 +48,16 @@ const PARALLEL = 4;
 
 /** `stk update [IMAGE]`: swaps applied layers or the base of images, and builds nothing of them again. */
 export async function runUpdate(session: Session, ref: string | undefined, flags: UpdateFlags): Promise<number> {
-  const wanted = wantedParts(flags);
+  return updateImages(session, ref, flags, wantedParts(flags));
+}
+
+/** What has been decided to swap is swapped; `--all` and what is shown are as in `stk update`. */
+export async function updateImages(
+  session: Session,
+  ref: string | undefined,
+  flags: ImagesFlags,
+  wanted: WantedParts,
+): Promise<number> {
   const rules = flags.conflict.map(parseRule);
   assertFlags(ref, flags);
   const epochSeconds = parseEpoch(session.environment['SOURCE_DATE_EPOCH']);
@@ -55,12 +66,15 @@ export async function runUpdate(session: Session, ref: string | undefined, flags
   {
     await using scope = new AsyncScope();
     await using ui = openSessionUi(session);
+    const converter = openConverterOnce(session, ui, scope);
     const run: UpdateRun = {
       dryRun: flags.dryRun === true,
       wanted,
       rules,
       sign: signer && ((store, subject, name) => signer.sign(store, subject, name, ui.emit)),
       openPlace: openPlaceOnce(session, flags, ui, scope),
+      converter,
+      layerType: flags.layerType,
       emit: ui.emit,
       shared: scope.use(new OpenLayers(session.signal)),
       scratch: scope.use(await makeTempDir(session.environment['TMPDIR'] ?? '/tmp', 'stk-update')).path,
@@ -70,7 +84,7 @@ export async function runUpdate(session: Session, ref: string | undefined, flags
       parts: new PartsFinder({
         stores: session.stores,
         tlsVerify: flags.tlsVerify,
-        converter: openConverterOnce(session, ui, scope),
+        converter,
         check: ({ name, store, reference }) => requireSignature(session, { name, store, reference }, flags),
         scope,
         signal: session.signal,
@@ -129,13 +143,13 @@ function openConverterOnce(session: Session, { emit }: Ui, scope: AsyncScope): (
     scope.use(await layout.lockBlobs('shared', { signal: session.signal }));
     const records = new RecordCache(state.records);
     const packing = defaultPackOptions;
-    return { layout, converter: new LayerConverter({ layout, records, packing, keepTar: false, emit }) };
+    return { layout, records, converter: new LayerConverter({ layout, records, packing, keepTar: false, emit }) };
   };
   return () => (opened ??= open());
 }
 
 /** One workshop for all images, opened at the first use. */
-function openPlaceOnce(session: Session, { kernel = false }: UpdateFlags, ui: Ui, scope: AsyncScope): OpenPlace {
+function openPlaceOnce(session: Session, { kernel = false }: ImagesFlags, ui: Ui, scope: AsyncScope): OpenPlace {
   const trust = () => undefined;
   let workshop: ReturnType<OpenPlace> | undefined;
   return async layout => {
@@ -148,7 +162,7 @@ function openPlaceOnce(session: Session, { kernel = false }: UpdateFlags, ui: Ui
 /** With `--all`, one image that fails does not keep the others from being updated. */
 async function forAll<T extends { readonly target: UpdateTarget }, R>(
   session: Session,
-  flags: UpdateFlags,
+  flags: ImagesFlags,
   items: readonly T[],
   work: (item: T, signal: AbortSignal) => Promise<R>,
 ): Promise<{ readonly done: readonly R[]; readonly failed: readonly FailedTarget[] }> {
@@ -186,7 +200,7 @@ function throwFailures(failed: readonly FailedTarget[], count: number): void {
   );
 }
 
-function assertFlags(ref: string | undefined, flags: UpdateFlags): void {
+function assertFlags(ref: string | undefined, flags: ImagesFlags): void {
   demandsSignature(flags);
   if (ref === undefined && !flags.all) {
     throw new StkError('usage', 'update needs an image', { hint: 'name one, or all of the layout with --all' });
@@ -194,28 +208,4 @@ function assertFlags(ref: string | undefined, flags: UpdateFlags): void {
   if (flags.all && flags.tag !== undefined) {
     throw new StkError('usage', '--tag is for one image', { hint: 'with --all every image keeps its own tag' });
   }
-}
-
-function wantedParts({ apply, base, all }: UpdateFlags): WantedParts {
-  if (apply.length === 0 && base === undefined && !all) {
-    throw new StkError('usage', 'say what to swap', {
-      hint: '--apply NAME[=REF], --base [REF], or --all for everything',
-    });
-  }
-  const applied = new Map<string, string | undefined>();
-  for (const text of apply) {
-    const [name = '', ref] = text.split(/=(.*)/s, 2);
-    if (name === '' || ref === '') throw new StkError('usage', `--apply ${text}: write NAME or NAME=REF`);
-    applied.set(name, ref);
-  }
-  return {
-    applied: apply.length === 0 && base === undefined ? 'all' : applied,
-    base: base === undefined ? 'stay' : { ref: base === true ? undefined : base },
-  };
-}
-
-function parseRule(text: string): ConflictRule {
-  const at = text.lastIndexOf('=');
-  if (at <= 0) throw new StkError('usage', `--conflict ${text}: write GLOB=HOW`, { hint: "such as '/etc/motd=last'" });
-  return conflictRule(text.slice(0, at), text.slice(at + 1));
 }
