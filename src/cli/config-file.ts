@@ -16,6 +16,7 @@ const KEYS = {
   log_file: 'logFile',
   progress: 'progress',
   debug: 'debug',
+  patience: 'patience',
   trusted_images: 'trustedImages',
   stacker_dir: 'stackerDir',
   rootfs_dir: 'rootsDir',

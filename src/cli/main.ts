@@ -9,6 +9,7 @@ import { setToolPath } from '../host/tool-path.ts';
 import { EXIT } from './exit-status.ts';
 import { GivenFiles } from './given-files.ts';
 import { readProcessText } from './process-text.ts';
+import { messageLines } from './message-lines.ts';
 import { makeProgram } from './program.ts';
 import { renderError } from './render-error.ts';
 import { runCommandLine } from './run-command-line.ts';
@@ -41,7 +42,7 @@ async function main(): Promise<number> {
   // Whoever started this process knows by it that the host has let it in.
   if (inside !== undefined) process.send?.({ type: 'inside' });
   const given = new GivenFiles(inside === undefined ? {} : await receiveGiven(), controller.signal);
-  const view = { stepOutputShown: false, statusStands: false, errorsAsJson: false };
+  const view: Session['view'] = { stepOutputShown: false, statusStands: false, errorsAsJson: false, emit: undefined };
   const session = async (global: GlobalOptions): Promise<Session> => ({
     workingDirectory: absPath('.', workingDirectory),
     environment,
@@ -53,7 +54,7 @@ async function main(): Promise<number> {
     view,
     scope,
     given,
-    stores: await openStores(global, { environment, workingDirectory, scope, signal: controller.signal }),
+    stores: await openStores(global, view, { environment, workingDirectory, scope, signal: controller.signal }),
     version: version(),
     build: typeof STK_BUILD === 'string' ? STK_BUILD : 'source',
     self: [process.execPath, ...process.execArgv, path.resolve(workingDirectory, argv[1] ?? '')],
@@ -78,6 +79,7 @@ async function main(): Promise<number> {
 /** Loaded here and not with this file: help and completion need none. */
 async function openStores(
   global: GlobalOptions,
+  view: Session['view'],
   {
     workingDirectory,
     ...ports
@@ -90,8 +92,11 @@ async function openStores(
     workingDirectory: absPath('.', workingDirectory),
     defaultLayout: global.ociDir,
     scratch: stateDirectories(global.stkDir).work,
+    patienceMs: global.patienceMs,
     say(text, level) {
-      if (level === 'info' || global.debug) process.stderr.write(`${text}\n`);
+      const event = { type: 'message', level, text, at: Date.now() } as const;
+      if (view.emit) view.emit(event);
+      else for (const line of messageLines(event, global)) process.stderr.write(`${line}\n`);
     },
   });
 }

@@ -1,8 +1,8 @@
 import { Command, Option } from 'commander';
 import { StkError } from '../core/errors.ts';
-import type { StkEvent } from '../core/events.ts';
 import { ownOptions, separateCommand, type OwnOptions } from './own-options.ts';
 import { absPath } from '../core/paths.ts';
+import { parseDuration } from '../core/quantities.ts';
 import type { Act } from './act.ts';
 import { addBuildCommands } from './commands/build/build.command.ts';
 import { addRunCommands } from './commands/run/run.command.ts';
@@ -14,6 +14,7 @@ import { addMountCommands } from './commands/mount/mount.command.ts';
 import { addPublishCommands } from './commands/publish/publish.command.ts';
 import { addUpdateCommands } from './commands/update/update.command.ts';
 import { readConfigFile } from './config-file.ts';
+import { messageLines } from './message-lines.ts';
 import { PROGRESS_MODES, addStackerOptions, adaptProgress } from './stacker-options.ts';
 import type { GlobalOptions, Session } from './session.ts';
 
@@ -52,6 +53,7 @@ export function makeProgram(
       new Option('--progress <mode>', 'how progress is shown on stderr').choices(PROGRESS_MODES).default('auto'),
     )
     .option('--log-file <file>', 'also write all progress to a file')
+    .option('--patience <time>', 'how long a registry is tried that does not answer, such as 30s or 5m', '2m')
     .option('--config <file>', 'defaults for these options (default: $XDG_CONFIG_HOME/stk/config.yaml)')
     .helpOption('-h, --help', 'show help')
     .helpCommand('help [command]', 'show help for a command')
@@ -112,8 +114,8 @@ async function beginOutput({ global, stderr, version }: Session): Promise<void> 
   }
   if (!debug) return;
   const text = `stk ${version}`;
-  const event: StkEvent = { type: 'message', level: 'debug', text, at: Date.now() };
-  stderr.write(progress === 'json' ? `${JSON.stringify(event)}\n` : `${text}\n`);
+  const event = { type: 'message', level: 'debug', text, at: Date.now() } as const;
+  for (const line of messageLines(event, { debug, progress })) stderr.write(`${line}\n`);
 }
 
 function silence(command: Command): void {
@@ -136,6 +138,16 @@ function globalOptions(options: Readonly<Record<string, unknown>>, workingDirect
     debug: options['debug'] === true,
     progress,
     logFile: logFile === undefined ? undefined : absPath(logFile, workingDirectory),
+    patienceMs: patience(text('patience')),
     trustedImages: (options['trustedImages'] as readonly string[] | undefined) ?? [],
   };
+}
+
+function patience(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const patienceMs = parseDuration(text);
+  if (patienceMs !== undefined) return patienceMs;
+  throw new StkError('usage', `${JSON.stringify(text.slice(0, 100))} is no time to be patient for`, {
+    hint: 'write it as 30s, 5m or 1h30m',
+  });
 }

@@ -34,7 +34,7 @@ async function stk(args: readonly string[], { signal = new AbortController().sig
   await using scope = new AsyncScope();
   const [stdout, stderr] = [new PassThrough(), new PassThrough()];
   stdout.resume();
-  const view = { stepOutputShown: false, statusStands: false, errorsAsJson: false };
+  const view = { stepOutputShown: false, statusStands: false, errorsAsJson: false, emit: undefined };
   const environment = { PATH: process.env['PATH'], HOME: home };
   const session = async (global: GlobalOptions): Promise<Session> => ({
     workingDirectory: absPath('.', home),

@@ -1,4 +1,5 @@
 import type { AsyncScope } from '../core/async-scope.ts';
+import type { Emit } from '../core/events.ts';
 import type { AbsPath } from '../core/paths.ts';
 import type { GivenFiles } from './given-files.ts';
 import type { ImageStores } from '../stores/image-stores.ts';
@@ -20,6 +21,8 @@ export interface Session {
     statusStands: boolean;
     /** Settings want errors as JSON, though no option does. */
     errorsAsJson: boolean;
+    /** Of the progress display, while there is one. */
+    emit: Emit | undefined;
   };
   /** Files that the command line names. */
   readonly given: GivenFiles;
@@ -46,6 +49,8 @@ export interface GlobalOptions {
   readonly debug: boolean;
   readonly progress: 'auto' | 'tty' | 'plain' | 'json' | 'quiet';
   readonly logFile: AbsPath | undefined;
+  /** How long a transfer goes on that gets nowhere; `undefined` for the usual time. */
+  readonly patienceMs: number | undefined;
   /** Patterns of names of images that the kernel may have, see `isTrustedImage`. */
   readonly trustedImages: readonly string[];
 }

@@ -41,7 +41,7 @@ afterAll(async () => {
 
 async function get(places: Partial<RootPlaces>, ca?: string): Promise<number> {
   const extraRoots = () => readExtraRoots({ files: [], directories: undefined, ...places });
-  await using client = new HttpClient({ extraRoots, retry: { attempts: 1 } });
+  await using client = new HttpClient({ extraRoots, retry: { patienceMs: 0 } });
   const response = await client.request({ url, ...(ca === undefined ? {} : { tls: { ca: [ca] } }) });
   await response.discard();
   return response.status;

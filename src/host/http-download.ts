@@ -2,9 +2,10 @@ import { StkError } from '../core/errors.ts';
 import { storageError } from './atomic-write.ts';
 import { open, rm, type FileHandle } from './files.ts';
 import type { TlsSettings } from './http-agents.ts';
-import { isTransient, type HttpResponse } from './http-response.ts';
+import type { HttpResponse } from './http-response.ts';
 import type { HttpClient } from './http.ts';
 import { showUrl } from './http-url.ts';
+import { isTransient, problemOf } from './transport-error.ts';
 
 export interface DownloadValidators {
   readonly etag?: string;
@@ -42,8 +43,10 @@ export async function downloadFile(
     ...(etag === undefined ? {} : { 'if-none-match': etag }),
     ...(lastModified === undefined ? {} : { 'if-modified-since': lastModified }),
   };
-  for (let attempt = 1; ; attempt++) {
-    const response = await client.request({ url, headers, tls: options.tls, signal: options.signal });
+  const { tls, signal } = options;
+  const patience = client.patience(`downloading ${showUrl(url)}`);
+  for (;;) {
+    const response = await client.request({ url, headers, tls, patience, signal });
     if (response.status !== 200) {
       await response.discard();
       if (response.status === 304) return { status: 'unchanged' };
@@ -55,8 +58,8 @@ export async function downloadFile(
       return { status: 'downloaded', validators: validatorsOf(response) };
     } catch (error) {
       await rm(target, { force: true });
-      if (attempt >= client.retry.attempts || !isTransient(error)) throw storageError(error, target);
-      await client.backOff(attempt, options.signal);
+      if (!isTransient(error)) throw storageError(error, target);
+      if (!(await patience.again(problemOf(error), signal))) throw patience.over(error);
     }
   }
 }

@@ -103,7 +103,7 @@ it.each<[string, string, boolean]>([
 });
 
 describe('requests through a proxy', () => {
-  const OPTIONS = { delay: async () => {}, retry: { attempts: 1 }, connectTimeoutMs: 2000 };
+  const OPTIONS = { delay: async () => {}, retry: { patienceMs: 0 }, connectTimeoutMs: 2000 };
 
   async function listen(server: Server, scope: AsyncScope): Promise<string> {
     await new Promise<void>(resolve => void server.listen(0, '127.0.0.1', resolve));

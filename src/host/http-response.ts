@@ -1,21 +1,13 @@
 import type { Dispatcher } from 'undici';
 import { contentCoding, decodeContent } from './content-coding.ts';
-import { StkError, errnoOf, interrupted, isStkError, messageOf } from '../core/errors.ts';
+import { StkError } from '../core/errors.ts';
 import { showUrl } from './http-url.ts';
+import { timedOut, transportError, type RequestContext } from './transport-error.ts';
 
 /** What is left of an unwanted body is read up to here to keep the connection; a longer one costs the connection. */
 const DISCARD_BYTES = 64 * 1024;
 /** Time for a body that is read as a whole. */
 const WHOLE_BODY_MS = 120_000;
-
-/** The place where a request went, for messages. */
-export interface RequestContext {
-  readonly method: string;
-  readonly url: URL;
-  /** The proxy that it goes through. */
-  readonly via?: string | undefined;
-  readonly signal: AbortSignal | undefined;
-}
 
 /** An answer. Its body must be read to the end or discarded, or the connection stays taken. */
 export class HttpResponse {
@@ -58,8 +50,15 @@ export class HttpResponse {
 
   /** The body in pieces as it was sent, coded or not; each belongs to the reader. A dropped connection is `network`. */
   async *rawStream(): AsyncGenerator<Buffer, void, undefined> {
+    const { patience } = this.#context;
     try {
-      for await (const chunk of this.#data.body as AsyncIterable<Buffer>) yield chunk;
+      patience?.heard();
+      for await (const chunk of this.#data.body as AsyncIterable<Buffer>) {
+        patience?.hold();
+        yield chunk;
+        patience?.heard();
+      }
+      patience?.hold();
     } catch (error) {
       throw transportError(error, this.#context);
     }
@@ -118,57 +117,6 @@ export class HttpResponse {
     }
     return Buffer.concat(chunks).subarray(0, maxBytes).toString('utf8');
   }
-}
-
-/** Wraps what the transport threw, once: `interrupted` after an abort, else `network` with the reason's code. */
-export function transportError(error: unknown, context: RequestContext): StkError {
-  if (context.signal?.aborted) return interrupted(context.signal);
-  if (isStkError(error)) return error;
-  const reason = errnoOf(error) ?? 'unknown';
-  const hint = HINTS.find(([pattern]) => pattern.test(reason))?.[1];
-  const through = context.via === undefined ? '' : ` through the proxy ${context.via},`;
-  return new StkError(
-    'network',
-    `${context.method} ${showUrl(context.url)}${through} failed: ${messageOf(error) || reason}`,
-    {
-      cause: error,
-      ...(hint === undefined ? {} : { hint }),
-      facts: { method: context.method, url: showUrl(context.url), reason },
-    },
-  );
-}
-
-const HINTS: readonly (readonly [RegExp, string])[] = [
-  [/^(ENOTFOUND|EAI_AGAIN)$/, 'check the host name and the name server'],
-  [/^ECONNREFUSED$/, 'check that the server is running and the port is right'],
-  [/CERT|SELF_SIGNED|^UNABLE_TO_/, "give the server's CA certificate, or allow insecure TLS for it"],
-  [/^(ERR_SSL_|EPROTO)/, 'the server may speak plain http: allow insecure access for it if that is meant'],
-];
-
-const TRANSIENT =
-  /^(ECONNRESET|ECONNREFUSED|ETIMEDOUT|EPIPE|ENETUNREACH|EHOSTUNREACH|EAI_AGAIN|UND_ERR_(SOCKET|CONNECT_TIMEOUT|HEADERS_TIMEOUT|BODY_TIMEOUT|RES_CONTENT_LENGTH_MISMATCH))$/;
-
-/** Whether trying the same again may help: the connection broke or timed out. */
-export function isTransient(error: unknown): boolean {
-  return isStkError(error, 'network') && TRANSIENT.test(String(error.facts['reason']));
-}
-
-/** Whether the server's certificate was not accepted. */
-export function isCertificateError(error: unknown): boolean {
-  return isStkError(error, 'network') && /CERT|SELF_SIGNED|^UNABLE_TO_/.test(String(error.facts['reason']));
-}
-
-/** For a body that ended in order but too soon: transient, like a dropped connection. */
-export function cutShort(url: URL, sizeBytes: number, foundBytes: number): StkError {
-  return new StkError('network', `${showUrl(url)}: the answer ended after ${foundBytes} of ${sizeBytes} bytes`, {
-    facts: { url: showUrl(url), sizeBytes, foundBytes, reason: 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH' },
-  });
-}
-
-function timedOut(context: RequestContext): StkError {
-  return new StkError('network', `${context.method} ${showUrl(context.url)}: the answer took too long`, {
-    facts: { method: context.method, url: showUrl(context.url), reason: 'UND_ERR_BODY_TIMEOUT' },
-  });
 }
 
 function tooLong(context: RequestContext, maxBytes: number): StkError {

@@ -13,10 +13,18 @@ describe('retrying', () => {
     expect(rig.delays).toEqual([200, 400, 800]);
   });
 
-  it('gives up after so many attempts and hands over the last answer', async () => {
+  it('gives up when patience is at an end and hands over the last answer', async () => {
     await using rig = await start((_, response) => response.writeHead(503).end('busy'));
     expect((await rig.client.request({ url: rig.url })).status).toBe(503);
-    expect(rig.requests).toHaveLength(DEFAULT_RETRY.attempts);
+    expect(rig.delays.reduce((a, b) => a + b)).toBe(DEFAULT_RETRY.patienceMs);
+    expect(rig.requests).toHaveLength(rig.delays.length + 1);
+  });
+
+  it('does not wait as long as it is asked to beyond its patience', async () => {
+    const answer = { 'retry-after': '50' };
+    await using rig = await start((_, response) => response.writeHead(503, answer).end('busy'));
+    expect((await rig.client.request({ url: rig.url })).status).toBe(503);
+    expect(rig.delays).toEqual([50_000, 50_000]);
   });
 
   it.each([400, 401, 403, 404, 416, 501])('does not send again after %i', async status => {
@@ -72,13 +80,13 @@ describe('retrying', () => {
     const url = new URL('http://127.0.0.1:1/secret?token=abc');
     const failure = await rig.client.request({ url }).catch((error: unknown) => error);
     expect(failure).toMatchObject({ code: 'network', facts: { reason: 'ECONNREFUSED' } });
-    expect(rig.delays).toHaveLength(DEFAULT_RETRY.attempts - 1);
+    expect(rig.delays.reduce((a, b) => a + b)).toBe(DEFAULT_RETRY.firstContactMs);
     expect(JSON.stringify(failure) + String(failure)).not.toContain('abc');
   });
 
   it('computes pauses between half and all of a doubling bound', () => {
-    expect([1, 2, 3, 50].map(n => backoffMs(DEFAULT_RETRY, n, 0))).toEqual([100, 200, 400, 5000]);
-    expect([1, 2, 3, 50].map(n => backoffMs(DEFAULT_RETRY, n, 1))).toEqual([200, 400, 800, 10_000]);
+    expect([1, 2, 3, 50].map(n => backoffMs(DEFAULT_RETRY, n, 0))).toEqual([100, 200, 400, 15_000]);
+    expect([1, 2, 3, 50].map(n => backoffMs(DEFAULT_RETRY, n, 1))).toEqual([200, 400, 800, 30_000]);
   });
 
   it.each([

@@ -5,8 +5,10 @@ import { interrupted } from '../core/errors.ts';
 export type Delay = (delayMs: number, signal?: AbortSignal) => Promise<void>;
 
 export interface RetryPolicy {
-  /** How often a request is sent at most, the first time included. */
-  readonly attempts: number;
+  /** How long a transfer goes on that gets nowhere, pauses included. */
+  readonly patienceMs: number;
+  /** As long as nothing at all was heard of a server, which is more often not there than busy. */
+  readonly firstContactMs: number;
   /** Upper bound of the first pause; doubled after each failure. */
   readonly firstDelayMs: number;
   readonly maxDelayMs: number;
@@ -15,9 +17,10 @@ export interface RetryPolicy {
 }
 
 export const DEFAULT_RETRY: RetryPolicy = {
-  attempts: 5,
+  patienceMs: 120_000,
+  firstContactMs: 5000,
   firstDelayMs: 200,
-  maxDelayMs: 10_000,
+  maxDelayMs: 30_000,
   maxRetryAfterMs: 60_000,
 };
 

@@ -1,10 +1,15 @@
 import { throwIfAborted } from '../core/errors.ts';
 import { HttpAgents, type AgentOptions, type TlsSettings } from './http-agents.ts';
 import { proxyFor, type ProxySettings } from './http-proxy.ts';
-import { HttpResponse, isTransient, transportError } from './http-response.ts';
-import { DEFAULT_RETRY, backoffMs, isTransientStatus, retryAfterMs, systemDelay } from './http-retry.ts';
+import { HttpResponse } from './http-response.ts';
+import { DEFAULT_RETRY, isTransientStatus, retryAfterMs, systemDelay } from './http-retry.ts';
 import type { Delay, RetryPolicy } from './http-retry.ts';
-import { badLocation, locationUrl } from './http-url.ts';
+import { badLocation, locationUrl, showUrl } from './http-url.ts';
+import { Patience, type PatienceClock } from './patience.ts';
+import { isTransient, isUnreachable, problemOf, transportError } from './transport-error.ts';
+
+/** However little patience is left, one more try is given this long. */
+const LEAST_WAIT_MS = 10_000;
 
 export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
@@ -20,6 +25,10 @@ export interface HttpRequest {
   readonly certificateFor?: URL | undefined;
   /** Send again after transient failures; default true. */
   readonly retry?: boolean;
+  /** Of the transfer that the request belongs to; otherwise it has its own. */
+  readonly patience?: Patience | undefined;
+  /** How long its own patience lasts; default that of the client. */
+  readonly patienceMs?: number | undefined;
   /** Default 5; 0 hands a redirect to the caller. */
   readonly maxRedirects?: number;
   /** Follow a redirect from https to http, or into this machine. */
@@ -37,56 +46,89 @@ export interface HttpClientOptions extends Partial<AgentOptions> {
   readonly delay?: Delay;
   readonly now?: () => number;
   readonly random?: () => number;
+  /** Silence of a server after which `onQuiet` is told of it; default 20 s. */
+  readonly quietMs?: number;
+  readonly onQuiet?: (text: string) => void;
 }
 
 /**
  * The one way to speak HTTP. Answers of any status are returned; only a server that cannot be reached, a bad redirect
  * or an abort throws. Owns its connections.
  */
-export class HttpClient implements AsyncDisposable {
+export class HttpClient implements AsyncDisposable, PatienceClock {
   readonly retry: RetryPolicy;
   readonly delay: Delay;
   readonly now: () => number;
   readonly random: () => number;
+  readonly quietMs: number;
+  readonly onQuiet: (text: string) => void;
   readonly #agents: HttpAgents;
+  readonly #timeouts: Timeouts;
+  /** Origins that anything was heard of. */
+  readonly #heard = new Set<string>();
   readonly #userAgent: string;
   readonly #proxy: ProxySettings;
 
   constructor(options: HttpClientOptions = {}) {
     const { connectTimeoutMs = 20_000, headersTimeoutMs = 60_000, bodyTimeoutMs = 60_000 } = options;
-    this.#agents = new HttpAgents({ ...options, connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs });
+    this.#timeouts = { headersTimeoutMs, bodyTimeoutMs };
+    this.#agents = new HttpAgents({ ...options, ...this.#timeouts, connectTimeoutMs });
     this.#proxy = options.proxy ?? {};
     this.#userAgent = options.userAgent ?? 'stk';
     this.retry = { ...DEFAULT_RETRY, ...options.retry };
     this.delay = options.delay ?? systemDelay;
     this.now = options.now ?? Date.now;
     this.random = options.random ?? Math.random;
+    this.quietMs = options.quietMs ?? 20_000;
+    this.onQuiet = options.onQuiet ?? (() => {});
   }
 
-  /** Waits before another attempt after so many failures in a row. */
-  async backOff(failures: number, signal?: AbortSignal): Promise<void> {
-    await this.delay(backoffMs(this.retry, failures, this.random()), signal);
+  /** For a transfer of several requests; `what` is done, and where, for messages. */
+  patience(what: string, patienceMs?: number): Patience {
+    return new Patience(this, what, Math.min(patienceMs ?? Number.POSITIVE_INFINITY, this.retry.patienceMs));
   }
 
   async request(request: HttpRequest): Promise<HttpResponse> {
-    const attempts = request.retry === false ? 1 : this.retry.attempts;
-    for (let attempt = 1; ; attempt++) {
-      throwIfAborted(request.signal);
-      try {
-        const response = await this.#follow(request);
-        if (attempt >= attempts || !isTransientStatus(response.status)) return response;
-        const asked = retryAfterMs(response.header('retry-after'), this.retry, this.now());
-        await response.discard();
-        if (asked === undefined) await this.backOff(attempt, request.signal);
-        else await this.delay(asked, request.signal);
-      } catch (error) {
-        if (attempt >= attempts || !isTransient(error)) throw error;
-        await this.backOff(attempt, request.signal);
+    const { method = 'GET', url, signal } = request;
+    const patience = request.patience ?? this.patience(`${method} ${showUrl(url)}`, request.patienceMs);
+    try {
+      for (;;) {
+        throwIfAborted(signal);
+        const pauseMs = await this.#try(request, patience);
+        if (typeof pauseMs !== 'number') return pauseMs;
+        await patience.pause(pauseMs, signal);
       }
+    } finally {
+      patience.hold();
     }
   }
 
-  async #follow(request: HttpRequest): Promise<HttpResponse> {
+  /** An answer to hand over, or the pause before the next try. */
+  async #try(request: HttpRequest, patience: Patience): Promise<HttpResponse | number> {
+    const { retry = true, url } = request;
+    const withinMs = this.#heard.has(url.origin) ? Number.POSITIVE_INFINITY : this.retry.firstContactMs;
+    try {
+      const response = await this.#follow(request, patience);
+      this.#heard.add(url.origin);
+      const { status } = response;
+      if (!isTransientStatus(status)) patience.heard();
+      else if (retry) {
+        const askedMs = retryAfterMs(response.header('retry-after'), this.retry, this.now());
+        const pauseMs = patience.next(`it answers ${status}`, { askedMs });
+        if (pauseMs === undefined) return response;
+        await response.discard();
+        return pauseMs;
+      }
+      return response;
+    } catch (error) {
+      if (!retry || !isTransient(error)) throw error;
+      const pauseMs = patience.next(problemOf(error), isUnreachable(error) ? { withinMs } : {});
+      if (pauseMs === undefined) throw patience.over(error);
+      return pauseMs;
+    }
+  }
+
+  async #follow(request: HttpRequest, patience: Patience): Promise<HttpResponse> {
     const maxRedirects = request.maxRedirects ?? 5;
     const { method = 'GET', body } = request;
     let { url } = request;
@@ -96,7 +138,7 @@ export class HttpClient implements AsyncDisposable {
       ...request.headers,
     };
     for (let redirects = 0; ; redirects++) {
-      const response = await this.#send(request, { method, url, headers, body });
+      const response = await this.#send(request, { method, url, headers, body, patience });
       const next =
         maxRedirects === 0 ? undefined : redirectTarget(response, method, request.allowUnsafeRedirects === true);
       if (!next) return response;
@@ -110,22 +152,23 @@ export class HttpClient implements AsyncDisposable {
     }
   }
 
-  async #send(
-    request: HttpRequest,
-    hop: { method: HttpMethod; url: URL; headers: Record<string, string>; body: HttpRequest['body'] },
-  ): Promise<HttpResponse> {
-    const { method, url, headers } = hop;
-    const context = { method, url, via: proxyFor(url, this.#proxy)?.shown, signal: request.signal };
+  async #send(request: HttpRequest, hop: Hop): Promise<HttpResponse> {
+    const { method, url, headers, patience } = hop;
+    const context = { method, url, via: proxyFor(url, this.#proxy)?.shown, patience, signal: request.signal };
+    const { headersTimeoutMs, bodyTimeoutMs } = this.#timeouts;
+    const mostMs = Math.max(LEAST_WAIT_MS, patience.leftMs);
     const isForeign = url.origin !== (request.certificateFor ?? request.url).origin;
     let sourceFailure: { error: unknown } | undefined;
-    const body = typeof hop.body === 'function' ? watched(hop.body, error => (sourceFailure = { error })) : hop.body;
+    const body =
+      typeof hop.body === 'function' ? watched(hop.body, patience, error => (sourceFailure = { error })) : hop.body;
     try {
       const data = await this.#agents.dispatch(url, request.tls, isForeign, {
         method,
         headers,
         ...(body === undefined ? {} : { body: body as Uint8Array }),
         ...(request.signal ? { signal: request.signal } : {}),
-        ...(request.headersTimeoutMs === undefined ? {} : { headersTimeout: request.headersTimeoutMs }),
+        headersTimeout: request.headersTimeoutMs ?? Math.min(headersTimeoutMs, mostMs),
+        bodyTimeout: Math.min(bodyTimeoutMs, mostMs),
       });
       return new HttpResponse(data, context);
     } catch (error) {
@@ -139,13 +182,31 @@ export class HttpClient implements AsyncDisposable {
   }
 }
 
-/** Tells a source that failed from a connection that did. */
+/** Where one of the requests goes that an answer takes. */
+interface Hop {
+  readonly method: HttpMethod;
+  readonly url: URL;
+  readonly headers: Record<string, string>;
+  readonly body: HttpRequest['body'] | undefined;
+  readonly patience: Patience;
+}
+
+type Timeouts = Pick<AgentOptions, 'headersTimeoutMs' | 'bodyTimeoutMs'>;
+
+/** Tells a source that failed from a connection that did, and waiting for the one from waiting for the other. */
 async function* watched(
   source: () => AsyncIterable<Uint8Array>,
+  patience: Patience,
   onError: (error: unknown) => void,
 ): AsyncGenerator<Uint8Array> {
   try {
-    yield* source();
+    patience.hold();
+    for await (const piece of source()) {
+      patience.heard();
+      yield piece;
+      patience.hold();
+    }
+    patience.heard();
   } catch (error) {
     onError(error);
     throw error;

@@ -5,6 +5,8 @@ import type { StorePlace } from './store-place.ts';
 
 export interface CallOptions {
   readonly signal?: AbortSignal;
+  /** How long a server is tried that does not answer, where there are other ways; default is the user's patience. */
+  readonly patienceMs?: number;
 }
 
 export interface ReadOptions extends CallOptions {

@@ -1,9 +1,11 @@
 import { StkError } from '../core/errors.ts';
 import { isCoded } from './blob-body.ts';
-import { cutShort, isTransient, type HttpResponse } from '../host/http-response.ts';
+import type { HttpResponse } from '../host/http-response.ts';
+import type { Patience } from '../host/patience.ts';
+import { cutShort, isTransient, problemOf } from '../host/transport-error.ts';
 import type { CallOptions } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { PATIENCE, firstByte, openBlob, skipped } from './download.ts';
+import { blobName, firstByte, openBlob, skipped } from './download.ts';
 import type { RegistrySession } from './session.ts';
 
 /** Where a registry ignores Range, this much is read for nothing at most before giving up. */
@@ -30,14 +32,17 @@ export class BlobRanges {
       throw new StkError('invalid-input', `range of ${length} bytes at ${offset} is outside blob ${descriptor.digest}`);
     }
     const buffer = Buffer.allocUnsafe(length);
-    for (let done = 0, failures = 0; done < length;) {
-      const before = done;
+    const { signal } = options;
+    const patience = this.#session.client.patience(`reading ${blobName(this.#session, descriptor)}`);
+    for (let done = 0; done < length;) {
       try {
-        const response = await this.#open(descriptor, offset + done, offset + length, options.signal);
+        const range = { from: offset + done, end: offset + length, patience, signal };
+        const response = await this.#open(descriptor, range);
         const skipBytes = await this.#waste(response, descriptor, offset + done);
         for await (const chunk of skipped(response, descriptor, skipBytes)) {
           const copied = chunk.copy(buffer, done);
           done += copied;
+          patience.moved(copied);
           // A body that was read to its end leaves its connection to the next request; one with more costs it.
           if (copied < chunk.byteLength) break;
         }
@@ -45,11 +50,10 @@ export class BlobRanges {
       } catch (error) {
         if (!isTransient(error)) throw error;
         this.#redirects.delete(descriptor.digest);
-        failures = done > before ? 1 : failures + 1;
-        if (failures >= PATIENCE) throw error;
-        if (done < length) await this.#session.client.backOff(failures, options.signal);
+        if (done < length && !(await patience.again(problemOf(error), signal))) throw patience.over(error);
       }
     }
+    patience.hold();
     return buffer;
   }
 
@@ -64,20 +68,24 @@ export class BlobRanges {
 
   async #open(
     descriptor: Descriptor,
-    from: number,
-    end: number,
-    signal: AbortSignal | undefined,
+    range: {
+      readonly from: number;
+      readonly end: number;
+      readonly patience: Patience;
+      readonly signal: AbortSignal | undefined;
+    },
   ): Promise<HttpResponse> {
+    const { from, end, patience, signal } = range;
     const known = this.#redirects.get(descriptor.digest);
     if (known) {
       const headers = { range: `bytes=${from}-${end - 1}` };
-      const response = await this.#session.send({ target: known, access: 'pull', headers, signal });
+      const response = await this.#session.send({ target: known, access: 'pull', headers, patience, signal });
       if (response.status === 206 && !isCoded(response, descriptor)) return response;
       // Such URLs expire; the registry gives a new one.
       await response.discard();
       this.#redirects.delete(descriptor.digest);
     }
-    const response = await openBlob(this.#session, descriptor, from, end, signal);
+    const response = await openBlob(this.#session, descriptor, range);
     if (response.status === 206 && this.#session.wasRedirected(response, `blobs/${descriptor.digest}`)) {
       if (this.#redirects.size >= MAX_REMEMBERED) this.#redirects.clear();
       this.#redirects.set(descriptor.digest, response.url);

@@ -1,17 +1,14 @@
 import { StkError } from '../core/errors.ts';
 import { blobBody, isCoded } from './blob-body.ts';
-import { cutShort, isTransient, type HttpResponse } from '../host/http-response.ts';
+import type { HttpResponse } from '../host/http-response.ts';
 import { showUrl } from '../host/http-url.ts';
+import type { Patience } from '../host/patience.ts';
 import { openDigester } from '../host/thread-digester.ts';
+import { cutShort, isTransient, problemOf } from '../host/transport-error.ts';
 import type { ReadOptions } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { refusal } from './refusal.ts';
 import type { RegistrySession } from './session.ts';
-
-/** A connection that brought at least this much before it broke does not count against the patience. */
-const PROGRESS_BYTES = 256 * 1024;
-/** Connections in a row that may break without progress. */
-export const PATIENCE = 6;
 
 /**
  * Streams a blob, hashing as it goes; after a dropped connection goes on from the byte it had reached. Ends with
@@ -23,35 +20,50 @@ export async function* downloadBlob(
   options: ReadOptions = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const digester = openDigester(descriptor.size);
-  let failures = 0;
+  const patience = session.client.patience(`reading ${blobName(session, descriptor)}`);
+  const { signal } = options;
   try {
-    for (let reached = 0; ;) {
+    for (;;) {
       try {
         const from = digester.sizeBytes;
-        const response = await openBlob(session, descriptor, from, undefined, options.signal);
+        const response = await openBlob(session, descriptor, { from, patience, signal });
         const skipBytes = from - (await firstByte(response, descriptor, from));
         for await (const chunk of skipped(response, descriptor, skipBytes)) {
           const wait = digester.update(chunk);
           if (wait) await wait;
           if (digester.sizeBytes > descriptor.size) throw wrongBytes(session, descriptor, digester.sizeBytes);
           yield chunk;
+          patience.moved(chunk.byteLength);
           options.onProgress?.(digester.sizeBytes);
         }
         if (digester.sizeBytes >= descriptor.size) break;
         throw cutShort(response.url, descriptor.size, digester.sizeBytes);
       } catch (error) {
         if (digester.sizeBytes === descriptor.size && isTransient(error)) break;
-        if (digester.sizeBytes - reached >= PROGRESS_BYTES) [reached, failures] = [digester.sizeBytes, 0];
-        if (++failures >= PATIENCE || !isTransient(error)) throw error;
-        await session.client.backOff(failures, options.signal);
+        if (!isTransient(error)) throw error;
+        if (!(await patience.again(problemOf(error), signal))) throw patience.over(error);
       }
     }
     if ((await digester.finish()) !== descriptor.digest) {
       throw wrongBytes(session, descriptor, digester.sizeBytes);
     }
   } finally {
+    patience.hold();
     digester.abandon();
   }
+}
+
+/** Where a blob is asked from, and up to before which byte if not to its end. */
+interface OpenBlobOptions {
+  readonly from: number;
+  readonly end?: number;
+  readonly patience: Patience;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** For messages. */
+export function blobName({ host, repository }: RegistrySession, { digest }: Descriptor): string {
+  return `blob ${digest} of ${host}/${repository}`;
 }
 
 /**
@@ -61,23 +73,22 @@ export async function* downloadBlob(
 export async function openBlob(
   session: RegistrySession,
   descriptor: Descriptor,
-  from: number,
-  end: number | undefined,
-  signal: AbortSignal | undefined,
+  options: OpenBlobOptions,
 ): Promise<HttpResponse> {
+  const { from, end, patience, signal } = options;
   const range = from > 0 || end !== undefined ? { range: `bytes=${from}-${end === undefined ? '' : end - 1}` } : {};
   const target = `blobs/${descriptor.digest}`;
-  const response = await session.send({ target, access: 'pull', headers: range, signal });
+  const response = await session.send({ target, access: 'pull', headers: range, patience, signal });
   if (response.status === 206 && isCoded(response, descriptor)) {
     // A part of what is coded is of no use.
     await response.discard();
-    return openBlob(session, descriptor, 0, undefined, signal);
+    return openBlob(session, descriptor, { from: 0, patience, signal });
   }
   if (response.status === 200 || response.status === 206) {
     await assertNoPage(response, descriptor);
     return response;
   }
-  const refused = await refusal(response, `read blob ${descriptor.digest} of ${session.host}/${session.repository}`);
+  const refused = await refusal(response, `read ${blobName(session, descriptor)}`);
   if (response.status === 416) throw wrongSize(descriptor, `the registry's ends before byte ${from}`);
   if (session.wasRedirected(response, target) && (response.status === 403 || response.status === 404)) {
     throw new StkError('network', `${showUrl(response.url)} answered ${response.status}`, {

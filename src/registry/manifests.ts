@@ -1,5 +1,5 @@
 import { digestOf, isDigest, type Digest } from '../core/digest.ts';
-import { StkError } from '../core/errors.ts';
+import { StkError, isStkError } from '../core/errors.ts';
 import type { HttpResponse } from '../host/http-response.ts';
 import { showUrl } from '../host/http-url.ts';
 import { MAX_MANIFEST_BYTES, type CallOptions, type ManifestBytes } from '../oci/blob-store.ts';
@@ -7,10 +7,11 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import { MediaType, isIndexType, isManifestType } from '../oci/media-types.ts';
 import { parseManifest } from '../oci/parse-manifest.ts';
 import { isTag } from '../oci/reference.ts';
-import { PATIENCE } from './download.ts';
 import { refusal } from './refusal.ts';
 import type { RegistrySession } from './session.ts';
 
+/** How long a registry is asked for something that the work could go on without. */
+export const COURTESY_MS = 10_000;
 const ACCEPT = [MediaType.index, MediaType.manifest, MediaType.dockerIndex, MediaType.dockerManifest].join(', ');
 /** What careless servers call any JSON; the document itself then says what it is. */
 const VAGUE_TYPES = new Set(['', 'application/json', 'application/octet-stream', 'text/plain', 'binary/octet-stream']);
@@ -120,7 +121,10 @@ export async function putManifest(
   return { tracksSubject: response.header('oci-subject') !== undefined };
 }
 
-/** Waits until the registry has a manifest that it may have taken, but has not stored yet. */
+/**
+ * Waits until the registry has a manifest that it may have taken, but has not stored yet. Where it does not say, its answer to
+ * the request that stored it stands.
+ */
 async function assertStored(
   session: RegistrySession,
   { digest }: Descriptor,
@@ -128,12 +132,18 @@ async function assertStored(
   options: CallOptions,
 ): Promise<void> {
   const reference = tag ?? digest;
+  const patience = session.client.patience(`storing ${nameOf(session, reference)}`);
   let found: Descriptor | undefined;
-  for (let failures = 1; failures < PATIENCE; failures++) {
-    found = await resolveManifest(session, reference, options);
-    if (found?.digest === digest) return;
-    await session.client.backOff(failures, options.signal);
-  }
+  do {
+    try {
+      found = await resolveManifest(session, reference, { ...options, patienceMs: COURTESY_MS });
+    } catch (error) {
+      if (isStkError(error, 'network', 'registry')) return patience.hold();
+      throw error;
+    }
+    if (found?.digest === digest) return patience.hold();
+  } while (await patience.again('the registry took it, but does not have it yet', options.signal));
+  patience.hold();
   throw new StkError('registry', `${session.host} took ${nameOf(session, reference)}, but does not have it`, {
     hint: 'the registry may need longer to store it: try again later',
     facts: { digest, ...(found === undefined ? {} : { found: found.digest }) },
@@ -149,10 +159,10 @@ function request(
   session: RegistrySession,
   method: 'GET' | 'HEAD',
   reference: string,
-  { signal }: CallOptions,
+  { signal, patienceMs }: CallOptions,
 ): Promise<HttpResponse> {
   const target = `manifests/${checked(reference)}`;
-  return session.send({ method, target, access: 'pull', headers: { accept: ACCEPT }, signal });
+  return session.send({ method, target, access: 'pull', headers: { accept: ACCEPT }, patienceMs, signal });
 }
 
 /** A reference becomes part of a path. */

@@ -1,5 +1,5 @@
 import { digestOf, type Digest } from '../core/digest.ts';
-import { StkError } from '../core/errors.ts';
+import { StkError, isStkError } from '../core/errors.ts';
 import type {
   BlobStore,
   CallOptions,
@@ -15,15 +15,16 @@ import { parseManifest } from '../oci/parse-manifest.ts';
 import { isTag, type RepositoryName } from '../oci/reference.ts';
 import { isSameRegistry, type RegistryPlace, type StorePlace } from '../oci/store-place.ts';
 import { isTransientStatus } from '../host/http-retry.ts';
+import { isUnreachable } from '../host/transport-error.ts';
 import { assertTagUnmoved } from '../oci/tag-unmoved.ts';
 import type { BlobPlaces } from './blob-places.ts';
 import { BlobRanges } from './blob-ranges.ts';
 import { downloadBlob } from './download.ts';
 import { listReferrers, listRepositories, listTags, referrersTag } from './listing.ts';
-import { nameOf, putManifest, readManifest, resolveManifest } from './manifests.ts';
+import { COURTESY_MS, nameOf, putManifest, readManifest, resolveManifest } from './manifests.ts';
 import { refusal } from './refusal.ts';
 import { RegistrySession, type SessionOptions } from './session.ts';
-import { uploadBlob } from './upload.ts';
+import { uploadBlob, type Presence } from './upload.ts';
 
 export interface RegistryStoreOptions extends SessionOptions {
   readonly repository: RepositoryName;
@@ -58,22 +59,39 @@ export class RegistryStore implements BlobStore {
   }
 
   async hasBlob(descriptor: Descriptor, options: CallOptions = {}): Promise<boolean> {
-    return this.#has(descriptor, 'pull', options);
+    return (await this.#look(descriptor, 'pull', options)) === 'present';
   }
 
-  /** `push` where a push follows, so that one token serves both. */
-  async #has(descriptor: Descriptor, access: 'pull' | 'push', { signal }: CallOptions): Promise<boolean> {
-    const response = await this.#session.send({ method: 'HEAD', target: `blobs/${descriptor.digest}`, access, signal });
-    if (response.status === 404) return (await response.discard(), false);
-    // Looking saves an upload and is not needed for one: who only pushes goes on without the answer.
-    if (access === 'push' && isTransientStatus(response.status)) return (await response.discard(), false);
+  /**
+   * Looking saves an upload and is not needed for one: who only pushes goes on without the answer, which is not waited for
+   * long, and one token serves both. Only then a presence is unknown.
+   */
+  async #lookBeforePush(descriptor: Descriptor, { signal }: CallOptions): Promise<Presence> {
+    try {
+      return await this.#look(descriptor, 'push', { ...(signal ? { signal } : {}), patienceMs: COURTESY_MS });
+    } catch (error) {
+      const { status } = isStkError(error, 'registry') ? error.facts : {};
+      if (isStkError(error, 'network') && !isUnreachable(error)) return 'unknown';
+      if (typeof status === 'number' && isTransientStatus(status)) return 'unknown';
+      throw error;
+    }
+  }
+
+  async #look(
+    descriptor: Descriptor,
+    access: 'pull' | 'push',
+    { signal, patienceMs }: CallOptions,
+  ): Promise<'present' | 'absent'> {
+    const target = `blobs/${descriptor.digest}`;
+    const response = await this.#session.send({ method: 'HEAD', target, access, patienceMs, signal });
+    if (response.status === 404) return (await response.discard(), 'absent');
     if (response.status !== 200) throw await refusal(response, `look for blob ${descriptor.digest} in ${this.name}`);
     await response.discard();
     // Some leave the length out, or say 0: nothing follows from that.
     const { contentLength = 0 } = response;
     const isThere = contentLength === 0 || contentLength === descriptor.size;
     if (isThere) this.#places?.add(descriptor, this.place.repository);
-    return isThere;
+    return isThere ? 'present' : 'absent';
   }
 
   async *readBlob(descriptor: Descriptor, options: ReadOptions = {}): AsyncIterable<Uint8Array> {
@@ -99,8 +117,8 @@ export class RegistryStore implements BlobStore {
     source: () => AsyncIterable<Uint8Array>,
     options: PutOptions = {},
   ): Promise<void> {
-    const has = () => this.#has(descriptor, 'push', options);
-    if (await has()) return;
+    const look = () => this.#lookBeforePush(descriptor, options);
+    if ((await look()) === 'present') return;
     const { repository } = this.place;
     const { mountFrom: named, ...rest } = options;
     const mountFrom = this.#neighbour(named) ?? (await this.#places?.find(descriptor.digest, repository));
@@ -109,7 +127,7 @@ export class RegistryStore implements BlobStore {
       isSent = true;
       return source();
     };
-    await uploadBlob(this.#session, descriptor, watched, has, { ...rest, mountFrom, chunkBytes: this.#chunkBytes });
+    await uploadBlob(this.#session, descriptor, watched, look, { ...rest, mountFrom, chunkBytes: this.#chunkBytes });
     if (isSent && mountFrom !== undefined) this.#places?.forget(descriptor.digest, mountFrom);
     this.#places?.add(descriptor, repository);
   }

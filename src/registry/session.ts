@@ -1,7 +1,7 @@
 import { StkError, isStkError } from '../core/errors.ts';
 import type { TlsSettings } from '../host/http-agents.ts';
 import type { HttpResponse } from '../host/http-response.ts';
-import { isCertificateError } from '../host/http-response.ts';
+import { isCertificateError } from '../host/transport-error.ts';
 import type { HttpClient, HttpMethod, HttpRequest } from '../host/http.ts';
 import { isLoopbackHost, locationUrl, showUrl } from '../host/http-url.ts';
 import { connectionHost, type RegistryHost, type RepositoryName } from '../oci/reference.ts';
@@ -25,7 +25,7 @@ export interface SessionOptions {
 
 export interface RegistryRequest extends Pick<
   HttpRequest,
-  'headers' | 'body' | 'retry' | 'headersTimeoutMs' | 'signal'
+  'headers' | 'body' | 'retry' | 'patience' | 'patienceMs' | 'headersTimeoutMs' | 'signal'
 > {
   readonly method?: HttpMethod;
   /** Below `/v2/<repository>/`, or a URL that the registry named. */

@@ -1,32 +1,12 @@
-import { isDigest } from '../core/digest.ts';
-import { StkError, isStkError, throwIfAborted } from '../core/errors.ts';
-import { isTransient, type HttpResponse } from '../host/http-response.ts';
-import { isTransientStatus } from '../host/http-retry.ts';
-import type { PutOptions } from '../oci/blob-store.ts';
+import { StkError, throwIfAborted } from '../core/errors.ts';
+import { isTransient, problemOf } from '../host/transport-error.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import type { RepositoryName } from '../oci/reference.ts';
-import { PATIENCE } from './download.ts';
-import { refusal } from './refusal.ts';
 import type { RegistrySession } from './session.ts';
-import { SourceCursor } from './source-cursor.ts';
 
-export interface UploadOptions extends Omit<PutOptions, 'mountFrom'> {
-  /** A repository of the same registry that has the blob. */
-  readonly mountFrom?: RepositoryName | undefined;
-  /** Sent with one PATCH at most; default: all of it. Registries behind some proxies limit bodies. */
-  readonly chunkBytes?: number | undefined;
-}
+import { Upload, type UploadOptions } from './upload-requests.ts';
 
-/** Up to here a blob is sent with the request that ends its upload, and again as a whole if that fails. */
-const MONOLITHIC_BYTES = 1024 * 1024;
-/** A registry may hash, or copy in its storage, what was sent before it answers. */
-const COMMIT_TIMEOUT_MS = 10 * 60_000;
-const OCTETS = 'application/octet-stream';
-
-/** What registries answer that take no body with the request which ends an upload. */
-const NO_BODY_STATUSES: ReadonlySet<number> = new Set([400, 404, 405, 411, 415, 501]);
-/** Registries that are known to take bodies with PATCH alone, as docker sends them; the specification wants both ways. */
-const takesNoBodyAtEnd = new WeakSet<RegistrySession>();
+/** Whether a registry has a blob; it may not be able to say so. */
+export type Presence = 'present' | 'absent' | 'unknown';
 
 /**
  * Stores a blob (distribution-spec, "Pushing Blobs"): by cross-repository mount if there is one, else by an upload that
@@ -37,252 +17,48 @@ export async function uploadBlob(
   session: RegistrySession,
   descriptor: Descriptor,
   source: () => AsyncIterable<Uint8Array>,
-  hasBlob: () => Promise<boolean>,
+  look: () => Promise<Presence>,
   options: UploadOptions = {},
 ): Promise<void> {
   await using upload = new Upload(session, descriptor, source, options);
   if ((await upload.begin(options.mountFrom)) === 'mounted') return;
-  for (let failures = 0; ;) {
+  const { patience } = upload;
+  for (;;) {
     throwIfAborted(options.signal);
     const before = upload.offset;
+    let problem: StkError;
     try {
       const broken = await upload.proceed();
-      if (!broken) return await assertStored(session, upload, hasBlob, options.signal);
-      if (++failures >= PATIENCE) throw broken;
+      if (!broken) return await assertStored(upload, look, options.signal);
+      problem = broken;
     } catch (error) {
       if (!isTransient(error)) await upload.cancel();
-      if (!isTransient(error) || ++failures > PATIENCE) throw error;
+      if (!isTransient(error)) throw error;
+      problem = error;
     }
-    await session.client.backOff(failures, options.signal);
+    if (!(await patience.again(problemOf(problem), options.signal))) throw patience.over(problem);
     // The answer to the request that ended the upload may be what was lost.
-    if (upload.offset === descriptor.size && (await hasBlob())) return;
+    if (upload.offset === descriptor.size && (await look()) === 'present') return;
     await upload.recover();
-    if (upload.offset > before) failures = 0;
+    if (upload.offset > before) patience.renew();
   }
 }
 
-/** Waits until the registry has a blob that it may have taken, but has not stored yet. */
+/**
+ * Waits until the registry has a blob that it may have taken, but has not stored yet. Where it cannot say, that is no failure:
+ * it looks for the blob itself when it is given a manifest.
+ */
 async function assertStored(
-  session: RegistrySession,
   upload: Upload,
-  hasBlob: () => Promise<boolean>,
+  look: () => Promise<Presence>,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   if (upload.isSure) return;
-  for (let failures = 1; failures < PATIENCE; failures++) {
-    if (await hasBlob()) return;
-    await session.client.backOff(failures, signal);
-  }
+  upload.patience.renew();
+  do {
+    if ((await look()) !== 'absent') return;
+  } while (await upload.patience.again('the registry took it, but does not have it yet', signal));
   throw new StkError('registry', `cannot ${upload.name}: the registry took it, but does not have it`, {
     hint: 'the registry may need longer to store it: try again later',
   });
-}
-
-class Upload implements AsyncDisposable {
-  readonly #session: RegistrySession;
-  readonly #descriptor: Descriptor;
-  readonly #source: () => AsyncIterable<Uint8Array>;
-  readonly #options: UploadOptions;
-  /** What is attempted, for messages. */
-  readonly name: string;
-  #location: URL | undefined;
-  #chunkBytes = Number.POSITIVE_INFINITY;
-  #cursor: SourceCursor | undefined;
-  /** Bytes that the registry is thought to have. */
-  offset = 0;
-  /** Whether the registry's last answer says that it has stored the blob. */
-  isSure = false;
-
-  constructor(
-    session: RegistrySession,
-    descriptor: Descriptor,
-    source: () => AsyncIterable<Uint8Array>,
-    options: UploadOptions,
-  ) {
-    this.#session = session;
-    this.#descriptor = descriptor;
-    this.#source = source;
-    this.#options = options;
-    this.name = `store blob ${descriptor.digest} in ${session.host}/${session.repository}`;
-  }
-
-  async begin(mountFrom?: RepositoryName): Promise<'mounted' | 'begun'> {
-    const query =
-      mountFrom === undefined
-        ? ''
-        : `?${new URLSearchParams({ mount: this.#descriptor.digest, from: mountFrom }).toString()}`;
-    this.offset = 0;
-    let response: HttpResponse;
-    try {
-      response = await this.#send('POST', `blobs/uploads/${query}`, { alsoPull: mountFrom, retry: true });
-    } catch (error) {
-      // A token server may refuse a scope in its own way.
-      if (mountFrom === undefined || !isStkError(error, 'unauthorized', 'registry')) throw error;
-      return this.begin();
-    }
-    if (response.status === 201 && mountFrom !== undefined) {
-      await response.discard();
-      return 'mounted';
-    }
-    const isBegun = response.isSuccess && response.header('location') !== undefined;
-    // Whoever may not read the other repository may still write to this one.
-    if (mountFrom !== undefined && !isBegun) {
-      await response.discard();
-      return this.begin();
-    }
-    if (!response.isSuccess) throw await refusal(response, this.name);
-    await response.discard();
-    this.#location = this.#session.locate(response);
-    this.#chunkBytes = chunkSize(response, this.#options.chunkBytes);
-    return 'begun';
-  }
-
-  /** Sends what is left and ends the upload. Returns what stopped it, if trying again may help. */
-  async proceed(): Promise<StkError | undefined> {
-    const { size } = this.#descriptor;
-    const isMonolithic = size <= MONOLITHIC_BYTES && size <= this.#chunkBytes && this.offset === 0;
-    if (isMonolithic && !takesNoBodyAtEnd.has(this.#session)) {
-      return this.#commit(await this.#wholeSource());
-    }
-    while (this.offset < size) {
-      const from = this.offset;
-      const end = Math.min(size, from + this.#chunkBytes);
-      const isWhole = from === 0 && end === size;
-      const response = await this.#send('PATCH', this.#location!, {
-        headers: {
-          'content-type': OCTETS,
-          'content-length': String(end - from),
-          ...(isWhole ? {} : { 'content-range': `${from}-${end - 1}` }),
-        },
-        body: () => this.#pieces(from, end),
-      });
-      if (!response.isSuccess) return this.#broken(response);
-      await response.discard();
-      if (response.header('location') !== undefined) this.#location = this.#session.locate(response);
-      this.offset = end;
-    }
-    await (await this.#cursorAt(size)).verify();
-    await this.#dropCursor();
-    return this.#commit(undefined);
-  }
-
-  /** Finds out what the registry has; begins anew if it has forgotten the upload. */
-  async recover(): Promise<void> {
-    await this.#dropCursor();
-    const response = await this.#send('GET', this.#location!, { retry: true });
-    const range = /^(?:bytes=)?0-(\d{1,15})$/.exec(response.header('range') ?? '')?.[1];
-    const known = response.isSuccess;
-    const has = range === undefined ? 0 : Number(range) + 1;
-    await response.discard();
-    const location = known && response.header('location') !== undefined ? this.#session.locate(response) : undefined;
-    // `0-0` is what a registry says that has nothing, and one that has one byte; so nothing is assumed.
-    if (!known || has > this.#descriptor.size || has <= 1) {
-      await this.cancel();
-      await this.begin();
-      return;
-    }
-    this.#location = location ?? this.#location;
-    this.offset = has;
-  }
-
-  /** Tells the registry to forget the upload. Never throws. */
-  async cancel(): Promise<void> {
-    const location = this.#location;
-    if (!location || this.#options.signal?.aborted === true) return;
-    this.#location = undefined;
-    await this.#send('DELETE', location, {}).then(
-      response => response.discard(),
-      () => {},
-    );
-  }
-
-  async #commit(body: Uint8Array | undefined): Promise<StkError | undefined> {
-    const url = new URL(this.#location!);
-    // Appended as text: a signed query must not be written anew.
-    url.search += `${url.search === '' ? '?' : '&'}digest=${encodeURIComponent(this.#descriptor.digest)}`;
-    const response = await this.#send('PUT', url, {
-      headers: { 'content-type': OCTETS, ...(body ? {} : { 'content-length': '0' }) },
-      headersTimeoutMs: COMMIT_TIMEOUT_MS,
-      ...(body ? { body } : {}),
-    });
-    if (!response.isSuccess) {
-      const isOtherWayLeft = body !== undefined && NO_BODY_STATUSES.has(response.status);
-      if (isOtherWayLeft) takesNoBodyAtEnd.add(this.#session);
-      return this.#broken(response, isOtherWayLeft);
-    }
-    const stored = response.header('docker-content-digest');
-    await response.discard();
-    if (isDigest(stored) && stored !== this.#descriptor.digest) {
-      throw new StkError('integrity', `cannot ${this.name}: the registry stored ${stored} instead`);
-    }
-    // The specification has 201 alone; whoever answers otherwise is asked what it did.
-    this.isSure = response.status === 201 || stored === this.#descriptor.digest;
-    this.#location = undefined;
-    this.offset = this.#descriptor.size;
-    this.#options.onProgress?.(this.#descriptor.size);
-    return undefined;
-  }
-
-  /**
-   * 404 and 416 say that the registry lost the upload or a part of it; and what it may say to a body with the request that
-   * ends an upload is said once, because the next attempt sends none.
-   */
-  async #broken(response: HttpResponse, isOtherWayLeft = false): Promise<StkError> {
-    const { status } = response;
-    const error = await refusal(response, this.name);
-    if (isTransientStatus(status) || status === 404 || status === 416 || isOtherWayLeft) return error;
-    throw error;
-  }
-
-  async #send(
-    method: 'POST' | 'PATCH' | 'PUT' | 'GET' | 'DELETE',
-    target: string | URL,
-    rest: Omit<Parameters<RegistrySession['send']>[0], 'method' | 'target' | 'access' | 'signal'>,
-  ): Promise<HttpResponse> {
-    const { signal } = this.#options;
-    return this.#session.send({ retry: false, ...rest, method, target, access: 'push', signal });
-  }
-
-  async *#pieces(from: number, end: number): AsyncGenerator<Uint8Array, void, undefined> {
-    const cursor = await this.#cursorAt(from);
-    for await (const piece of cursor.take(end)) {
-      throwIfAborted(this.#options.signal);
-      yield piece;
-      this.#options.onProgress?.(cursor.position);
-    }
-  }
-
-  async #cursorAt(position: number): Promise<SourceCursor> {
-    if (this.#cursor?.position === position) return this.#cursor;
-    await this.#dropCursor();
-    const cursor = (this.#cursor = new SourceCursor(this.#descriptor, this.#source, this.#options.verified));
-    await cursor.skipTo(position);
-    return cursor;
-  }
-
-  async #wholeSource(): Promise<Uint8Array> {
-    await this.#dropCursor();
-    await using cursor = new SourceCursor(this.#descriptor, this.#source, this.#options.verified);
-    const pieces: Uint8Array[] = [];
-    for await (const piece of cursor.take(this.#descriptor.size)) pieces.push(piece);
-    await cursor.verify();
-    return Buffer.concat(pieces);
-  }
-
-  async #dropCursor(): Promise<void> {
-    const cursor = this.#cursor;
-    this.#cursor = undefined;
-    await cursor?.[Symbol.asyncDispose]();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#dropCursor();
-  }
-}
-
-/** What was configured, but no less than the registry's minimum (distribution-spec, `OCI-Chunk-Min-Length`). */
-function chunkSize(response: HttpResponse, configured: number | undefined): number {
-  if (configured === undefined) return Number.POSITIVE_INFINITY;
-  const minimum = /^\d{1,15}$/.exec(response.header('oci-chunk-min-length') ?? '')?.[0];
-  return Math.max(1, configured, Number(minimum ?? 0));
 }

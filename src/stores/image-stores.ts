@@ -15,7 +15,7 @@ import type { RegistryHost } from '../oci/reference.ts';
 import type { Registries, RegistryPorts } from './registries.ts';
 
 /** What names are opened with. */
-export interface StoresPorts extends Omit<RegistryPorts, 'onMirrorPassed'> {
+export interface StoresPorts extends Omit<RegistryPorts, 'onMirrorPassed' | 'onQuiet'> {
   /** What relative directories and files in names are relative to. */
   readonly workingDirectory: AbsPath;
   /** The layout that a bare tag is meant in. */
@@ -23,7 +23,7 @@ export interface StoresPorts extends Omit<RegistryPorts, 'onMirrorPassed'> {
   /** Where a compressed archive has room to be decompressed; made when it is needed. */
   readonly scratch: AbsPath;
   /** Hears what is waited for, and with `debug` which mirrors were passed over. */
-  readonly say: (text: string, level: 'info' | 'debug') => void;
+  readonly say: (text: string, level: 'warning' | 'info' | 'debug') => void;
 }
 
 export interface OpenOptions {
@@ -61,7 +61,12 @@ export class ImageStores {
   /** Loaded at the first use: most commands talk to no registry. */
   registries(): Promise<Registries> {
     this.#registries ??= import('./registries.ts').then(({ Registries }) => {
-      return new Registries({ ...this.#ports, onMirrorPassed: text => this.#ports.say(text, 'debug') });
+      const { say } = this.#ports;
+      return new Registries({
+        ...this.#ports,
+        onMirrorPassed: text => say(text, 'debug'),
+        onQuiet: text => say(text, 'warning'),
+      });
     });
     return this.#registries;
   }

@@ -27,6 +27,10 @@ export interface RegistryPorts {
   readonly signal: AbortSignal;
   /** Hears why a mirror was passed over. */
   readonly onMirrorPassed: (text: string) => void;
+  /** Hears of servers that fall silent. */
+  readonly onQuiet?: (text: string) => void;
+  /** How long a transfer goes on that gets nowhere; default 2 minutes. */
+  readonly patienceMs?: number | undefined;
 }
 
 type Place = Pick<Endpoint, 'host' | 'repository'>;
@@ -50,7 +54,8 @@ export class Registries {
   /** The one HTTP client, with the proxies and the certificates to trust that the environment names. */
   get client(): HttpClient {
     if (this.#client) return this.#client;
-    const { environment, userAgent, scope } = this.#ports;
+    const { environment, userAgent, scope, onQuiet = () => {}, patienceMs } = this.#ports;
+    const retry = patienceMs === undefined ? {} : { patienceMs };
     const pick = (...names: readonly string[]) => {
       const name = names.flatMap(one => [one, one.toUpperCase()]).find(one => environment[one]?.trim());
       return name === undefined ? undefined : { name, value: environment[name]! };
@@ -65,7 +70,7 @@ export class Registries {
     const files = [environment['SSL_CERT_FILE'], environment['NODE_EXTRA_CA_CERTS']];
     const extraRoots = () => readExtraRoots({ files, directories: environment['SSL_CERT_DIR'] });
     // Connections that are kept for the next request would keep the process, too.
-    this.#client = scope.use(new HttpClient({ userAgent, proxy, extraRoots }));
+    this.#client = scope.use(new HttpClient({ userAgent, proxy, extraRoots, onQuiet, retry }));
     return this.#client;
   }
 

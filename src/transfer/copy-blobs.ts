@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { formatBytes } from '../core/bytes.ts';
 import type { Digest } from '../core/digest.ts';
-import { StkError } from '../core/errors.ts';
+import { StkError, isStkError } from '../core/errors.ts';
 import { silent, withTask, type Emit } from '../core/events.ts';
 import { Limiter, mapLimited } from '../core/limiter.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
@@ -25,6 +25,8 @@ export interface BlobCounts {
 }
 
 const PARALLEL = 4;
+/** How long a registry is asked whether it has what it has just taken. */
+const COURTESY_MS = 10_000;
 
 /** Copies blobs from one store to another, each once. What the destination has is not sent. */
 export class BlobCopy implements AsyncDisposable {
@@ -114,12 +116,22 @@ export class BlobCopy implements AsyncDisposable {
     };
     for (let attempt = 1; ; attempt++) {
       await this.#destination.putBlob(blob, read, { signal, onProgress, mountFrom, verified: true });
-      if (!sent || (await this.#destination.hasBlob(blob, { signal }))) return sent;
+      if (!sent || !(await this.#isLost(blob, signal))) return sent;
       if (attempt < 2) continue;
       throw new StkError('registry', `${this.#destination.name} accepted blob ${blob.digest} but does not have it`, {
         hint: 'the registry loses what it is sent: look at its log and its storage; no tag was moved',
         facts: { digest: blob.digest, sizeBytes: blob.size },
       });
+    }
+  }
+
+  /** A registry that cannot say what it has may have it: it looks itself when it is given the manifest. */
+  async #isLost(blob: Descriptor, signal: AbortSignal): Promise<boolean> {
+    try {
+      return !(await this.#destination.hasBlob(blob, { signal, patienceMs: COURTESY_MS }));
+    } catch (error) {
+      if (signal.aborted || !isStkError(error, 'registry', 'network')) throw error;
+      return false;
     }
   }
 

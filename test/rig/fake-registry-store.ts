@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { AsyncScope } from '../../src/core/async-scope.ts';
 import { digestOf } from '../../src/core/digest.ts';
-import { HttpClient } from '../../src/host/http.ts';
+import { HttpClient, type HttpClientOptions } from '../../src/host/http.ts';
 import type { Descriptor } from '../../src/oci/descriptor.ts';
 import { parseRegistryReference } from '../../src/oci/reference.ts';
 import { RegistryStore, type RegistryStoreOptions } from '../../src/registry/registry-store.ts';
@@ -24,13 +24,14 @@ export interface Rig extends AsyncDisposable {
 export async function start(
   options: FakeRegistryOptions = {},
   storeOptions: Partial<RegistryStoreOptions> = {},
+  clientOptions: HttpClientOptions = {},
 ): Promise<Rig> {
   const scope = new AsyncScope();
   const fake = scope.use(await FakeRegistry.start(options));
   const clock = { nowMs: 1_000_000 };
   const delays: number[] = [];
   const delay = async (delayMs: number) => void delays.push(delayMs);
-  const client = scope.use(new HttpClient({ delay, now: () => clock.nowMs }));
+  const client = scope.use(new HttpClient({ delay, now: () => clock.nowMs, ...clientOptions }));
   const { host, repository } = parseRegistryReference(`docker://${fake.host}/${REPOSITORY}`);
   const store = new RegistryStore({ client, host, repository, ...storeOptions });
   return { fake, store, delays, clock, [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose]() };

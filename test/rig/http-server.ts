@@ -32,7 +32,7 @@ export async function start(handler: Handler, options: HttpClientOptions = {}): 
   });
   const delays: number[] = [];
   const delay = async (delayMs: number) => void delays.push(delayMs);
-  const client = scope.use(new HttpClient({ delay, random: () => 1, ...options }));
+  const client = scope.use(new HttpClient({ delay, random: () => 1, now: () => 0, ...options }));
   const { port } = server.address() as AddressInfo;
   return {
     client,

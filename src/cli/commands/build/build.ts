@@ -212,7 +212,12 @@ export function openSessionUi(session: Session): Ui & AsyncDisposable {
     ...(logFile === undefined ? {} : { logFile }),
   });
   session.view.stepOutputShown = ui.showsStepOutput;
-  return { ...ui, [Symbol.asyncDispose]: () => ui.close() };
+  session.view.emit = ui.emit;
+  const close = async () => {
+    session.view.emit = undefined;
+    await ui.close();
+  };
+  return { ...ui, close, [Symbol.asyncDispose]: close };
 }
 
 /** Results on stdout: one line per tag; and the metadata file, where one is wanted. */
