@@ -37,6 +37,8 @@ try {
       'process.env.NODE_ENV': '"production"',
       'process.env.DEV': '"false"',
     },
+    // Optional parts of the library for bills of materials, for XML.
+    external: ['xmlbuilder2', 'libxmljs2'],
     // ink loads it only for its own debugging.
     alias: { 'react-devtools-core': './scripts/no-devtools.mjs', undici: './scripts/undici-client.mjs' },
     banner: {

@@ -22,6 +22,7 @@ const RANKS: Readonly<Record<string, number>> = {
   lazy: 4,
   mount: 4,
   stores: 5,
+  inventory: 5,
   builder: 6,
   transfer: 6,
   update: 6,

@@ -12,6 +12,7 @@ import { addLayoutCommands } from './commands/layout/layout.command.ts';
 import { addHostCommands } from './commands/host/host.command.ts';
 import { addMountCommands } from './commands/mount/mount.command.ts';
 import { addPublishCommands } from './commands/publish/publish.command.ts';
+import { addSbomCommands } from './commands/sbom/sbom.command.ts';
 import { addUpdateCommands } from './commands/update/update.command.ts';
 import { readConfigFile } from './config-file.ts';
 import { messageLines } from './message-lines.ts';
@@ -81,6 +82,7 @@ export function makeProgram(
     };
   addBuildCommands(program, act);
   addLayoutCommands(program, act);
+  addSbomCommands(program, act);
   addUpdateCommands(program, act);
   addPublishCommands(program, act);
   addHostCommands(program, act);
