@@ -18,6 +18,8 @@ const KEYS = {
   debug: 'debug',
   patience: 'patience',
   trusted_images: 'trustedImages',
+  lazy_cache_size: 'lazyCacheSize',
+  lazy_patience: 'lazyPatience',
   stacker_dir: 'stackerDir',
   rootfs_dir: 'rootsDir',
 } as const;

@@ -17,6 +17,7 @@ import { addUpdateCommands } from './commands/update/update.command.ts';
 import { readConfigFile } from './config-file.ts';
 import { messageLines } from './message-lines.ts';
 import { PROGRESS_MODES, addStackerOptions, adaptProgress } from './stacker-options.ts';
+import { lazySettings } from './lazy-settings.ts';
 import type { GlobalOptions, Session } from './session.ts';
 
 /** Makes a session once the global options are known. */
@@ -142,6 +143,7 @@ function globalOptions(options: Readonly<Record<string, unknown>>, workingDirect
     logFile: logFile === undefined ? undefined : absPath(logFile, workingDirectory),
     patienceMs: patience(text('patience')),
     trustedImages: (options['trustedImages'] as readonly string[] | undefined) ?? [],
+    lazy: lazySettings(text('lazyCacheSize'), text('lazyPatience')),
   };
 }
 

@@ -1,6 +1,7 @@
 import type { AsyncScope } from '../core/async-scope.ts';
 import type { Emit } from '../core/events.ts';
 import type { AbsPath } from '../core/paths.ts';
+import type { LazySettings } from './lazy-settings.ts';
 import type { GivenFiles } from './given-files.ts';
 import type { ImageStores } from '../stores/image-stores.ts';
 
@@ -53,4 +54,6 @@ export interface GlobalOptions {
   readonly patienceMs: number | undefined;
   /** Patterns of names of images that the kernel may have, see `isTrustedImage`. */
   readonly trustedImages: readonly string[];
+  /** How images of registries are read lazily. */
+  readonly lazy: LazySettings;
 }

@@ -49,11 +49,11 @@ interface Places {
  * needs a directory, and `missing-capability` where the image's user could not read its files.
  */
 export async function bundleImage(request: BundleRequest): Promise<Bundled> {
-  const { layout, signal } = request;
-  const image = await readLayeredImage(layout, request.tag, request.platform, request.digest);
+  const { layout } = request;
+  const image = await readLayeredImage(request);
   const directory = await canonicalTarget(request.directory);
   const mappings = await idMappings();
-  await using source = await openBundleSource(layout, image, signal);
+  await using source = await openBundleSource(layout, image, request);
   const user = await userOf(request, source, mappings);
   const volumes = volumePaths(source.config);
   const inside = (path: string) => MOUNT_POINTS.some(point => path.startsWith(`${point}/`));

@@ -7,8 +7,10 @@ import { imageLayers, type LayeredImage } from '../mount/image-layers.ts';
 import type { ImageConfig } from '../oci/descriptor.ts';
 import type { LayoutStore } from '../oci/layout.ts';
 import { parseImageConfig } from '../oci/parse-manifest.ts';
-import { openLayerStack } from '../sources/layer-stack.ts';
+import type { MountRequest } from '../mount/mount-image.ts';
+import { openLayer, openStack } from '../sources/layer-stack.ts';
 import type { LayerStack, MergedNode } from '../squashfs/layer-stack.ts';
+import { openSquashfs } from '../squashfs/squashfs-reader.ts';
 import type { Resolved } from '../squashfs/resolve-path.ts';
 import type { AccountFiles } from './bundle-user.ts';
 import { coverFor } from './lent-files.ts';
@@ -45,10 +47,10 @@ export type Place =
 export async function openBundleSource(
   layout: LayoutStore,
   image: LayeredImage,
-  signal?: AbortSignal,
+  { far, signal }: Pick<MountRequest, 'far' | 'signal'> = {},
 ): Promise<BundleSource> {
-  const suspects = imageLayers(layout, image);
-  const layers = suspects.map(({ descriptor }) => ({ squashfs: descriptor }));
+  const layers = imageLayers(layout, image, far);
+  const suspects = layers.filter(layer => layer.far === undefined);
   const told = <T>(work: Promise<T>): Promise<T> => work.catch((error: unknown) => tellDamage(error, suspects, signal));
   const config = await readImageConfig(layout, image, signal);
   if (config.os !== 'linux') {
@@ -56,7 +58,11 @@ export async function openBundleSource(
       hint: 'only images for linux can be run here',
     });
   }
-  const stack = await told(openLayerStack(layout, layers, signal));
+  const stack = await told(
+    openStack(layers, async layer =>
+      layer.far ? openSquashfs(await layer.far.open(signal), signal) : openLayer(layout, layer.descriptor, signal),
+    ),
+  );
   if (!stack) throw new Error(`${image.name} has no layers`);
   return {
     config,

@@ -54,7 +54,7 @@ export interface Committed {
  */
 export async function commitImage(request: CommitRequest): Promise<Committed> {
   const { base, target, signal } = request;
-  const image = await readLayeredImage(base.layout, base.tag, request.platform, base.digest);
+  const image = await readLayeredImage({ ...base, platform: request.platform });
   const config = await readImageConfig(base.layout, image, signal);
   const baseLayers = composedLayers(base.layout, image, config);
   await assertPresent(base.layout, image, baseLayers);

@@ -61,8 +61,8 @@ export async function runContainer(request: RunRequest): Promise<number> {
   const { layout, signal } = request;
   takeUsualUmask();
   await using scope = new AsyncScope();
-  const image = await readLayeredImage(layout, request.tag, request.platform, request.digest);
-  const openSource = async () => scope.use(await openBundleSource(layout, image, signal));
+  const image = await readLayeredImage(request);
+  const openSource = async () => scope.use(await openBundleSource(layout, image, request));
   const [directory, source] = await together(openDirectory(request, scope), openSource());
   const home = request.home ?? joinInside(directory, 'state');
   const { settings } = request;

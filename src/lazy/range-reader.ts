@@ -1,15 +1,11 @@
 import { assertInsideBlob, type BlobReader } from '../core/blob-reader.ts';
+import type { RangeOptions } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 
 /** What a reader needs of a store; see `RegistryStore.readBlobRange`. */
 export interface RangeSource {
   readonly name: string;
-  readBlobRange(
-    descriptor: Descriptor,
-    offset: number,
-    length: number,
-    options?: { readonly signal?: AbortSignal },
-  ): Promise<Buffer>;
+  readBlobRange(descriptor: Descriptor, offset: number, length: number, options?: RangeOptions): Promise<Buffer>;
 }
 
 /** What is fetched at least. */

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { isStkError, messageOf, type ErrorCode, type ErrorFacts } from '../core/errors.ts';
 import { closeSync, writeSync } from '../host/files.ts';
+import type { OpenFar } from './open-served-blob.ts';
 import { serve } from './serve.ts';
 import { parseServeSpec, type ServeSpec } from './serve-spec.ts';
 
@@ -20,7 +21,7 @@ export type FirstWord =
  * returns when the mount is gone. One that takes over reads the same and tells nobody. Rejects with what was also told to the starter if it could not start. Where users of
  * the mount remain after the signal and cannot be cut off otherwise, it ends this process with SIGKILL.
  */
-export async function runServer(input: Readable, signal: AbortSignal): Promise<void> {
+export async function runServer(input: Readable, signal: AbortSignal, openFar?: OpenFar): Promise<void> {
   const spec = parseServeSpec(await readAll(input));
   let told = false;
   const tell = (word: FirstWord): void => {
@@ -28,7 +29,7 @@ export async function runServer(input: Readable, signal: AbortSignal): Promise<v
     told = true;
   };
   try {
-    const end = await serve(spec, { signal, onReady: () => tell({ ready: true, pid: process.pid }) });
+    const end = await serve(spec, { signal, openFar, onReady: () => tell({ ready: true, pid: process.pid }) });
     tell({ ready: false, code: 'interrupted', message: 'the mount was taken away before it was ready' });
     if (end === 'abandoned') process.kill(process.pid, 'SIGKILL');
   } catch (error) {

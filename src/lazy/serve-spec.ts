@@ -3,11 +3,15 @@ import { isDigest, type Digest } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import type { FuseSession } from '../host/fuse/negotiate.ts';
+import { parseFarPlace, type FarPlace } from './far-place.ts';
 
-/** A blob on this machine that is served under a name. */
+/** A blob that is served under a name. */
 export interface BlobToServe {
   readonly name: string;
+  /** Its file on this machine; of a blob that is fetched as it is read, where it lies once it is complete. */
   readonly path: AbsPath;
+  /** Where it is fetched from; absent for a file. */
+  readonly far?: FarPlace;
   readonly digest: Digest;
   readonly sizeBytes: number;
   /** Root hash of the blob's verity tree; without it the whole blob is read and checked before the mount. */
@@ -97,6 +101,7 @@ function parseBlob(value: unknown, index: number): BlobToServe {
     digest,
     sizeBytes: asSize(blob['sizeBytes'], `${at}.sizeBytes`),
     ...(verityRoot === undefined ? {} : { verityRoot }),
+    ...(blob['far'] === undefined ? {} : { far: parseFarPlace(blob['far']) }),
     unchecked: blob['unchecked'] === true,
   };
 }

@@ -1,18 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AsyncScope } from '../core/async-scope.ts';
-import type { BlobReader } from '../core/blob-reader.ts';
 import { errnoOf, isStkError, messageOf, throwIfAborted } from '../core/errors.ts';
 import { writeFileAtomic } from '../host/atomic-write.ts';
-import { openFileReader } from '../host/file-reader.ts';
 import { closeSync, readFile, rm } from '../host/files.ts';
 import { abortConnection, detachFuse, raiseReadahead } from '../host/fuse/mount-point.ts';
 import { findMount } from '../host/mount-table.ts';
 import type { FuseSession } from '../host/fuse/negotiate.ts';
 import { MAX_READAHEAD_BYTES, serveFiles } from './file-server.ts';
 import { FileTable, type ServedFile } from './file-table.ts';
+import { openServedBlob, type OpenFar } from './open-served-blob.ts';
 import { parseLeftSession, type BlobToServe, type ServeSpec, type ServerState } from './serve-spec.ts';
 import { openServerLog, type ServerLog } from './server-log.ts';
-import { openVerified } from './verified-reader.ts';
 
 /** Name of stk's mounts in the mount table, as `fuse.stk`. */
 export const FUSE_SUBTYPE = 'stk';
@@ -20,6 +18,8 @@ export const FUSE_SUBTYPE = 'stk';
 export interface ServeOptions {
   /** Fires to end the server: it detaches the mount, serves what is still open for `drainMs`, and ends. */
   readonly signal: AbortSignal;
+  /** Opens blobs that are no files. */
+  readonly openFar?: OpenFar | undefined;
   /** Called once files can be read. */
   readonly onReady: () => void;
 }
@@ -41,7 +41,7 @@ export async function serve(spec: ServeSpec, options: ServeOptions): Promise<Ser
   const log = scope.use(openServerLog(spec.logFile));
   const files: (ServedFile & { readonly blob: BlobToServe })[] = [];
   for (const blob of spec.blobs) {
-    files.push({ name: blob.name, reader: scope.use(await openBlob(blob, options.signal)), blob });
+    files.push({ name: blob.name, reader: scope.use(await openServedBlob(blob, options)), blob });
   }
   const digests = new Map<ServedFile, string>(files.map(file => [file, file.blob.digest]));
   const table = new FileTable(files, { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 });
@@ -67,11 +67,6 @@ export async function serve(spec: ServeSpec, options: ServeOptions): Promise<Ser
   const end = await Promise.race([served.then((): ServeEnd => 'unmounted'), endOnSignal(spec, served, options.signal)]);
   log.write({ event: end, target: spec.target, pid: process.pid });
   return end;
-}
-
-async function openBlob(blob: BlobToServe, signal: AbortSignal): Promise<BlobReader> {
-  const reader = await openFileReader(blob.path);
-  return blob.unchecked ? reader : openVerified(reader, blob, signal);
 }
 
 async function leftSession(spec: ServeSpec): Promise<FuseSession | undefined> {

@@ -11,6 +11,12 @@ import {
 } from '../layer/verity-format.ts';
 import { blockHash, type BlockHashes } from './block-hashes.ts';
 
+/** Where a tree is read from. */
+export interface TreeReader extends Pick<BlobReader, 'name' | 'sizeBytes' | 'readAt'> {
+  /** As `readAt`, from the first of several places whose bytes are right; where none has them, those of the last. */
+  readRight?(offset: number, length: number, isRight: (bytes: Buffer) => boolean): Promise<Buffer>;
+}
+
 const HASHES_PER_BLOCK = VERITY_BLOCK_BYTES / VERITY_HASH_BYTES;
 /** Verified hash blocks kept: 1024 of them vouch for 512 MiB of data in 4 MiB of memory. */
 const MAX_CACHED_BLOCKS = 1024;
@@ -23,14 +29,14 @@ const MAX_CACHED_BLOCKS = 1024;
 export class VerityHashes implements BlockHashes {
   readonly dataBytes: number;
   readonly salt: Buffer;
-  readonly #reader: BlobReader;
+  readonly #reader: TreeReader;
   readonly #root: Buffer;
   readonly #treeStart: number;
   readonly #levels: readonly VerityLevel[];
   readonly #cache = new Map<number, Buffer>();
   readonly #flights = new SingleFlight<number, Buffer>();
 
-  private constructor(reader: BlobReader, root: Buffer, dataBlocks: number, salt: Buffer) {
+  private constructor(reader: TreeReader, root: Buffer, dataBlocks: number, salt: Buffer) {
     this.#reader = reader;
     this.#root = root;
     this.dataBytes = dataBlocks * VERITY_BLOCK_BYTES;
@@ -44,7 +50,7 @@ export class VerityHashes implements BlockHashes {
    * that fits the blob's length, so a tree cannot be passed off as a shorter one with other data. The reader stays the
    * caller's; its `sizeBytes` must come from a source that is trusted, and so must `root` (64 hex digits).
    */
-  static async open(reader: BlobReader, root: string, signal?: AbortSignal): Promise<VerityHashes> {
+  static async open(reader: TreeReader, root: string, signal?: AbortSignal): Promise<VerityHashes> {
     if (!/^[0-9a-f]{64}$/i.test(root)) throw new StkError('invalid-input', 'a verity root hash is 64 hex digits');
     const dataBlocks = dataBlocksOf(reader.sizeBytes);
     if (dataBlocks === undefined) throw noTree(reader, 'its length is not that of data with a verity tree');
@@ -78,9 +84,12 @@ export class VerityHashes implements BlockHashes {
 
   async #verify(level: number, index: number, position: number): Promise<Buffer> {
     const offset = this.#treeStart + position * VERITY_BLOCK_BYTES;
-    const bytes = await this.#reader.readAt(offset, VERITY_BLOCK_BYTES);
-    const expected = await this.#hashOf(level + 1, index);
-    if (blockHash(this.salt, bytes) !== expected.toString('hex')) {
+    const expected = (await this.#hashOf(level + 1, index)).toString('hex');
+    const isRight = (found: Buffer) => blockHash(this.salt, found) === expected;
+    const bytes = this.#reader.readRight
+      ? await this.#reader.readRight(offset, VERITY_BLOCK_BYTES, isRight)
+      : await this.#reader.readAt(offset, VERITY_BLOCK_BYTES);
+    if (!isRight(bytes)) {
       throw new StkError('integrity', `${this.#reader.name}: the hash tree is wrong at byte ${offset}`, {
         facts: { blob: this.#reader.name, offset },
       });
@@ -127,7 +136,7 @@ function withTree(dataBlocks: number): number {
   return dataBlocks + 1 + tree;
 }
 
-function noTree(reader: BlobReader, why: string): StkError {
+function noTree(reader: TreeReader, why: string): StkError {
   return new StkError('integrity', `${reader.name} has no verity tree that can be used: ${why}`, {
     hint: 'the blob was cut off or changed; fetch it again',
     facts: { blob: reader.name, sizeBytes: reader.sizeBytes },

@@ -18,14 +18,15 @@ export type SignedLayers = (digest: Digest) => boolean;
  * hash, whatever the manifest says. Throws `integrity` where that contradicts them.
  */
 export async function assessLayer(layer: InspectedLayer, isSigned: SignedLayers): Promise<AssessedLayer> {
-  const unknown = { ...layer, known: undefined, otherWriter: undefined };
+  const unknown = { ...layer, known: undefined, otherWriter: undefined, isFar: layer.far !== undefined };
   const { uid, initialUserNamespace } = await readPrivileges();
   if (uid !== 0 || !initialUserNamespace) return unknown;
   const { digest, size } = layer.descriptor;
   const packed = await new PackedRecord().find(digest);
   if (!packed && !isSigned(digest)) return unknown;
-  const otherWriter = await findOtherWriter(layer.file);
-  if (!packed) return { ...layer, known: 'signed', otherWriter };
+  // Every block of a far one is checked on its way.
+  const otherWriter = unknown.isFar ? undefined : await findOtherWriter(layer.file);
+  if (!packed) return { ...unknown, known: 'signed', otherWriter };
   const { sizeBytes, verityRoot } = packed;
   if (sizeBytes !== size || (layer.verityRoot !== undefined && layer.verityRoot !== verityRoot)) {
     throw new StkError('integrity', `the manifest lies about layer ${digest}, which was packed on this machine`, {
@@ -33,5 +34,5 @@ export async function assessLayer(layer: InspectedLayer, isSigned: SignedLayers)
       facts: { digest, sizeBytes: size, expectedBytes: sizeBytes },
     });
   }
-  return { ...layer, verityRoot, known: 'packed-here', otherWriter };
+  return { ...unknown, verityRoot, known: 'packed-here', otherWriter };
 }

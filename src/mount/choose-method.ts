@@ -26,6 +26,8 @@ export interface LayerFacts {
   readonly known: Known | undefined;
   /** Who besides root could change its file, in words; looked at where the layer is known. */
   readonly otherWriter: string | undefined;
+  /** Its bytes are not here: only stk's own server has them, checked. */
+  readonly isFar?: boolean;
 }
 
 export interface Wish {
@@ -51,6 +53,8 @@ export interface Method {
   readonly warnings: readonly string[];
 }
 
+const FAR_NEEDS_SERVER = 'layers that are not on this machine need stk to serve them';
+
 const CHECKED_BY = {
   dm: 'blocks checked by dm-verity',
   user: 'blocks checked by stk',
@@ -66,6 +70,8 @@ const SHORT_FILES =
  * written to withstand images made with ill intent. So without a wish root gets it only where every layer is known, and
  * where nobody can put other bytes in its place: each block is checked when it is read, or only root can change the file,
  * which is compared with its digest first. Everything else is mounted with FUSE.
+ *
+ * Layers that are not on this machine are always served, and checked, by stk.
  *
  * Throws `missing-capability` with the line that mends it, `integrity` where `require` finds a layer without a root hash.
  */
@@ -119,15 +125,15 @@ function findDoubt(host: HostAbilities, { layers, verify }: Wish): string | unde
     const which = layers.length === 1 ? 'the layer was' : `${unknown} of ${layers.length} layers ${were}`;
     return `${which} not packed here; --kernel overrides`;
   }
-  const isChecked = (verify === 'auto' || verify === 'require') && kernelVerity(host) !== undefined;
+  const isChecked = (verify === 'auto' || verify === 'require') && kernelVerity(host, layers) !== undefined;
   const changeable = layers.find(layer => layer.otherWriter !== undefined && !(isChecked && layer.verityRoot));
   if (changeable === undefined) return undefined;
   return `${changeable.otherWriter}, and could change it unseen; --kernel overrides`;
 }
 
 /** What can check blocks on their way to the kernel. */
-function kernelVerity(host: HostAbilities): 'dm' | 'user' | undefined {
-  if (host.missingForDmVerity === undefined) return 'dm';
+function kernelVerity(host: HostAbilities, layers: Wish['layers']): 'dm' | 'user' | undefined {
+  if (host.missingForDmVerity === undefined && !layers.some(layer => layer.isFar)) return 'dm';
   return host.missingForUserVerity === undefined ? 'user' : undefined;
 }
 
@@ -165,7 +171,13 @@ function chooseVerity(
   wish: Wish,
   { layers: engine, overlay }: Pick<Method, 'layers' | 'overlay'>,
 ): Pick<Method, 'verity' | 'warnings'> {
-  if (wish.verify === 'off' || wish.verify === 'once') return { verity: 'none', warnings: [] };
+  const isFar = wish.layers.some(layer => layer.isFar);
+  if (!isFar && (wish.verify === 'off' || wish.verify === 'once')) return { verity: 'none', warnings: [] };
+  if (isFar && host.missingForUserVerity !== undefined) {
+    throw new StkError('missing-capability', `${FAR_NEEDS_SERVER}: ${host.missingForUserVerity}`, {
+      hint: 'bring the image here first: stk publish REF oci:DIR:TAG',
+    });
+  }
   const without = wish.layers.filter(layer => layer.verityRoot === undefined).length;
   if (wish.verify === 'require' && without > 0) {
     throw new StkError('integrity', `${without} of ${wish.layers.length} layers have no verity root hash`, {
@@ -174,7 +186,7 @@ function chooseVerity(
   }
   if (without === wish.layers.length) return { verity: 'none', warnings: [] };
   const warnings = without > 0 ? [unchecked(without, wish)] : [];
-  const verity = engine === 'kernel' ? kernelVerity(host) : undefined;
+  const verity = engine === 'kernel' ? kernelVerity(host, wish.layers) : undefined;
   if (verity === 'dm') return { verity, warnings };
   if (host.missingForUserVerity === undefined) {
     const short = overlay === 'fuse' && wish.verify === 'require' ? [SHORT_FILES] : [];

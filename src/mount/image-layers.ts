@@ -1,3 +1,5 @@
+import type { BlobReader } from '../core/blob-reader.ts';
+import type { JsonValue } from '../core/canonical-json.ts';
 import { StkError } from '../core/errors.ts';
 import type { Digest } from '../core/digest.ts';
 import type { AbsPath } from '../core/paths.ts';
@@ -10,10 +12,24 @@ import { findManifest } from '../oci/resolve-image.ts';
 /** Annotations that hold the root hash of a layer's verity tree: the one written today, then its predecessor. */
 const VERITY_ROOTS = [VERITY_ROOT, 'io.stackeroci.stacker.squashfs_verity_root_hash'] as const;
 
+/** A layer whose bytes are not on this machine, or not all: a server fetches and checks what is read of it. */
+export interface FarLayer {
+  /** What the server finds it by; JSON. */
+  readonly place: JsonValue;
+  /** Its data, without the verity area behind it. The caller disposes the reader. */
+  open(signal?: AbortSignal): Promise<BlobReader>;
+}
+
+/** Tells which layers of an image are not on this machine. */
+export type FarLayers = (descriptor: Descriptor) => FarLayer | undefined;
+
 /** One squashfs layer of an image in a layout. */
 export interface ImageLayer {
   readonly descriptor: Descriptor;
+  /** Of a far layer, where it would lie if it were here. */
   readonly file: AbsPath;
+  /** Absent where the layer is here. */
+  readonly far?: FarLayer | undefined;
   /** 64 lower-case hex digits, or `undefined` where the manifest promises no verity tree. */
   readonly verityRoot: string | undefined;
 }
@@ -26,25 +42,33 @@ export interface LayeredImage {
   readonly manifest: Manifest;
 }
 
-/**
- * Finds an image of a layout; an index gives the image for the platform. Throws as `findManifest` does.
- * @param digest what to read instead of where the tag points now
- */
-export async function readLayeredImage(
-  layout: LayoutStore,
-  tag: string,
-  platform: Platform,
-  digest?: Digest,
-): Promise<LayeredImage> {
+/** Which image of a layout is meant. */
+export interface WantedImage {
+  readonly layout: LayoutStore;
+  readonly tag: string;
+  readonly platform: Platform;
+  /** What to read instead of where the tag points now. */
+  readonly digest?: Digest | undefined;
+  /** What the user calls it, where that is not its name in the layout. */
+  readonly imageName?: string | undefined;
+}
+
+/** Finds an image of a layout; an index gives the image for the platform. Throws as `findManifest` does. */
+export async function readLayeredImage(wanted: WantedImage): Promise<LayeredImage> {
+  const { layout, tag, platform, digest, imageName } = wanted;
   const { descriptor, manifest } = await findManifest(layout, digest ?? tag, platform);
-  return { name: `${layout.name}:${tag}`, digest: descriptor.digest, manifest };
+  return { name: imageName ?? `${layout.name}:${tag}`, digest: descriptor.digest, manifest };
 }
 
 /**
  * The image's layers from the bottom up, as its manifest tells them. Throws `unsupported` for layers that are no squashfs
  * and `invalid-input` for an image without layers or with a malformed root hash.
  */
-export function imageLayers(layout: LayoutStore, image: LayeredImage): readonly ImageLayer[] {
+export function imageLayers(
+  layout: LayoutStore,
+  image: LayeredImage,
+  far: FarLayers = () => undefined,
+): readonly ImageLayer[] {
   const { layers } = image.manifest;
   if (layers.length === 0)
     throw new StkError('invalid-input', `${image.name} has no layers: there is nothing to mount`);
@@ -53,6 +77,7 @@ export function imageLayers(layout: LayoutStore, image: LayeredImage): readonly 
     descriptor,
     file: layout.blobPath(descriptor.digest),
     verityRoot: verityRootOf(descriptor),
+    far: far(descriptor),
   }));
 }
 

@@ -7,7 +7,8 @@ import { MediaType } from '../oci/media-types.ts';
 import { openSquashfs } from '../squashfs/squashfs-reader.ts';
 import type { Superblock } from '../squashfs/superblock.ts';
 import { tellDamage, type SuspectLayer } from '../layer/find-fault.ts';
-import type { ImageLayer } from './image-layers.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { FarLayer, ImageLayer } from './image-layers.ts';
 
 /**
  * A layer whose file was looked at: it is a regular file of the size that the manifest promises and begins with a sound
@@ -26,6 +27,7 @@ export interface InspectedLayer extends ImageLayer {
  * its media type says.
  */
 export async function inspectLayer(layer: ImageLayer, signal?: AbortSignal): Promise<InspectedLayer> {
+  if (layer.far) return inspectFar(layer, layer.far, signal);
   const { descriptor } = layer;
   const file = (await realpath(layer.file).catch((cause: unknown) => {
     if (errnoOf(cause) !== 'ENOENT') throw cause;
@@ -37,14 +39,7 @@ export async function inspectLayer(layer: ImageLayer, signal?: AbortSignal): Pro
   })) as AbsPath;
   const stats = await stat(file, { bigint: true });
   const { sizeBytes, superblock } = await readTables({ file, descriptor }, signal);
-  const said = descriptor.mediaType.slice(MediaType.layerSquashfs.length + 1);
-  if (said !== '' && said !== superblock.compression) {
-    const is = `its media type says ${said}, its bytes are ${superblock.compression}`;
-    throw new StkError('invalid-input', `layer ${descriptor.digest} is not what it says: ${is}`, {
-      hint: 'the manifest is wrong about this blob; do not trust the image, or have its maker mend it',
-      facts: { mediaType: descriptor.mediaType, compression: superblock.compression },
-    });
-  }
+  assertCompression(descriptor, superblock);
   const verityOffset = locateVerity(sizeBytes, superblock.bytesUsed);
   if (layer.verityRoot !== undefined && verityOffset === undefined) {
     throw new StkError('integrity', `layer ${descriptor.digest} has a verity root hash but no verity tree`, {
@@ -54,6 +49,26 @@ export async function inspectLayer(layer: ImageLayer, signal?: AbortSignal): Pro
   }
   const identity = [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(':');
   return { ...layer, file, identity, verityOffset };
+}
+
+/** What is read of it was checked on the way; a size that is wrong would have no verity tree. */
+async function inspectFar(layer: ImageLayer, far: FarLayer, signal?: AbortSignal): Promise<InspectedLayer> {
+  const { descriptor } = layer;
+  await using image = await openSquashfs(await far.open(signal), signal);
+  await image.root(signal);
+  assertCompression(descriptor, image.superblock);
+  const verityOffset = locateVerity(descriptor.size, image.superblock.bytesUsed);
+  return { ...layer, identity: `far:${descriptor.digest}`, verityOffset };
+}
+
+function assertCompression(descriptor: Descriptor, superblock: Superblock): void {
+  const said = descriptor.mediaType.slice(MediaType.layerSquashfs.length + 1);
+  if (said === '' || said === superblock.compression) return;
+  const is = `its media type says ${said}, its bytes are ${superblock.compression}`;
+  throw new StkError('invalid-input', `layer ${descriptor.digest} is not what it says: ${is}`, {
+    hint: 'the manifest is wrong about this blob; do not trust the image, or have its maker mend it',
+    facts: { mediaType: descriptor.mediaType, compression: superblock.compression },
+  });
 }
 
 /**

@@ -84,8 +84,8 @@ export async function forgetServers(state: MountState, names: readonly string[])
   }
 }
 
-function toServe({ descriptor, file, verityRoot }: AssessedLayer) {
-  return { digest: descriptor.digest, file, sizeBytes: descriptor.size, verityRoot: verityRoot! };
+function toServe({ descriptor, file, verityRoot, far }: AssessedLayer) {
+  return { digest: descriptor.digest, file, sizeBytes: descriptor.size, verityRoot: verityRoot!, far: far?.place };
 }
 
 function serverNames(uses: readonly LayerUse[]): readonly string[] {

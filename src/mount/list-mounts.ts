@@ -25,6 +25,8 @@ export interface ListedMount {
   readonly layers: number;
   /** Of these, how many other image mounts use, too. */
   readonly sharedLayers: number;
+  /** How many layers are fetched as they are read. */
+  readonly farLayers: number;
   /** Where reads are logged that failed verification in user space. */
   readonly logs: readonly AbsPath[];
   readonly createdAt: string;
@@ -66,6 +68,7 @@ async function list(state: MountState, signal: AbortSignal | undefined): Promise
       ...(upper && upper.scratch === undefined ? { upper: upper.upper } : {}),
       layers: record.layers.length,
       sharedLayers: record.layers.filter(use => (counts.get(use.key) ?? 0) > 1).length,
+      farLayers: record.farLayers ?? 0,
       logs: serverLogs(state, record.layers),
       createdAt,
     });

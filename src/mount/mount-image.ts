@@ -5,15 +5,20 @@ import { mapLimited } from '../core/limiter.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { mkdir } from '../host/files.ts';
 import { mountAt, readMountTable } from '../host/mount-table.ts';
-import type { Platform } from '../oci/descriptor.ts';
 import { blame } from '../layer/find-fault.ts';
 import { addGcRoot } from '../oci/gc-roots.ts';
-import type { LayoutStore } from '../oci/layout.ts';
 import { assessLayer, type AssessedLayer } from './assess-layer.ts';
 import { chooseMethod, type Engine, type Method, type VerifyMode } from './choose-method.ts';
 import { ComparedFiles } from './compared-files.ts';
 import { probeHost } from './host-abilities.ts';
-import { imageLayers, readLayeredImage, type ImageLayer, type LayeredImage } from './image-layers.ts';
+import {
+  imageLayers,
+  readLayeredImage,
+  type FarLayers,
+  type ImageLayer,
+  type LayeredImage,
+  type WantedImage,
+} from './image-layers.ts';
 import { inspectLayer } from './inspect-layer.ts';
 import { mountLayers, planLayers } from './layer-mounting.ts';
 import { findDeadServers, serverLogs } from './layer-servers.ts';
@@ -30,17 +35,14 @@ import { findUpperUser } from './upper-users.ts';
 import type { Cover } from './cover-files.ts';
 import { makeUpper, planUpper, type UpperWish } from './writable-upper.ts';
 
-export interface MountRequest {
-  readonly layout: LayoutStore;
-  readonly tag: string;
-  /** The manifest or index to mount, wherever the tag points by now: for a caller that has checked it. */
-  readonly digest?: Digest | undefined;
+export interface MountRequest extends WantedImage {
+  /** Tells which layers the layout lacks, and where they are. */
+  readonly far?: FarLayers | undefined;
   /** The image itself, for a caller that has read it. */
   readonly image?: LayeredImage | undefined;
   readonly target: AbsPath;
   /** See `stateHome`. */
   readonly home: AbsPath;
-  readonly platform: Platform;
   readonly engine: Engine;
   readonly verify: VerifyMode;
   /** The caller's configuration trusts the image: the kernel may have it. */
@@ -80,8 +82,8 @@ const PARALLEL_FILES = 8;
  */
 export async function mountImage(request: MountRequest): Promise<Mounted> {
   const { layout, signal } = request;
-  const image = request.image ?? (await readLayeredImage(layout, request.tag, request.platform, request.digest));
-  const distinct = uniqueFromTop(imageLayers(layout, image));
+  const image = request.image ?? (await readLayeredImage(request));
+  const distinct = uniqueFromTop(imageLayers(layout, image, request.far));
   const { skeleton = [], covers = [] } = request;
   assertStackable(distinct.length + (skeleton.length > 0 ? 1 : 0) + (covers.length > 0 ? 1 : 0));
   const isSigned = () => request.signed === true;
@@ -104,10 +106,14 @@ export async function mountImage(request: MountRequest): Promise<Mounted> {
       return { record, isNew: true, ...said, logs: serverLogs(state, record.layers) };
     } catch (error) {
       await takeDown(state, record);
-      if (!isStkError(error, 'missing-capability')) await blame(error, layers, signal);
+      if (!isStkError(error, 'missing-capability')) await blame(error, layers.filter(isHere), signal);
       host = withoutLacking(host, error);
     }
   }
+}
+
+function isHere(layer: ImageLayer): boolean {
+  return layer.far === undefined;
 }
 
 /** Uppermost first. Of equal layers the uppermost decides all that those below could, and overlayfs takes none twice. */
@@ -202,6 +208,7 @@ async function begin(
     layers: planLayers(state, layers, method, id, records, dead),
     method: { layers: engine, overlay, verity },
     ...(upper ? { upper } : {}),
+    farLayers: layers.filter(layer => !isHere(layer)).length,
     madeTarget: !isThere,
     createdAt: new Date().toISOString(),
   };
@@ -234,7 +241,7 @@ async function claim(
   const { collecting } = await addGcRoot(layout.directory, { digest, path: recordFile(state, id) });
   if (!collecting) return;
   await using _lock = await layout.lockBlobs('shared', signal ? { signal } : {});
-  for (const { descriptor } of layers) {
+  for (const { descriptor } of layers.filter(isHere)) {
     if (await layout.hasBlob(descriptor)) continue;
     throw new StkError('not-found', `layer ${descriptor.digest} was removed just now: garbage was being collected`, {
       hint: 'nothing named the image any more; fetch or build it again',

@@ -42,7 +42,7 @@ export async function mountLayer(mount: LayerMount): Promise<void> {
     if (/^SIG(INT|TERM|HUP)$/.test(String(cause.facts['signal']))) {
       throw new StkError('interrupted', 'interrupted while mounting', { cause });
     }
-    await findFault(layer, signal);
+    if (!layer.far) await findFault(layer, signal);
     if (method.layers === 'kernel') throw lacking('missingForLoop', 'the kernel does not mount the layer', cause);
     throw unmountable(layer, cause);
   }

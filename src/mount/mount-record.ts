@@ -37,6 +37,8 @@ export interface MountRecord {
   /** Uppermost first, as overlayfs counts. */
   readonly layers: readonly LayerUse[];
   readonly method: Pick<Method, 'layers' | 'overlay' | 'verity'>;
+  /** How many layers are fetched as they are read; absent in records of older mounts. */
+  readonly farLayers?: number;
   /** Absent where the mount is read-only. */
   readonly upper?: Writable;
   /** Whether the target was made for this mount and goes with it. */

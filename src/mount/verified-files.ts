@@ -1,3 +1,4 @@
+import type { JsonValue } from '../core/canonical-json.ts';
 import type { Digest } from '../core/digest.ts';
 import type { AbsPath } from '../core/paths.ts';
 
@@ -8,6 +9,8 @@ export interface VerifiedLayer {
   readonly sizeBytes: number;
   /** 64 lower-case hex digits. */
   readonly verityRoot: string;
+  /** Where its bytes come from if there is no file; see `FarLayer`. */
+  readonly far?: JsonValue | undefined;
 }
 
 export interface FilesToServe {

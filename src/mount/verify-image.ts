@@ -39,7 +39,7 @@ const CHUNK_BYTES = 1 << 20;
  */
 export async function verifyImage(request: VerifyRequest): Promise<VerifiedImage> {
   const { layout, signal, onProgress } = request;
-  const image = await readLayeredImage(layout, request.tag, request.platform, request.digest);
+  const image = await readLayeredImage(request);
   const { config, layers } = image.manifest;
   const blobs = [...new Map([config, ...layers].map(blob => [`${blob.digest} ${blob.size}`, blob])).values()];
   const totalBytes = blobs.reduce((sum, blob) => sum + blob.size, 0);

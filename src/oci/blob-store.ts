@@ -9,6 +9,11 @@ export interface CallOptions {
   readonly patienceMs?: number;
 }
 
+export interface RangeOptions extends CallOptions {
+  /** Throws `integrity` where bytes are wrong: a store that has them from several places then asks the next. */
+  readonly check?: (bytes: Buffer) => void;
+}
+
 export interface ReadOptions extends CallOptions {
   /** Called with the count of bytes delivered so far. */
   readonly onProgress?: (doneBytes: number) => void;

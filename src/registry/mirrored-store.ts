@@ -7,6 +7,7 @@ import type {
   ManifestBytes,
   PutManifestOptions,
   PutOptions,
+  RangeOptions,
   ReadOptions,
   ReferrersOptions,
 } from '../oci/blob-store.ts';
@@ -16,7 +17,7 @@ import type { Endpoint } from './registries-conf.ts';
 
 /** A store that can read parts of blobs; see `RegistryStore.readBlobRange`. */
 export interface RangedStore extends BlobStore {
-  readBlobRange(descriptor: Descriptor, offset: number, length: number, options?: CallOptions): Promise<Buffer>;
+  readBlobRange(descriptor: Descriptor, offset: number, length: number, options?: RangeOptions): Promise<Buffer>;
 }
 
 /** A store to read from, and what it may be asked for. */
@@ -108,9 +109,14 @@ export class MirroredStore implements RangedStore {
     }
   }
 
-  /** Not verified, as from any registry. */
-  async readBlobRange(descriptor: Descriptor, offset: number, length: number, options?: CallOptions): Promise<Buffer> {
-    return this.#first(descriptor.digest, store => store.readBlobRange(descriptor, offset, length, options), options);
+  /** Not verified beyond the caller's `check`, as from any registry. */
+  async readBlobRange(descriptor: Descriptor, offset: number, length: number, options?: RangeOptions): Promise<Buffer> {
+    const read = async (store: RangedStore) => {
+      const bytes = await store.readBlobRange(descriptor, offset, length, options);
+      options?.check?.(bytes);
+      return bytes;
+    };
+    return this.#first(descriptor.digest, read, options);
   }
 
   async putBlob(descriptor: Descriptor, source: () => AsyncIterable<Uint8Array>, options?: PutOptions): Promise<void> {

@@ -26,13 +26,19 @@ export async function openLayerStack(
   layers: readonly Pick<StackLayer, 'squashfs'>[],
   signal?: AbortSignal,
 ): Promise<LayerStack | undefined> {
+  return openStack(layers, ({ squashfs }) => openLayer(layout, squashfs, signal));
+}
+
+/** As `openLayerStack`, for layers that the caller opens; they pass to the result. */
+export async function openStack<L>(
+  layers: readonly L[],
+  open: (layer: L) => Promise<SquashfsReader>,
+): Promise<LayerStack | undefined> {
   if (layers.length === 0) return undefined;
   const scope = new AsyncScope();
   try {
     const readers: SquashfsReader[] = [];
-    for (const { squashfs } of layers) {
-      readers.push(scope.use(await openLayer(layout, squashfs, signal)));
-    }
+    for (const layer of layers) readers.push(scope.use(await open(layer)));
     return new LayerStack(readers);
   } catch (error) {
     await scope[Symbol.asyncDispose]();

@@ -83,6 +83,7 @@ export class FakeRegistry implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const server of [this.#registry, this.#second]) {
+      if (!server.listening) continue;
       const closed = new Promise<void>(resolve => server.close(() => resolve()));
       server.closeAllConnections();
       await closed;

@@ -10,8 +10,9 @@ export interface ImageFlags {
 export const ANY_IMAGE = `An image is TAG in the default layout, oci:DIR:TAG, docker://HOST/REPOSITORY:TAG, or saved in FILE.tar,
 docker-archive:FILE:NAME or oci-archive:FILE:NAME; @sha256:… after any of them names it by digest.`;
 
-/** The same for commands that need its files on this host. */
-export const LAYOUT_IMAGE = `An image is TAG in the default layout, or oci:DIR:TAG; @sha256:… after either names it by digest.`;
+/** The same for commands that mount images. */
+export const MOUNTED_IMAGE = `An image is TAG in the default layout, oci:DIR:TAG, or docker://HOST/REPOSITORY:TAG, of which only what is read is
+fetched; @sha256:… after any of them names it by digest.`;
 
 /** `--tls-verify BOOL`, as skopeo has it. */
 export function tlsVerify(): Option {

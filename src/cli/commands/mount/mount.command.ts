@@ -3,7 +3,7 @@ import type { Act } from '../../act.ts';
 import { signatureOptions } from '../signature/require-signature.ts';
 import type { MountFlags } from './mount.ts';
 import type { VerifyFlags } from './verify.ts';
-import { ANY_IMAGE, LAYOUT_IMAGE, platformOption, tlsVerify } from '../images/image-flags.ts';
+import { ANY_IMAGE, MOUNTED_IMAGE, platformOption, tlsVerify } from '../images/image-flags.ts';
 
 /** The commands that mount images; `stk atomfs` has the same ones under the names that atomfs users know. */
 export function addMountCommands(program: Command, act: Act): void {
@@ -26,7 +26,8 @@ export function addMountCommands(program: Command, act: Act): void {
     .action(
       act(async session => {
         const { runServer } = await import('../../../lazy/run-server.ts');
-        await runServer(process.stdin, session.signal);
+        const { farOpener } = await import('../../../stores/far-blobs.ts');
+        await runServer(process.stdin, session.signal, farOpener(session));
         return 0;
       }),
     );
@@ -40,7 +41,7 @@ function addTo(parent: Command, act: Act, name: string): void {
     .description('mount an image on a directory, without unpacking it')
     .addHelpText(
       'after',
-      `\n${LAYOUT_IMAGE}\n\nExamples:\n  ${name} mount app /mnt\n  ${name} mount oci:dir:app /mnt --upper changes`,
+      `\n${MOUNTED_IMAGE}\n\nExamples:\n  ${name} mount app /mnt\n  ${name} mount oci:dir:app /mnt --upper changes\n  ${name} mount docker://registry.example/app:1.0 /mnt`,
     )
     .action(
       act(async (session, ref: string, target: string, flags: MountFlags) => {
@@ -81,6 +82,9 @@ function addTo(parent: Command, act: Act, name: string): void {
 export function mountOptions(command: Command): Command {
   return signatureOptions(command)
     .addOption(platformOption())
+    .addOption(tlsVerify())
+    .addOption(new Option('--no-tls-verify', 'same as --tls-verify=false').hideHelp())
+    .option('--require-lazy', 'refuse an image of a registry unless all of it is fetched as it is read')
     .option('--rw', 'allow writing; what is written goes with the mount')
     .option('--upper <dir>', 'allow writing; what is written is kept in DIR')
     .option('--read-only', 'the default')

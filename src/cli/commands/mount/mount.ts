@@ -5,7 +5,7 @@ import { mountImage, type Mounted, type MountRequest } from '../../../mount/moun
 import { stateHome } from '../../../mount/state-directory.ts';
 import type { UpperWish } from '../../../mount/writable-upper.ts';
 import type { VerifyMode } from '../../../mount/choose-method.ts';
-import { formatImageName } from '../../../oci/image-name.ts';
+import { formatImageName, type ImageName } from '../../../oci/image-name.ts';
 import type { Session } from '../../session.ts';
 import { printableLine } from '../../ui/printable-line.ts';
 import { hostPlatform } from '../../../oci/platform.ts';
@@ -14,9 +14,10 @@ import type { ImageFlags } from '../images/image-flags.ts';
 import { imageName } from '../images/image-names.ts';
 import { checkSignature, demandsSignature, type SignatureFlags } from '../signature/require-signature.ts';
 import { isTrustedImage } from '../../trusted-images.ts';
+import { lazyRequest, type LazyFlags } from './lazy-request.ts';
 import { verifiedFilesOf } from './verified-files.ts';
 
-export interface MountFlags extends SignatureFlags, Pick<ImageFlags, 'platform'> {
+export interface MountFlags extends SignatureFlags, LazyFlags, Pick<ImageFlags, 'platform' | 'tlsVerify'> {
   readonly rw?: boolean;
   readonly upper?: string;
   readonly readOnly?: boolean;
@@ -30,10 +31,12 @@ export async function runMount(session: Session, ref: string, target: string, fl
   const request = await mountRequest(session, ref, flags);
   const mounted = await mountImage({ ...request, target: absPath(target, session.workingDirectory) });
   const { record, isNew } = mounted;
-  sayWarnings(session, mounted);
-  if (!isNew) session.stdout.write(`${printableLine(`${request.tag} is mounted on ${record.target} already`)}\n`);
-  else
-    session.stdout.write(`${printableLine(`mounted ${request.tag} on ${record.target}: ${describeMount(mounted)}`)}\n`);
+  sayWarnings(session, { warnings: [...request.imageWarnings, ...mounted.warnings] });
+  const name = request.imageName ?? request.tag;
+  const text = isNew
+    ? `mounted ${name} on ${record.target}: ${describeMount(mounted)}`
+    : `${name} is mounted on ${record.target} already`;
+  session.stdout.write(`${printableLine(text)}\n`);
   sayLogs(session, mounted);
   return 0;
 }
@@ -43,20 +46,16 @@ export async function mountRequest(
   session: Session,
   ref: string,
   flags: MountFlags,
-): Promise<Omit<MountRequest, 'target'>> {
+): Promise<Omit<MountRequest, 'target'> & { readonly imageWarnings: readonly string[] }> {
   const upper = upperWish(session, flags);
   const verify = verifyMode(flags);
   const wanted = imageName(ref, flags);
-  const opened = await session.stores.openLayout(wanted, 'images are mounted from a layout');
-  const { store: layout, name } = opened;
-  const reference = imageReference(opened);
-  const checked = await checkSignature(session, { name, store: layout, reference }, flags);
-  const pinned = await pinPlatform(opened, checked?.digest ?? reference, session.signal);
+  const { image, isSigned, name } = await (wanted.kind === 'docker'
+    ? lazyRequest(session, wanted, flags)
+    : layoutRequest(session, wanted, flags));
   return {
-    layout,
-    tag: name.tag ?? reference,
-    digest: pinned ?? checked?.digest ?? name.digest,
-    signed: (checked?.signatures.length ?? 0) > 0,
+    ...image,
+    signed: isSigned,
     trusted: isTrustedImage(session.global.trustedImages, formatImageName(name)),
     home: await stateHome(session.environment, await readPrivileges()),
     platform: wanted.platform ?? hostPlatform(),
@@ -69,9 +68,23 @@ export async function mountRequest(
   };
 }
 
+/** An image of a layout. */
+async function layoutRequest(session: Session, wanted: ImageName, flags: MountFlags) {
+  const opened = await session.stores.openLayout(wanted, 'images are mounted from a layout or a registry');
+  const { store: layout, name } = opened;
+  const reference = imageReference(opened);
+  const checked = await checkSignature(session, { name, store: layout, reference }, flags);
+  const pinned = await pinPlatform(opened, checked?.digest ?? reference, session.signal);
+  const digest = pinned ?? checked?.digest ?? name.digest;
+  const image = { layout, tag: name.tag ?? reference, digest, imageWarnings: [] };
+  return { image, name, isSigned: (checked?.signatures.length ?? 0) > 0 };
+}
+
 /** Layers, access, and the reason for the way it was mounted. */
 export function describeMount({ record, reason }: Mounted): string {
-  const layers = `${record.layers.length} ${record.layers.length === 1 ? 'layer' : 'layers'}`;
+  const { farLayers = 0 } = record;
+  const far = farLayers > 0 ? ` (${farLayers} fetched from the registry as they are read)` : '';
+  const layers = `${record.layers.length} ${record.layers.length === 1 ? 'layer' : 'layers'}${far}`;
   return `${layers}, ${record.upper ? 'writable' : 'read-only'}, ${reason}`;
 }
 

@@ -2,6 +2,7 @@ import { digestHex } from '../../../core/digest.ts';
 import { missingForDevice } from '../../../host/device-node.ts';
 import { findTool } from '../../../host/find-tool.ts';
 import { readPrivileges } from '../../../host/privileges.ts';
+import { parseFarPlace } from '../../../lazy/far-place.ts';
 import type { FilesToServe, VerifiedFiles } from '../../../mount/verified-files.ts';
 
 /** After SIGTERM: how long those who still read are served. */
@@ -27,8 +28,9 @@ async function missing(): Promise<string | undefined> {
 
 /** Whoever reads the files, the mounts of the layers, is of the same user as the server. */
 function specOf({ layers, directory, logFile, stateFile }: FilesToServe) {
-  const blobs = layers.map(({ digest, file, sizeBytes, verityRoot }) => {
-    return { name: digestHex(digest), path: file, digest, sizeBytes, verityRoot };
+  const blobs = layers.map(({ digest, file, sizeBytes, verityRoot, far }) => {
+    const blob = { name: digestHex(digest), path: file, digest, sizeBytes, verityRoot };
+    return far === undefined ? blob : { ...blob, far: parseFarPlace(far) };
   });
   return { target: directory, blobs, logFile, stateFile, allowOther: false, drainMs: DRAIN_MS };
 }

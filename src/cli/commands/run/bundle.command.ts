@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Act } from '../../act.ts';
 import type { BundleFlags } from './bundle.ts';
-import { LAYOUT_IMAGE } from '../images/image-flags.ts';
+import { MOUNTED_IMAGE } from '../images/image-flags.ts';
 import { mountOptions } from '../mount/mount.command.ts';
 
 /** `stk bundle`. */
@@ -14,7 +14,7 @@ export function addBundleCommand(program: Command, act: Act): void {
     .addHelpText(
       'after',
       `
-${LAYOUT_IMAGE} COMMAND takes the place of the image's Cmd.
+${MOUNTED_IMAGE} COMMAND takes the place of the image's Cmd.
 stk umount DIR takes the mount away again.
 
 Examples:

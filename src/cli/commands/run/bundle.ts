@@ -27,13 +27,15 @@ export async function runBundle(session: Session, { ref, directory, command, fla
     directory: absPath(directory, session.workingDirectory),
     command,
     user: flags.user,
-    hostname: hostname ?? hostnameOf(request.tag),
+    hostname: hostname ?? hostnameOf(request.imageName ?? request.tag),
     terminal: flags.tty === true,
   });
   const kept = config === 'kept' ? [`${bundle.directory}/config.json was changed by hand and is kept`] : [];
-  sayWarnings(session, { warnings: [...mounted.warnings, ...warnings, ...kept] });
+  sayWarnings(session, { warnings: [...request.imageWarnings, ...mounted.warnings, ...warnings, ...kept] });
   const how = mounted.isNew ? describeMount(mounted) : 'mounted already';
-  session.stdout.write(`${printableLine(`bundle of ${request.tag} in ${bundle.directory}: ${how}`)}\n`);
+  session.stdout.write(
+    `${printableLine(`bundle of ${request.imageName ?? request.tag} in ${bundle.directory}: ${how}`)}\n`,
+  );
   sayLogs(session, mounted);
   return 0;
 }

@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander';
 import type { Act } from '../../act.ts';
-import { LAYOUT_IMAGE, platformOption } from '../images/image-flags.ts';
+import { MOUNTED_IMAGE, platformOption } from '../images/image-flags.ts';
 import { signatureOptions } from '../signature/require-signature.ts';
 import type { RunFlags } from './run.ts';
 
@@ -42,7 +42,7 @@ export function addRunCommands(program: Command, act: Act): void {
     .addHelpText(
       'after',
       `
-${LAYOUT_IMAGE} COMMAND takes the place of the image's Cmd.
+${MOUNTED_IMAGE} COMMAND takes the place of the image's Cmd.
 The exit status is the command's; 126: it cannot be executed; 127: it is not there; 128+N: ended by signal N.
 
 Examples:

@@ -44,7 +44,8 @@ export async function runRun(
   command: readonly string[],
   flags: RunFlags,
 ): Promise<number> {
-  assertInLayout(imageName(ref, flags), 'images run from a layout');
+  const wanted = imageName(ref, flags);
+  if (wanted.kind === 'archive') assertInLayout(wanted, 'images run from a layout or a registry');
   if (flags.network !== 'host' && flags.network !== 'none') {
     throw new StkError('usage', `--network ${flags.network}: a network is host or none`);
   }
@@ -102,7 +103,7 @@ export async function runRun(
     rootless,
     stdin: flags.interactive === true,
     insist: insist.signal,
-    onMounted: mounted => sayWarnings(session, mounted),
+    onMounted: mounted => sayWarnings(session, { warnings: [...request.imageWarnings, ...mounted.warnings] }),
     onLeftover: (directory, error) => {
       const warning = `what a killed run left in ${directory} cannot be cleared away now: ${messageOf(error)}`;
       sayWarnings(session, { warnings: [warning] });
@@ -131,7 +132,7 @@ async function keep(
   scope: AsyncScope,
 ): Promise<Container> {
   const home = containersHome(session.global.stkDir);
-  const { digest } = await readLayeredImage(request.layout, request.tag, request.platform, request.digest);
+  const { digest } = await readLayeredImage(request);
   if (await hasContainer(home, name)) {
     const container = scope.use(
       await openContainer(home, name, { mode: 'exclusive', rootless, signal: session.signal }),

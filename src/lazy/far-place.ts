@@ -1,0 +1,76 @@
+import path from 'node:path';
+import type { JsonValue } from '../core/canonical-json.ts';
+import { StkError } from '../core/errors.ts';
+import type { AbsPath } from '../core/paths.ts';
+import { parseRegistryReference, type RegistryHost, type RepositoryName } from '../oci/reference.ts';
+
+/** Where a blob is fetched from, and how: everything that another process needs for it. JSON. */
+export interface FarPlace {
+  readonly host: RegistryHost;
+  readonly repository: RepositoryName;
+  readonly mediaType: string;
+  /** Any certificate is accepted, and plain http. */
+  readonly insecure: boolean;
+  /** Directory of the `PartCache`; absent where nothing is to be kept. */
+  readonly cache?: AbsPath;
+  readonly cacheBytes: number;
+  readonly patienceMs: number;
+  /** What the user's login, certificates, mirrors and proxies are found by. */
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/** Variables that say where the user's settings are, and how to reach the network: no secrets, but for a proxy's. */
+const SETTINGS =
+  /^(?:HOME|USER|LOGNAME|PATH|XDG_\w+|DBUS_SESSION_BUS_ADDRESS|DISPLAY|WAYLAND_DISPLAY|GNUPGHOME|PASSWORD_STORE_DIR|REGISTRY_AUTH_FILE|DOCKER_CONFIG|CONTAINERS_\w+|SSL_CERT_(?:FILE|DIR)|NODE_EXTRA_CA_CERTS|(?:https?|all|no)_proxy)$/i;
+
+/** Of an environment, what a `FarPlace` takes along. */
+export function settingsOf(
+  environment: Readonly<Record<string, string | undefined>>,
+): Readonly<Record<string, string>> {
+  const entries = Object.entries(environment).filter((entry): entry is [string, string] => {
+    return entry[1] !== undefined && SETTINGS.test(entry[0]);
+  });
+  return Object.fromEntries(entries);
+}
+
+/** Takes apart what came from another process. Throws `invalid-input`. */
+export function parseFarPlace(value: unknown): FarPlace {
+  if (typeof value !== 'object' || value === null) throw wrong('place');
+  const place = value as Readonly<Record<string, unknown>>;
+  const { host, repository, mediaType, insecure, cache, environment } = place;
+  if (typeof host !== 'string' || typeof repository !== 'string') throw wrong('repository');
+  const reference = parseRegistryReference(`docker://${host}/${repository}`);
+  if (typeof mediaType !== 'string') throw wrong('mediaType');
+  if (cache !== undefined && (typeof cache !== 'string' || !path.isAbsolute(cache))) throw wrong('cache');
+  return {
+    host: reference.host,
+    repository: reference.repository,
+    mediaType,
+    insecure: insecure === true,
+    ...(cache === undefined ? {} : { cache: path.normalize(cache) as AbsPath }),
+    cacheBytes: count(place['cacheBytes'], 'cacheBytes'),
+    patienceMs: count(place['patienceMs'], 'patienceMs'),
+    environment: texts(environment),
+  };
+}
+
+/** The place as JSON; its types have no index. */
+export function farPlaceJson(place: FarPlace): JsonValue {
+  return { ...place };
+}
+
+function count(value: unknown, what: string): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw wrong(what);
+  return value;
+}
+
+function texts(value: unknown): Readonly<Record<string, string>> {
+  if (typeof value !== 'object' || value === null) throw wrong('environment');
+  const entries = Object.entries(value);
+  if (!entries.every((entry): entry is [string, string] => typeof entry[1] === 'string')) throw wrong('environment');
+  return Object.fromEntries(entries);
+}
+
+function wrong(what: string): StkError {
+  return new StkError('invalid-input', `the place of a blob is wrong: ${what}`);
+}
