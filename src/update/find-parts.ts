@@ -8,6 +8,7 @@ import { APPLY_LIST, parseAppliedEntries, type AppliedEntry } from '../oci/layer
 import { formatImageName, parseImageName, type ImageName, type StoredName } from '../oci/image-name.ts';
 import { isHostLike, parseRegistryReference } from '../oci/reference.ts';
 import { heldImage } from './held-image.ts';
+import { partOnBase } from './part-on-base.ts';
 import { squashfsImage, type OpenConverter } from './squashfs-parts.ts';
 import type { StoredImage, UpdateParts } from './update-plan.ts';
 import { resolveImage } from '../oci/resolve-image.ts';
@@ -81,7 +82,7 @@ export class PartsFinder {
   }
 
   /**
-   * Throws `not-found` for images that are gone and names that the image does not apply.
+   * On another base, entries that are not named go along, as `partOnBase` says. Throws `not-found` for images that are gone and names that the image does not apply.
    * @param work the image as squashfs
    */
   async find(image: StoredImage, wanted: WantedParts, work: StoredImage = image): Promise<UpdateParts> {
@@ -91,17 +92,22 @@ export class PartsFinder {
         if (!entries.some(entry => entry.name === name)) throw notApplied(image, name, entries);
       }
     }
+    const base = wanted.base === 'stay' ? undefined : await this.#base(image, wanted.base.ref);
     const applied = await mapLimited(
       entries,
       PARALLEL,
       async entry => {
         const swap = wanted.applied === 'all' || wanted.applied.has(entry.name);
         const ref = wanted.applied === 'all' ? undefined : wanted.applied.get(entry.name);
-        return swap ? this.#next(image, entry, ref) : { entry, image: await this.#same(image, entry, work) };
+        if (swap) return this.#next(image, entry, ref);
+        const same = () => this.#same(image, entry, work);
+        return base
+          ? partOnBase(entry, base, { same, next: () => this.#next(image, entry, undefined) })
+          : { entry, image: await same() };
       },
       this.#ports.signal,
     );
-    return { base: wanted.base === 'stay' ? undefined : await this.#base(image, wanted.base.ref), applied };
+    return { base, applied };
   }
 
   /** What a name stands for now, checked and as squashfs. Throws as `find` does. */

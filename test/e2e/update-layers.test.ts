@@ -116,7 +116,7 @@ it('swaps the base where the applied images go with it', async () => {
   expect(alone.exitCode).toBe(12);
   expect(alone.stderr).toMatch(/ssl was built on .*base2/s);
   await writeStack(rig.path('oci'), 'ssl', { layers: [base, inRole(ssl, 'run')] });
-  await rig.ok(['update', 'app', '--base', 'base2', '--apply', 'ssl']);
+  await rig.ok(['update', 'app', '--base', 'base2']);
   const after = JSON.parse(await rig.ok(['inspect', 'app', '--json'])) as {
     layers: { role: string }[];
     annotations: object;
