@@ -1,6 +1,7 @@
 import { idsOf, type AccountIds } from '../apply/accounts/account-ids.ts';
 import { idClasses, type AccountKind } from '../apply/accounts/id-ranges.ts';
 import { stableAccounts, type StableAccount } from '../apply/accounts/new-accounts.ts';
+import { renumberInstalled } from '../apply/apk/apk-owners.ts';
 import { renumberAccounts, renumberRanges } from '../apply/accounts/renumber-text.ts';
 import { errnoOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
@@ -21,6 +22,13 @@ export interface UpperAccounts {
 
 /** Larger files of accounts are left as they are. */
 const MOST_BYTES = 1024 * 1024;
+
+/** They record owners by number. */
+const APK_DATABASES = [
+  ['lib', 'apk', 'db', 'installed'],
+  ['usr', 'lib', 'apk', 'db', 'installed'],
+] as const;
+const MOST_DATABASE_BYTES = 64 * 1024 * 1024;
 
 /**
  * Gives the accounts that a step made the ids that their names decide, in the account files of an upper directory. The
@@ -59,15 +67,19 @@ export async function stabilizeAccounts(
   const ids = asIds(accounts);
   for (const file of ['passwd', 'group'] as const) {
     for (const name of [file, `${file}-`]) {
-      await rewriteUpper(upper, name, text => renumberAccounts(text, file, 0, ids));
+      await rewriteUpper(etc(upper, name), text => renumberAccounts(text, file, 0, ids));
     }
   }
   for (const file of ['subuid', 'subgid'] as const) {
     for (const name of [file, `${file}-`]) {
-      await rewriteUpper(upper, name, text => renumberRanges(text, file, 0, ids));
+      await rewriteUpper(etc(upper, name), text => renumberRanges(text, file, 0, ids));
     }
   }
-  return { accounts, owners: ids.owners[0]! };
+  const owners = ids.owners[0]!;
+  for (const path of APK_DATABASES) {
+    await rewriteUpper({ upper, path, mostBytes: MOST_DATABASE_BYTES }, text => renumberInstalled(text, owners));
+  }
+  return { accounts, owners };
 }
 
 function hasNew(before: ReadonlyMap<string, number>, after: ReadonlyMap<string, number>): boolean {
@@ -97,15 +109,27 @@ async function textBelow(
   return (await lower.readFile(node, signal ? { signal } : {})).toString('latin1');
 }
 
+interface UpperFile {
+  readonly upper: AbsPath;
+  /** Names from the upper directory on. */
+  readonly path: readonly string[];
+  /** Larger files are left as they are. */
+  readonly mostBytes: number;
+}
+
+function etc(upper: AbsPath, name: string): UpperFile {
+  return { upper, path: ['etc', name], mostBytes: MOST_BYTES };
+}
+
 /** The text of a file in `/etc` of an upper directory; `undefined` where there is none, or anything else. */
 async function readUpper(upper: AbsPath, name: string): Promise<string | undefined> {
-  await using file = await openUpper(upper, name, constants.O_RDONLY);
+  await using file = await openUpper(etc(upper, name), constants.O_RDONLY);
   return file && (await file.handle.readFile('latin1'));
 }
 
 /** Changes a file in place, so that its owner, mode, attributes and times stay. */
-async function rewriteUpper(upper: AbsPath, name: string, change: (text: string) => string): Promise<void> {
-  await using file = await openUpper(upper, name, constants.O_RDWR);
+async function rewriteUpper(place: UpperFile, change: (text: string) => string): Promise<void> {
+  await using file = await openUpper(place, constants.O_RDWR);
   if (file === undefined) return;
   const { handle } = file;
   const { atime, mtime } = await handle.stat();
@@ -117,13 +141,15 @@ async function rewriteUpper(upper: AbsPath, name: string, change: (text: string)
   await handle.utimes(atime, mtime);
 }
 
-async function openUpper(upper: AbsPath, name: string, flags: number) {
-  const directory = joinInside(upper, 'etc');
-  const file = joinInside(directory, name);
-  // What a step left behind is followed nowhere, and a device is not even opened. Nobody changes it any more.
-  if (!(await lookAt(directory))?.isDirectory()) return undefined;
+async function openUpper({ upper, path, mostBytes }: UpperFile, flags: number) {
+  let file = upper;
+  for (const name of path) {
+    // What a step left behind is followed nowhere, and a device is not even opened. Nobody changes it any more.
+    if (file !== upper && !(await lookAt(file))?.isDirectory()) return undefined;
+    file = joinInside(file, name);
+  }
   const stats = await lookAt(file);
-  if (!stats?.isFile() || stats.size > MOST_BYTES) return undefined;
+  if (!stats?.isFile() || stats.size > mostBytes) return undefined;
   const handle = await open(file, flags | constants.O_NOFOLLOW);
   return { handle, [Symbol.asyncDispose]: () => handle.close() };
 }

@@ -2,7 +2,7 @@ import { execa } from 'execa';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { requires } from '../rig/gates.ts';
-import type { Settings } from '../rig/shell-image.ts';
+import { SHELL, type Settings } from '../rig/shell-image.ts';
 import { StkRig } from '../rig/stk-rig.ts';
 
 requires('root', 'overlay', 'fuse', 'tool:umoci');
@@ -81,5 +81,46 @@ describe('applied images with apk packages', () => {
       'a',
       'new',
     ]);
+  });
+
+  it.each([
+    ['steps gave one id', { stable_ids: false }],
+    ['steps gave ids by their names', {}],
+  ])('record the owners that their files have, where %s', async (_what, settings) => {
+    await using rig = await StkRig.open();
+    const daemon = (name: string): Settings => ({
+      from: { type: 'built', tag: 'base' },
+      run: [
+        `echo ${name}:x:$((998+1)):$((998+1))::/:/bin/false >> /etc/passwd`,
+        `echo ${name}:x:$((998+1)): >> /etc/group`,
+        `mkdir -p /var/lib/${name}`,
+        `chown ${name} /var/lib/${name}`,
+        `printf 'C:Q1${name}=\\nP:${name}\\nV:1\\nF:var/lib/${name}\\nM:%s:0:755\\n\\n' $(id -u ${name}) >> /${DATABASE}`,
+      ],
+      ...settings,
+    });
+    await rig.write('stacker.yaml', {
+      shell: SHELL,
+      base: {
+        from: { type: 'built', tag: 'shell' },
+        run: [
+          'echo root:x:0:0::/:/bin/sh > /etc/passwd; echo root:x:0: > /etc/group',
+          `mkdir -p /lib/apk/db; printf '${MUSL.replaceAll('\n', '\\n')}' > /${DATABASE}`,
+        ],
+      },
+      redis: daemon('redis'),
+      zebra: daemon('zebra'),
+      app: { from: { type: 'built', tag: 'base' }, apply: ['redis', 'zebra'] },
+    });
+    await rig.ok(['build', 'app']);
+    const look =
+      'for n in redis zebra; do echo $(stat -c %U:%u /var/lib/$n) $(grep -A 3 ^P:$n$ /lib/apk/db/installed | grep ^M:); done';
+    const lines = (await rig.ok(['run', 'app', '/bin/sh', '-c', look])).trim().split('\n');
+    const ids = lines.map(line => /^(\w+):(\d+) M:(\d+):0:755$/.exec(line)?.slice(1));
+    expect(ids.map(found => [found?.[0], found?.[1] === found?.[2]])).toEqual([
+      ['redis', true],
+      ['zebra', true],
+    ]);
+    expect(ids[0]![1]).not.toBe(ids[1]![1]);
   });
 });

@@ -1,6 +1,8 @@
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import type { MergeContext, MergeDriver, Outcome, PathVersions, SideVersion, Version } from '../driver.ts';
+import { isAnyRenumbered } from '../accounts/account-ids.ts';
+import { renumberInstalled } from './apk-owners.ts';
 import { encodeInstalled, inCommonOrder, parseInstalled, type ApkPackage } from './apk-records.ts';
 import { encodeScripts, packageOfScript, parseScripts, type ScriptMember } from './apk-scripts.ts';
 import { compareApkVersions } from './apk-version.ts';
@@ -21,7 +23,7 @@ import { oncePerMerge } from '../once-per-merge.ts';
 import { choosePackages, surveyChoice, type PackageChoice, type PackageSide } from '../packages/package-choice.ts';
 import { joinLines, mergeKeyed, splitLines } from '../text/three-way.ts';
 
-const DIRECTORIES = ['lib/apk/db', 'usr/lib/apk/db'] as const;
+const DATABASES = ['lib/apk/db/installed', 'usr/lib/apk/db/installed'] as const;
 const PATHS = /^(?:((?:usr\/)?lib\/apk\/db)\/([^/]+)|etc\/apk\/world)$/;
 const MAX_BYTES = 64 * 1024 * 1024;
 
@@ -36,7 +38,7 @@ export const apk: MergeDriver = {
     const [, directory, file] = PATHS.exec(versions.path) ?? [];
     switch (file) {
       case 'installed':
-        return inseparable(await mergedInstalled(versions.path, context));
+        return inseparable(await mergedInstalled(versions, context));
       case 'triggers':
       case 'scripts.tar':
       case 'scripts.tar.gz':
@@ -48,12 +50,14 @@ export const apk: MergeDriver = {
     }
   },
   async survey(context) {
-    for (const directory of DIRECTORIES) {
-      const path = `${directory}/installed`;
+    const isRenumbered = context.accounts !== undefined && isAnyRenumbered(context.accounts);
+    const joint = new Set(isRenumbered ? DATABASES : []);
+    for (const path of DATABASES) {
       const analysis = await analyse(path, context);
-      if (analysis !== undefined && !isConflict(analysis)) return surveyChoice(path, analysis.choice, context);
+      if (analysis === undefined || isConflict(analysis)) continue;
+      return { ...(await surveyChoice(path, analysis.choice, context)), joint };
     }
-    return { owners: new Map(), conflicts: [] };
+    return { owners: new Map(), conflicts: [], joint };
   },
 };
 
@@ -75,7 +79,7 @@ const analyse = oncePerMerge(
     if ('problem' in ancestor) return damaged(path, 'the base', ancestor.problem);
     const sides: PackageSide<ApkPackage>[] = [];
     for (const { name, side, bytes } of contents.sides) {
-      const packages = parseInstalled(bytes!.toString('latin1'));
+      const packages = parseInstalled(ownText(bytes!, side, context));
       if ('problem' in packages) return damaged(path, name, packages.problem);
       sides.push({ name, side, packages });
     }
@@ -91,9 +95,19 @@ const analyse = oncePerMerge(
   },
 );
 
-async function mergedInstalled(path: string, context: MergeContext): Promise<Outcome> {
+/** A side's database with the ids of the merged tree. */
+function ownText(bytes: Buffer, side: number, { accounts }: MergeContext): string {
+  const text = bytes.toString('latin1');
+  const owners = accounts?.owners[side];
+  return owners === undefined ? text : renumberInstalled(text, owners);
+}
+
+async function mergedInstalled({ path, sides: changed }: PathVersions, context: MergeContext): Promise<Outcome> {
   const analysis = await analyse(path, context);
-  if (analysis === undefined) return conflict(`/${shown(path)} was changed by one side alone`);
+  if (analysis === undefined) {
+    const [only] = changed;
+    return textOutcome(ownText(await only!.read(MAX_BYTES), only!.side, context));
+  }
   if (isConflict(analysis)) return analysis;
   const { ancestor, sides, choice } = analysis;
   const sources = [ancestor, ...sides.map(({ packages }) => packages)].map(packages => [...packages.values()]);
