@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { execa } from 'execa';
+import { existsSync } from 'node:fs';
+import { chown, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { requires } from '../rig/gates.ts';
 import { RpmRoots } from '../rig/rpm-roots.ts';
@@ -119,4 +121,52 @@ describe('applied images with rpm packages', () => {
     ]);
     expect(await roots.rpm('updated', '-Va', '--nodeps')).toBe('');
   });
+
+  it.each([
+    ['were made with one id', { stable_ids: false }],
+    ['got ids by their names', {}],
+  ])('belong to accounts of packages as rpm expects, where these %s', async (_what, settings) => {
+    await using rig = await StkRig.open({ as: 'root' });
+    const recipe: Record<string, Settings> = {
+      base: { from: 'scratch', ...SHELL, overlay_dirs: [{ source: await accountRoot('base', []), dest: '/' }] },
+      app: { from: { type: 'built', tag: 'base' }, apply: ['zebra', 'redis'] },
+    };
+    for (const name of ['zebra', 'redis']) {
+      const tar = rig.path(`${name}.tar`);
+      await execa('tar', ['-C', await accountRoot(name, [name]), '-cf', tar, '.']);
+      const run = `#!/bin/busybox sh\n/bin/busybox tar xpf /stacker/imports/${name}.tar -C /`;
+      recipe[name] = { from: { type: 'built', tag: 'base' }, imports: tar, run, ...settings };
+    }
+    await rig.write('stacker.yaml', recipe);
+    await rig.ok(['build', 'app', ...TYPES]);
+    const root = `owners-${Object.keys(settings).length}`;
+    await unpack(rig, 'oci:app-tar', root);
+    expect(await roots.rpm(root, '-Va', '--nodeps')).toBe('');
+    const { stdout } = await execa('stat', ['-c', '%u', 'srv/zebra', 'srv/redis'], { cwd: rootOf(root) });
+    expect(new Set(stdout.split('\n')).size).toBe(2);
+    // It looks at owners at all.
+    await chown(path.join(rootOf(root), 'srv/redis'), 0, 0);
+    await expect(roots.rpm(root, '-Va', '--nodeps')).rejects.toThrow(/UG.* \/srv\/redis/);
+  });
 });
+
+const SHELL: Settings = {
+  imports: [{ path: '/bin/busybox', dest: '/bin/busybox', mode: '0755' }],
+};
+
+/** A root with the base's package and packages with an account each, all with one id. */
+async function accountRoot(name: string, packages: readonly string[]): Promise<string> {
+  const root = `accounts-${name}`;
+  if (existsSync(rootOf(root))) return rootOf(root);
+  await roots.root(root);
+  await mkdir(path.join(rootOf(root), 'etc'));
+  const accounts = ['root:0', ...packages.map(each => `${each}:999`)].map(each => each.split(':'));
+  const passwd = accounts.map(([user, id]) => `${user}:x:${id}:${id}::/:/bin/false\n`);
+  await writeFile(path.join(rootOf(root), 'etc/passwd'), passwd.join(''));
+  await writeFile(path.join(rootOf(root), 'etc/group'), accounts.map(([group, id]) => `${group}:x:${id}:\n`).join(''));
+  await roots.install(root, files['base']!);
+  for (const each of packages) {
+    await roots.install(root, await roots.build({ name: each, files: [`srv/${each}`], owner: each }));
+  }
+  return rootOf(root);
+}

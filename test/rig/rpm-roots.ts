@@ -14,6 +14,8 @@ export interface RpmSpec {
   readonly files?: readonly string[];
   /** Directories that belong to it. */
   readonly directories?: readonly string[];
+  /** Name of the user and group that its files belong to, root's by default. */
+  readonly owner?: string;
   /** Further lines of the preamble. */
   readonly preamble?: readonly string[];
 }
@@ -38,6 +40,7 @@ export class RpmRoots implements AsyncDisposable {
     epoch,
     files = [],
     directories = [],
+    owner,
     preamble = [],
   }: RpmSpec): Promise<string> {
     const spec = path.join(this.directory, `${name}-${version}-${release}.spec`);
@@ -58,6 +61,7 @@ export class RpmRoots implements AsyncDisposable {
       '%install',
       ...install,
       '%files',
+      ...(owner === undefined ? [] : [`%defattr(-, ${owner}, ${owner})`]),
       ...directories.map(directory => `%dir /${directory}`),
       ...files.map(file => `/${file}`),
       '',
