@@ -82,7 +82,8 @@ export class PartsFinder {
   }
 
   /**
-   * On another base, entries that are not named go along, as `partOnBase` says. Throws `not-found` for images that are gone and names that the image does not apply.
+   * On another base, entries that are not named go along, as `partOnBase` says. Throws `not-found` for images that are gone
+   * and names that the image does not apply.
    * @param work the image as squashfs
    */
   async find(image: StoredImage, wanted: WantedParts, work: StoredImage = image): Promise<UpdateParts> {
