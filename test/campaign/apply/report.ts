@@ -11,7 +11,7 @@ const LINE_SETS = [
 
 /** Compared otherwise, made anew at any time, or another on each of two installations of the same packages. */
 const LEFT_OUT = [
-  'proc|sys|dev|run|tmp|report|root|var/tmp|var/log|var/cache|var/backups|etc/hosts|etc/hostname|etc/resolv[.]conf',
+  'proc|sys|dev|run|tmp|report|repository|root|var/tmp|var/log|var/cache|var/backups|etc/hosts|etc/hostname|etc/resolv[.]conf',
   'var/lib/apt|etc/mtab|etc/[.]pwd[.]lock',
   'var/lib/dpkg/(status|available|diversions|lock.*|triggers/Lock|[a-z]+-old)',
   'etc/(passwd|group|shadow|gshadow|subuid|subgid)-?',
@@ -19,6 +19,8 @@ const LEFT_OUT = [
   'etc/ssh/ssh_host_.*|etc/ssl/(certs/[0-9a-f]{8}[.]0|certs/ssl-cert-snakeoil[.]pem|private/ssl-cert-snakeoil[.]key)',
   'etc/machine-id|var/lib/dbus/machine-id|etc/bind/rndc[.]key|etc/unbound/unbound_.*|var/lib/systemd/random-seed',
   'var/lib/postgresql/.*/.*|etc/ssl/certs/java/cacerts',
+  // A Berkeley DB has an identity of its own.
+  'etc/aliases[.]db',
 ] as const;
 
 /**
@@ -50,10 +52,15 @@ say diversions sh -c 'dpkg-divert --list | sort'
 say libraries sh -c 'ldconfig -p | sort'
 say stale sh -c 'cp /etc/ld.so.cache /tmp/ld.so.cache.before; ldconfig -X; cmp /etc/ld.so.cache /tmp/ld.so.cache.before'
 say automatic sh -c 'apt-mark showauto | sort'
-say strangers sh -c 'find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /report \\) -prune -o \\( -nouser -o -nogroup \\) -print'
+say strangers sh -c 'find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /report -o -path /repository \\) -prune -o \\( -nouser -o -nogroup \\) -print'
 find . -xdev -regextype posix-extended -regex '[.]/(${LEFT_OUT.join('|')})' -prune -o -printf '%P\\t%y %m %u:%g %l\\n' | sort >/report/nodes
-find . -xdev -regextype posix-extended -regex '[.]/(${LEFT_OUT.join('|')}|${lineSets})' -prune -o -type f -print0 | sort -z | xargs -0 sha256sum >/report/contents
-find . -xdev -regextype posix-extended -regex '[.]/(proc|sys|dev|report)' -prune -o -regex '[.]/(${lineSets})' -type f -print | sort | while read f; do echo "$f $(sort "$f" | sha256sum)"; done >/report/line-sets
+find . -xdev -regextype posix-extended -regex '[.]/(${LEFT_OUT.join('|')}|etc/postfix/main[.]cf|${lineSets})' -prune -o -type f -printf '%P\\n' | sort >/tmp/files
+# What dpkg has found to be as its package has it need not be read again.
+sed -n 's/^[^ ]* *\\([a-z] \\)\\? *\\///p' /report/verify | sort >/tmp/others
+cat /var/lib/dpkg/info/*.md5sums | cut -c35- | sort -u | comm -23 - /tmp/others >/tmp/verified
+comm -23 /tmp/files /tmp/verified | tr '\\n' '\\0' | xargs -0 sha256sum >/report/contents
+say postfix sh -c 'grep -v "^\\(myhostname\\|mydestination\\) " /etc/postfix/main.cf'
+find . -xdev -regextype posix-extended -regex '[.]/(proc|sys|dev|report|repository)' -prune -o -regex '[.]/(${lineSets})' -type f -print | sort | while read f; do echo "$f $(sort "$f" | sha256sum)"; done >/report/line-sets
 ${checks.map(({ name, check }) => `(${check}) >/report/try-${name}.txt 2>&1; echo $? >/report/works-${name}`).join('\n')}
 `;
 }
@@ -63,10 +70,9 @@ export function removalScript(install: string): string {
   return `export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 apt-get remove -y --purge --autoremove ${install} >/report/removal.txt 2>&1; echo $? >/report/removed
 dpkg --audit >/report/removed-audit 2>&1
-dpkg --verify >/report/removed-verify 2>&1
 dpkg-query -W -f '\${binary:Package} \${Version} \${Status}\\n' >/report/removed-packages 2>&1
 dpkg-divert --list | sort >/report/removed-diversions
-find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /report -o -path /var/log -o -path /var/cache -o -path /run -o -path /tmp \\) -prune -o -type f -print | sort >/report/removed-files
+find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /report -o -path /repository -o -path /var/log -o -path /var/cache -o -path /run -o -path /tmp \\) -prune -o -type f -printf '%p' \\( -path '/usr/*' -printf ' %s\\n' -o -printf '\\n' \\) | sort >/report/removed-files
 `;
 }
 
