@@ -46,6 +46,8 @@ stage 'campaign of commands together' node scripts/campaign.mjs together --seed 
 if [ "$(id -u)" = 0 ]; then
   stage 'campaign of kills' node scripts/campaign.mjs kill --seed 1 --kills 60
   stage 'campaign of full disks' node scripts/campaign.mjs disk --seed 1 --disks 10
+  # Small ones, which make accounts, keys and alternatives.
+  stage 'campaign of applied packages' node scripts/campaign.mjs apply --only cron+redis-server,ssl-cert+memcached
 fi
 
 if [ ${#failed[@]} -gt 0 ]; then
