@@ -126,8 +126,8 @@ export async function* fileContent(
     const firstBlock = Math.floor(start / blockBytes);
     const lastBlock = Math.ceil(blocksEnd / blockBytes);
     let at = firstBlock * blockBytes;
-    for await (const batch of batches(source, file, firstBlock, lastBlock, signal)) {
-      for await (const bytes of decodedBlocks(source, file, batch, at, signal)) {
+    for await (const blocks of batches(source, file, { first: firstBlock, last: lastBlock }, signal)) {
+      for await (const bytes of decodedBlocks(source, file, { blocks, at }, signal)) {
         const from = Math.max(0, start - at);
         const to = Math.min(bytes.length, end - at);
         at += bytes.length;
@@ -146,8 +146,7 @@ export async function* fileContent(
 async function* batches(
   source: DataSource,
   file: FileInode,
-  first: number,
-  last: number,
+  { first, last }: { readonly first: number; readonly last: number },
   signal: AbortSignal | undefined,
 ): AsyncGenerator<DataBlock[], void, undefined> {
   const limit = Math.max(1, Math.floor(DECODE_BYTES / source.superblock.blockBytes));
@@ -171,24 +170,30 @@ async function* batches(
   if (batch.length > 0) yield batch;
 }
 
-/** Reads the neighbouring blocks of a batch at once and decodes them. `at` is the first one's place in the file. */
+/** Neighbouring blocks of a file; `at` is the first one's place in it. */
+interface Batch {
+  readonly blocks: readonly DataBlock[];
+  readonly at: number;
+}
+
+/** Reads the blocks of a batch at once and decodes them. */
 async function* decodedBlocks(
   source: DataSource,
   file: FileInode,
-  batch: readonly DataBlock[],
-  at: number,
+  { blocks, at: start }: Batch,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Buffer, void, undefined> {
   throwIfAborted(signal);
   const { blockBytes } = source.superblock;
-  const origin = batch[0]!.offset;
-  const storedBytes = batch.reduce((sum, block) => sum + block.storedBytes, 0);
+  const origin = blocks[0]!.offset;
+  const storedBytes = blocks.reduce((sum, block) => sum + block.storedBytes, 0);
   const raw = storedBytes === 0 ? Buffer.alloc(0) : await source.reader.readAt(origin, storedBytes, signal);
-  const slices = batch.map(block => raw.subarray(block.offset - origin, block.offset - origin + block.storedBytes));
-  const packed = slices.filter((slice, i) => batch[i]!.compressed && slice.length > 0);
+  const slices = blocks.map(block => raw.subarray(block.offset - origin, block.offset - origin + block.storedBytes));
+  const packed = slices.filter((slice, i) => blocks[i]!.compressed && slice.length > 0);
   const decoded = await decode(source, packed, signal);
   let next = 0;
-  for (const [i, block] of batch.entries()) {
+  let at = start;
+  for (const [i, block] of blocks.entries()) {
     const expected = Math.min(blockBytes, file.size - at);
     const slice = slices[i]!;
     const bytes = slice.length === 0 ? Buffer.alloc(expected) : block.compressed ? decoded[next++]! : slice;

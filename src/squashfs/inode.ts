@@ -95,14 +95,17 @@ const EMPTY_DIRECTORY = 3;
 const BODY_BYTES = [0, 16, 16, 8, 8, 8, 4, 4, 24, 40, 8, 12, 12, 8, 8] as const;
 const HEADER_BYTES = 16;
 
-/** Bytes of an inode's fixed part, and where in them it begins. */
+/** Bytes of an inode's fixed part, where in them it begins, and a cursor that stands behind it. */
 interface Fixed {
   readonly bytes: Buffer;
   readonly at: number;
+  readonly cursor: Cursor;
 }
 
 // Spelt out member by member where inodes are made: spreading costs forty times as much as everything else here.
-type Common = Pick<InodeBase, 'ref' | 'number' | 'mode' | 'uid' | 'gid' | 'mtime'>;
+interface Common extends Pick<InodeBase, 'ref' | 'number' | 'mode' | 'uid' | 'gid' | 'mtime'> {
+  readonly extended: boolean;
+}
 
 /**
  * Parses the inode at a reference, at once where its bytes are cached. Throws `invalid-input` where the image is
@@ -117,7 +120,7 @@ export function readInode(source: InodeSource, ref: number, signal?: AbortSignal
     const fixedBytes = fixedBytesOf(source, bytes.readUInt16LE(at), ref);
     if (at + fixedBytes <= bytes.length) {
       cursor.offset += fixedBytes;
-      return parseInode(source, ref, { bytes, at }, cursor, signal);
+      return parseInode(source, ref, { bytes, at, cursor }, signal);
     }
   }
   return readInodeSlowly(source, ref, cursor, signal);
@@ -133,7 +136,7 @@ async function readInodeSlowly(
   const header = await metadata.read(cursor, HEADER_BYTES, region, signal);
   const bodyBytes = fixedBytesOf(source, header.readUInt16LE(0), ref) - HEADER_BYTES;
   const body = await metadata.read(cursor, bodyBytes, region, signal);
-  return parseInode(source, ref, { bytes: Buffer.concat([header, body]), at: 0 }, cursor, signal);
+  return parseInode(source, ref, { bytes: Buffer.concat([header, body]), at: 0, cursor }, signal);
 }
 
 function fixedBytesOf(source: InodeSource, kind: number, ref: number): number {
@@ -142,12 +145,10 @@ function fixedBytesOf(source: InodeSource, kind: number, ref: number): number {
   return HEADER_BYTES + bodyBytes;
 }
 
-/** The cursor stands behind the fixed part. */
 function parseInode(
   source: InodeSource,
   ref: number,
-  { bytes, at }: Fixed,
-  cursor: Cursor,
+  { bytes, at, cursor }: Fixed,
   signal: AbortSignal | undefined,
 ): Inode | Promise<Inode> {
   const kind = bytes.readUInt16LE(at);
@@ -160,18 +161,19 @@ function parseInode(
     uid: idOf(source, bytes.readUInt16LE(at + 4)),
     gid: idOf(source, bytes.readUInt16LE(at + 6)),
     mtime: bytes.readUInt32LE(at + 8),
+    extended,
   };
-  const body = { bytes, at: at + HEADER_BYTES };
+  const body = { bytes, at: at + HEADER_BYTES, cursor };
   switch (type) {
     case 'directory':
-      return parseDirectory(common, extended, body, cursor);
+      return parseDirectory(common, body);
     case 'file':
-      return parseFile(source, common, extended, body, cursor);
+      return parseFile(source, common, body);
     case 'symlink':
-      return readSymlink(source, common, extended, body, cursor, signal);
+      return readSymlink(source, common, body, signal);
     case 'block':
     case 'char':
-      return parseDevice(common, type, extended, body);
+      return parseDevice(common, type, body);
     case 'fifo':
     case 'socket': {
       const { number, mode, uid, gid, mtime } = common;
@@ -193,7 +195,7 @@ function xattrIndexAt(bytes: Buffer, at: number): number | undefined {
   return index === NO_XATTRS ? undefined : index;
 }
 
-function parseDevice(common: Common, type: 'block' | 'char', extended: boolean, { bytes, at }: Fixed): DeviceInode {
+function parseDevice(common: Common, type: 'block' | 'char', { bytes, at }: Fixed): DeviceInode {
   const device = bytes.readUInt32LE(at + 4);
   return {
     ref: common.ref,
@@ -205,14 +207,15 @@ function parseDevice(common: Common, type: 'block' | 'char', extended: boolean, 
     type,
     nlink: bytes.readUInt32LE(at),
     size: 0,
-    xattrIndex: extended ? xattrIndexAt(bytes, at + 8) : undefined,
+    xattrIndex: common.extended ? xattrIndexAt(bytes, at + 8) : undefined,
     // The kernel's new_encode_dev: 12 bits of major between the two parts of 20 bits of minor.
     major: (device >>> 8) & 0xfff,
     minor: (device & 0xff) | ((device >>> 12) & 0xfff00),
   };
 }
 
-function parseDirectory(common: Common, extended: boolean, { bytes, at }: Fixed, cursor: Cursor): DirectoryInode {
+function parseDirectory(common: Common, { bytes, at, cursor }: Fixed): DirectoryInode {
+  const { extended } = common;
   const size = extended ? bytes.readUInt32LE(at + 4) : bytes.readUInt16LE(at + 8);
   return {
     ref: common.ref,
@@ -235,13 +238,8 @@ function parseDirectory(common: Common, extended: boolean, { bytes, at }: Fixed,
   };
 }
 
-function parseFile(
-  source: InodeSource,
-  common: Common,
-  extended: boolean,
-  { bytes, at }: Fixed,
-  cursor: Cursor,
-): FileInode {
+function parseFile(source: InodeSource, common: Common, { bytes, at, cursor }: Fixed): FileInode {
+  const { extended } = common;
   const { bytesUsed, blockBytes } = source.superblock;
   const size = extended ? Number(bytes.readBigUInt64LE(at + 8)) : bytes.readUInt32LE(at + 12);
   const blocksStart = extended ? Number(bytes.readBigUInt64LE(at)) : bytes.readUInt32LE(at);
@@ -274,24 +272,23 @@ function parseFile(
 function readSymlink(
   source: InodeSource,
   common: Common,
-  extended: boolean,
-  { bytes, at }: Fixed,
-  cursor: Cursor,
+  { bytes, at, cursor }: Fixed,
   signal: AbortSignal | undefined,
 ): SymlinkInode | Promise<SymlinkInode> {
+  const { extended } = common;
   const { metadata, inodeRegion } = source;
   const nlink = bytes.readUInt32LE(at);
   const size = bytes.readUInt32LE(at + 4);
   if (size === 0 || size > MAX_TARGET_BYTES) throw malformed(source.name, `a symlink's target is ${size} bytes long`);
-  const finish = (rest: Fixed): SymlinkInode => {
-    const target = rest.bytes.toString('latin1', rest.at, rest.at + size);
+  const finish = (rest: Buffer, start: number): SymlinkInode => {
+    const target = rest.toString('latin1', start, start + size);
     if (target.includes('\0')) throw malformed(source.name, 'a symlink has a NUL byte in its target');
-    const xattrIndex = extended ? xattrIndexAt(rest.bytes, rest.at + size) : undefined;
+    const xattrIndex = extended ? xattrIndexAt(rest, start + size) : undefined;
     const { number, mode, uid, gid, mtime } = common;
     return { ref: common.ref, number, mode, uid, gid, mtime, type: 'symlink', nlink, size, xattrIndex, target };
   };
   const restBytes = extended ? size + 4 : size;
   const cached = metadata.blockNow(cursor, restBytes);
-  if (cached !== undefined) return finish({ bytes: cached, at: cursor.offset });
-  return metadata.read(cursor, restBytes, inodeRegion, signal).then(read => finish({ bytes: read, at: 0 }));
+  if (cached !== undefined) return finish(cached, cursor.offset);
+  return metadata.read(cursor, restBytes, inodeRegion, signal).then(read => finish(read, 0));
 }

@@ -33,7 +33,7 @@ export function zstdDecode(compressed: Uint8Array, maxBytes: number): Buffer {
     if (at + 3 > input.end) throw new CorruptBlock('zstd frame is cut off');
     const blockHeader = bitsAt(input.view, at * 8, 24);
     last = (blockHeader & 1) === 1;
-    at = decodeBlock(input, at + 3, (blockHeader >> 1) & 3, blockHeader >> 3, frame);
+    at = decodeBlock(input, at + 3, blockHeader, frame);
   }
   if (at + header.checksumBytes !== input.end) throw new CorruptBlock('zstd frame has a wrong length');
   if (header.contentBytes !== undefined && frame.length !== header.contentBytes) {
@@ -76,14 +76,16 @@ function readFrameHeader({ bytes, view, end }: PaddedBytes) {
 }
 
 /** Decodes one block and returns the offset after it. */
-function decodeBlock(input: PaddedBytes, start: number, type: number, size: number, frame: Frame): number {
+function decodeBlock(input: PaddedBytes, start: number, header: number, frame: Frame): number {
   const { bytes } = input;
+  const type = (header >> 1) & 3;
+  const size = header >> 3;
   if (type === 3 || size > MAX_BLOCK_BYTES) throw new CorruptBlock('zstd block header is not valid');
   const end = start + (type === 1 ? 1 : size);
   if (end > input.end) throw new CorruptBlock('zstd block is cut off');
   if (type === 2) {
     const { literals, next } = readLiterals(input, start, end, frame);
-    decodeSequences(input, next, end, literals, frame);
+    decodeSequences(input, { start: next, end }, literals, frame);
     return end;
   }
   if (frame.length + size > frame.out.length) throw new CorruptBlock('zstd frame is longer than it may be');
@@ -120,7 +122,7 @@ function readLiterals(input: PaddedBytes, start: number, end: number, frame: Fra
   if (table === undefined) throw new CorruptBlock('zstd block repeats a Huffman tree that was never given');
   const literals = scratchLiterals.subarray(0, size);
   if (format === 0) {
-    decodeHuffmanStream(input, { start: at, end: next }, table, literals, 0, size);
+    decodeHuffmanStream(input, { start: at, end: next }, table, literals);
     return { literals, next };
   }
   const quarter = (size + 3) >> 2;
@@ -130,7 +132,7 @@ function readLiterals(input: PaddedBytes, start: number, end: number, frame: Fra
     const streamEnd = i === 3 ? next : stream + view.getUint16(at + 2 * i, true);
     if (streamEnd > next) throw new CorruptBlock('zstd literals are cut off');
     const to = i === 3 ? size : quarter * (i + 1);
-    decodeHuffmanStream(input, { start: stream, end: streamEnd }, table, literals, quarter * i, to);
+    decodeHuffmanStream(input, { start: stream, end: streamEnd }, table, literals.subarray(quarter * i, to));
     stream = streamEnd;
   }
   return { literals, next };

@@ -15,6 +15,12 @@ export interface ParsedTable<T> {
   readonly next: number;
 }
 
+/** Offsets of bytes: from `start` to `end`, exclusive. */
+export interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
 /** Zero bytes that stand before and after the input, so that a bit load near its ends needs no check of its own. */
 export const PADDING = 16;
 

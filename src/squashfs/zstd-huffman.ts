@@ -1,5 +1,5 @@
 import { CorruptBlock } from './malformed.ts';
-import { bitsAt, bitstreamEnd, readFseTable, type PaddedBytes, type ParsedTable } from './zstd-entropy.ts';
+import { bitsAt, bitstreamEnd, readFseTable, type PaddedBytes, type ParsedTable, type Span } from './zstd-entropy.ts';
 
 /** A prefix code as a flat table: index by the next `maxBits` bits, get `symbol << 8 | length`. */
 export interface HuffmanTable {
@@ -88,20 +88,19 @@ function buildTable(weights: Uint8Array, given: number): HuffmanTable {
   return { maxBits, entries };
 }
 
-/** Decodes one stream of exactly `to - from` symbols; the stream must be used up to its last bit (RFC 8878, 4.2.2). */
+/** Fills `out` with the symbols of one stream, which must be used up to its last bit (RFC 8878, 4.2.2). */
 export function decodeHuffmanStream(
   { bytes, view }: PaddedBytes,
-  stream: { readonly start: number; readonly end: number },
+  stream: Span,
   table: HuffmanTable,
   out: Uint8Array,
-  from: number,
-  to: number,
 ): void {
   const { entries, maxBits } = table;
   const mask = (1 << maxBits) - 1;
   const startBit = stream.start * 8;
   let position = bitstreamEnd(bytes, stream.start, stream.end);
-  let at = from;
+  const to = out.length;
+  let at = 0;
   // Two symbols of at most 11 bits fit the 25 bits that one unaligned load gives.
   for (const pairs = to - 1; at < pairs && position >= startBit; at += 2) {
     const low = position - 2 * maxBits;

@@ -7,6 +7,7 @@ import {
   singleSymbolTable,
   type FseTable,
   type PaddedBytes,
+  type Span,
 } from './zstd-entropy.ts';
 
 /** What one frame has decoded so far, and what its later blocks may refer to. */
@@ -73,8 +74,7 @@ function standard(accuracyLog: number, distribution: string): FseTable {
 /** Decodes the sequences section of a block (RFC 8878, 3.1.1.3.2) and appends what it produces to the frame. */
 export function decodeSequences(
   input: PaddedBytes,
-  start: number,
-  end: number,
+  { start, end }: Span,
   literals: Uint8Array,
   frame: FrameOutput,
 ): void {
@@ -96,18 +96,17 @@ export function decodeSequences(
   const modes = bytes[at++]!;
   if (at >= end || (modes & 3) !== 0) throw new CorruptBlock('zstd sequences are not valid');
   const before = frame.tables;
-  const literal = readTable(input, at, end, modes >> 6, LITERAL_LENGTHS, before?.literal);
-  const offset = readTable(input, literal.next, end, (modes >> 4) & 3, OFFSETS, before?.offset);
-  const match = readTable(input, offset.next, end, (modes >> 2) & 3, MATCH_LENGTHS, before?.match);
-  frame.tables = { literal: literal.table, offset: offset.table, match: match.table };
-  runSequences(input, { start: match.next, end, count }, frame.tables, literals, frame);
+  const literal = readTable(input, { start: at, end, mode: modes >> 6 }, LITERAL_LENGTHS, before?.literal);
+  const offset = readTable(input, { start: literal.next, end, mode: (modes >> 4) & 3 }, OFFSETS, before?.offset);
+  const match = readTable(input, { start: offset.next, end, mode: (modes >> 2) & 3 }, MATCH_LENGTHS, before?.match);
+  const tables = { literal: literal.table, offset: offset.table, match: match.table };
+  frame.tables = tables;
+  runSequences(input, { start: match.next, end, count, tables }, literals, frame);
 }
 
 function readTable(
   input: PaddedBytes,
-  start: number,
-  end: number,
-  mode: number,
+  { start, end, mode }: Span & { readonly mode: number },
   kind: CodeKind,
   before: FseTable | undefined,
 ) {
@@ -122,14 +121,19 @@ function readTable(
   return { table: singleSymbolTable(symbol), next: start + 1 };
 }
 
+interface SequenceStream extends Span {
+  /** Sequences in it. */
+  readonly count: number;
+  readonly tables: SequenceTables;
+}
+
 function runSequences(
   { bytes, view }: PaddedBytes,
-  stream: { readonly start: number; readonly end: number; readonly count: number },
-  tables: SequenceTables,
+  stream: SequenceStream,
   literals: Uint8Array,
   frame: FrameOutput,
 ): void {
-  const { literal, offset, match } = tables;
+  const { literal, offset, match } = stream.tables;
   const literalRows = literal.rows;
   const offsetRows = offset.rows;
   const matchRows = match.rows;
