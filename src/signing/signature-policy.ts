@@ -65,17 +65,23 @@ function requirementsFor(policy: SignaturePolicy, reference: StoredName): readon
   return policy.default;
 }
 
+/** An image that a policy decides on: where it lies, and the name that somebody asked for. */
+export interface PolicySubject {
+  readonly store: BlobStore;
+  readonly digest: Digest;
+  readonly reference: StoredName;
+}
+
 /**
  * Throws `integrity` unless the image meets every requirement that the policy has for it. Returns the signatures that were
  * demanded and found.
  */
 export async function checkPolicy(
-  store: BlobStore,
-  digest: Digest,
-  reference: StoredName,
+  image: PolicySubject,
   policy: SignaturePolicy,
   signal?: AbortSignal,
 ): Promise<readonly VerifiedSignature[]> {
+  const { store, digest, reference } = image;
   const signatures: VerifiedSignature[] = [];
   for (const requirement of requirementsFor(policy, reference)) {
     if (requirement.type !== 'sigstoreSigned') {

@@ -181,7 +181,12 @@ describe('policies', () => {
   const sigstore = (more: object = {}) => ({ type: 'sigstoreSigned', keyData, ...more });
   const check = async (policy: object, identity: string, reference = 'docker://h.example/a/b:v1') => {
     const parsed = await parsePolicy(JSON.stringify(policy), 'policy', noKeyFile);
-    return checkPolicy(await signed(identity), DIGEST, parseImageName(reference) as StoredName, parsed).then(
+    const subject = {
+      store: await signed(identity),
+      digest: DIGEST,
+      reference: parseImageName(reference) as StoredName,
+    };
+    return checkPolicy(subject, parsed).then(
       () => 'accepted',
       (error: { code: string }) => error.code,
     );

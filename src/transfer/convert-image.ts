@@ -62,11 +62,12 @@ export async function convertImage(
   const call = signal ? { signal } : {};
   if (platform !== 'all') {
     const image = await resolveImage(store, reference, platform, { ...call, exact });
-    return convertOne(store, image.descriptor, image.manifest, request, ports);
+    return convertOne({ store, ...image }, request, ports);
   }
   const graph = await readImageGraph(store, reference, call);
   if (graph.root.parsed.kind === 'manifest') {
-    return convertOne(store, graph.root.descriptor, graph.root.parsed.manifest, request, ports);
+    const { descriptor, parsed } = graph.root;
+    return convertOne({ store, descriptor, manifest: parsed.manifest }, request, ports);
   }
   const images = graph.documents.flatMap(({ descriptor, parsed }) =>
     parsed.kind === 'manifest' && isImage(parsed.manifest) ? [{ descriptor, manifest: parsed.manifest }] : [],
@@ -87,7 +88,7 @@ export async function convertImage(
     PARALLEL_IMAGES,
     async ({ descriptor, manifest, entry }, inner) => {
       const name = entry.platform ? `${request.name} ${formatPlatform(entry.platform)}` : request.name;
-      const result = await convertOne(store, descriptor, manifest, { ...request, name, signal: inner }, ports);
+      const result = await convertOne({ store, descriptor, manifest }, { ...request, name, signal: inner }, ports);
       const { data: _data, urls: _urls, ...rest } = entry;
       return { ...rest, ...result.descriptor };
     },
@@ -98,10 +99,15 @@ export async function convertImage(
   return put(ports.layout, jsonDocument(index, MediaType.index), request.signal);
 }
 
+/** One image of a store, its manifest read. */
+interface SourceImage {
+  readonly store: BlobStore;
+  readonly descriptor: Descriptor;
+  readonly manifest: Manifest;
+}
+
 async function convertOne(
-  store: BlobStore,
-  descriptor: Descriptor,
-  manifest: Manifest,
+  { store, descriptor, manifest }: SourceImage,
   request: ConvertRequest,
   ports: ConvertPorts,
 ): Promise<ManifestBytes> {
@@ -116,7 +122,7 @@ async function convertOne(
   if (diffIds.length !== manifest.layers.length) {
     throw new StkError('invalid-input', `${name} has ${manifest.layers.length} layers but ${diffIds.length} diff IDs`);
   }
-  const layers = await convertLayers(store, manifest.layers, diffIds, request, ports);
+  const layers = await convertLayers({ store, layers: manifest.layers, diffIds }, request, ports);
   const { layout } = ports;
   if (layers.every(({ descriptor: { digest } }, index) => digest === manifest.layers[index]!.digest)) {
     const bytes = Buffer.from((await store.readManifest(descriptor.digest, call)).bytes);
@@ -139,9 +145,7 @@ async function convertOne(
 }
 
 async function convertLayers(
-  store: BlobStore,
-  layers: readonly Descriptor[],
-  diffIds: ImageLayers['diffIds'],
+  { store, layers, diffIds }: Pick<ImageLayers, 'layers' | 'diffIds'> & { readonly store: BlobStore },
   request: ConvertRequest,
   { converter, layout, records, emit, onLayer }: ConvertPorts,
 ): Promise<readonly ComposedLayer[]> {

@@ -27,6 +27,6 @@ export async function convertToStore(
     throw error;
   });
   const options = { emit, group: name, begun: blobs, signal };
-  await copyImage(layout, converted.descriptor.digest, destination.store, destination.tag, options);
+  await copyImage({ store: layout, reference: converted.descriptor.digest }, destination, options);
   return converted;
 }

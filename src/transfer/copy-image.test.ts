@@ -77,14 +77,17 @@ it('copies indexes, nested ones, unknown types and layers that come twice, byte 
   const other = await put(source, Buffer.from('no manifest'), ODD_TYPE);
   const root = await putIndex(source, [first.descriptor, inner.descriptor, other], 'all');
   const destination = new MemoryStore('destination');
-  const result = await copyImage(source, 'all', destination, 'copied');
+  const result = await copyImage({ store: source, reference: 'all' }, { store: destination, tag: 'copied' });
   expect(result).toMatchObject({ sentBlobs: 4, presentBlobs: 0 });
   expect((await destination.readManifest('copied')).descriptor.digest).toBe(root.descriptor.digest);
   for (const { descriptor } of [first, second, inner]) {
     expect((await destination.readManifest(descriptor.digest)).descriptor).toEqual(descriptor);
   }
   expect(await destination.hasBlob(other)).toBe(true);
-  expect(await copyImage(source, 'all', destination, 'copied')).toMatchObject({ sentBlobs: 0, presentBlobs: 4 });
+  expect(await copyImage({ store: source, reference: 'all' }, { store: destination, tag: 'copied' })).toMatchObject({
+    sentBlobs: 0,
+    presentBlobs: 4,
+  });
 });
 
 it('lists only the tagged root in a layout', async () => {
@@ -93,11 +96,11 @@ it('lists only the tagged root in a layout', async () => {
   const image = await putImage(source);
   await putIndex(source, [image.descriptor], 'all');
   const layout = await LayoutStore.create(directory.path);
-  await copyImage(source, 'all', layout, 'x');
+  await copyImage({ store: source, reference: 'all' }, { store: layout, tag: 'x' });
   expect(await layout.tags()).toEqual(['x']);
   expect((await layout.readManifest(image.descriptor.digest)).descriptor.digest).toBe(image.descriptor.digest);
   const copy = new MemoryStore();
-  await copyImage(layout, 'x', copy, 'y');
+  await copyImage({ store: layout, reference: 'x' }, { store: copy, tag: 'y' });
   expect(await copy.tags()).toEqual(['y']);
 });
 
@@ -109,9 +112,9 @@ it('copies what refers to an image, and to that, only when asked', async () => {
   const tag = `${image.descriptor.digest.replace(':', '-')}.sig`;
   await putImage(source, { tag });
   const [without, all] = [new MemoryStore(), new MemoryStore()];
-  await copyImage(source, 'v1', without, 'v1');
+  await copyImage({ store: source, reference: 'v1' }, { store: without, tag: 'v1' });
   expect(await without.resolve(sbom.descriptor.digest)).toBeUndefined();
-  await copyImage(source, 'v1', all, 'v1', { referrers: true });
+  await copyImage({ store: source, reference: 'v1' }, { store: all, tag: 'v1' }, { referrers: true });
   for (const { descriptor } of [sbom, signature]) expect(await all.resolve(descriptor.digest)).toBeDefined();
   expect(await all.tags()).toEqual([tag, 'v1']);
 });
@@ -132,7 +135,9 @@ it('moves no tag when a blob is missing or a size is wrong', async () => {
     ['two', 'invalid-input'],
     ['index', 'integrity'],
   ] as const) {
-    await expect(copyImage(source, tag, destination, 'v1')).rejects.toMatchObject({ code });
+    await expect(copyImage({ store: source, reference: tag }, { store: destination, tag: 'v1' })).rejects.toMatchObject(
+      { code },
+    );
   }
   expect(await destination.tags()).toEqual([]);
 });
@@ -141,7 +146,7 @@ it('ends on indexes that are nested too deep', async () => {
   const source = new MemoryStore();
   let { descriptor } = await putImage(source);
   for (let depth = 0; depth < 10; depth++) descriptor = (await putIndex(source, [descriptor])).descriptor;
-  const copy = copyImage(source, descriptor.digest, new MemoryStore(), 'x');
+  const copy = copyImage({ store: source, reference: descriptor.digest }, { store: new MemoryStore(), tag: 'x' });
   await expect(copy).rejects.toMatchObject({ code: 'invalid-input' });
 });
 
@@ -154,7 +159,9 @@ it('leaves layers to their publisher that may not be copied', async () => {
     urls: ['https://publisher.example/layer'],
   };
   await putImage(source, { layers: [layer], tag: 'v1' });
-  expect(await copyImage(source, 'v1', new MemoryStore(), 'v1')).toMatchObject({ sentBlobs: 1 });
+  expect(await copyImage({ store: source, reference: 'v1' }, { store: new MemoryStore(), tag: 'v1' })).toMatchObject({
+    sentBlobs: 1,
+  });
 });
 
 it('sends again what a registry accepted and lost, and says so if it loses it again', async () => {
@@ -165,10 +172,12 @@ it('sends again what a registry accepted and lost, and says so if it loses it ag
   const store = openFake(scope, fake, 'app');
   const has = { match: /HEAD \/v2\/app\/blobs/, with: { kind: 'status', status: 404 } } as const;
   fake.failNext({ ...has, times: 3 });
-  await copyImage(source, 'v1', store, 'v1', { parallel: 1 });
+  await copyImage({ store: source, reference: 'v1' }, { store, tag: 'v1' }, { parallel: 1 });
   expect(await store.tags()).toEqual(['v1']);
   fake.failNext({ ...has, times: 100 });
-  await expect(copyImage(source, 'v1', store, 'v2', { parallel: 1 })).rejects.toMatchObject({ code: 'registry' });
+  await expect(
+    copyImage({ store: source, reference: 'v1' }, { store, tag: 'v2' }, { parallel: 1 }),
+  ).rejects.toMatchObject({ code: 'registry' });
   expect(fake.state.tags('app')).toEqual(['v1']);
 });
 
@@ -180,14 +189,18 @@ it('takes blobs from a neighbouring repository, and tells of progress in bytes',
   await putImage(source, { layers: [big], tag: 'v1' });
   const events: StkEvent[] = [];
   const first = openFake(scope, fake, 'first');
-  await copyImage(source, 'v1', first, 'v1', { emit: event => events.push(event) });
+  await copyImage(
+    { store: source, reference: 'v1' },
+    { store: first, tag: 'v1' },
+    { emit: event => events.push(event) },
+  );
   const progress = events.flatMap(event =>
     event.type === 'task-progress' && event.totalBytes === big.size ? event.doneBytes : [],
   );
   expect(progress.at(-1)).toBe(big.size);
   expect(progress.toSorted((a, b) => a - b)).toEqual(progress);
   const second = openFake(scope, fake, 'second');
-  const result = await copyImage(first, 'v1', second, 'v1');
+  const result = await copyImage({ store: first, reference: 'v1' }, { store: second, tag: 'v1' });
   expect(result).toMatchObject({ sentBytes: 0, presentBlobs: 2 });
   expect(fake.count(/^PATCH \/v2\/second/)).toBe(0);
 });
@@ -196,7 +209,7 @@ it('needs one token for what it writes and for what it looks at afterwards', asy
   await using rig = await start({ auth: { kind: 'bearer', ...LOGIN } }, withLogin);
   const source = new MemoryStore();
   await putImage(source, { tag: 'v1' });
-  await copyImage(source, 'v1', rig.store, 'v1');
+  await copyImage({ store: source, reference: 'v1' }, { store: rig.store, tag: 'v1' });
   expect(rig.fake.tokens.issued).toBe(1);
 });
 
@@ -204,7 +217,11 @@ it('stops when its signal fires', async () => {
   const source = new MemoryStore();
   await putImage(source, { tag: 'v1' });
   const destination = new MemoryStore();
-  const copy = copyImage(source, 'v1', destination, 'v1', { signal: AbortSignal.abort() });
+  const copy = copyImage(
+    { store: source, reference: 'v1' },
+    { store: destination, tag: 'v1' },
+    { signal: AbortSignal.abort() },
+  );
   await expect(copy).rejects.toMatchObject({ code: 'interrupted' });
   expect(await destination.tags()).toEqual([]);
 });
@@ -222,7 +239,9 @@ it.each(['layout', 'registry'])('keeps nothing of a blob that its source finds d
     kind === 'registry' ? openFake(scope, fake, 'app') : await LayoutStore.create(joinInside(directory.path, 'copy'));
   for (const layer of layers) {
     await putImage(source, { layers: [layer], tag: 'one' });
-    await expect(copyImage(source, 'one', destination, 'v1')).rejects.toMatchObject({ code: 'integrity' });
+    await expect(
+      copyImage({ store: source, reference: 'one' }, { store: destination, tag: 'v1' }),
+    ).rejects.toMatchObject({ code: 'integrity' });
     expect(await destination.hasBlob(layer)).toBe(false);
   }
   expect(await destination.tags()).toEqual([]);
@@ -243,7 +262,7 @@ it('copies one image and not halves of two where the tag moves half-way', async 
   const later = await putIndex(source, [await member()]);
   source.later = later;
   const destination = new MemoryStore();
-  const copied = await copyImage(source, 'x', destination, 'x');
+  const copied = await copyImage({ store: source, reference: 'x' }, { store: destination, tag: 'x' });
   expect(copied.root.descriptor.digest).toBe(first.descriptor.digest);
   expect((await destination.resolve('x'))?.digest).toBe(first.descriptor.digest);
   expect(await destination.resolve(later.descriptor.digest)).toBeUndefined();

@@ -18,6 +18,19 @@ export interface CopyOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** An image, an index or an artifact in a store. */
+export interface CopySource {
+  readonly store: BlobStore;
+  /** Tag or digest. */
+  readonly reference: string;
+}
+
+export interface CopyDestination {
+  readonly store: BlobStore;
+  /** Moves there; without one the image is stored under its digest only. */
+  readonly tag?: string | undefined;
+}
+
 export interface CopyResult extends BlobCounts {
   /** What the tag points to now. */
   readonly root: ManifestBytes;
@@ -29,13 +42,10 @@ const PARALLEL = 4;
  * Copies an image, an index with all its images, or an artifact, verbatim: the destination's digests are the source's.
  * Blobs come first, then manifests from the bottom up, the tag last, so that a copy which dies half-way leaves the tag
  * as it was. What the destination has is not sent.
- * @param tag moves in the destination; without one the image is stored under its digest only
  */
 export async function copyImage(
-  source: BlobStore,
-  reference: string,
-  destination: BlobStore,
-  tag: string | undefined,
+  { store: source, reference }: CopySource,
+  { store: destination, tag }: CopyDestination,
   options: CopyOptions = {},
 ): Promise<CopyResult> {
   const { signal } = options;

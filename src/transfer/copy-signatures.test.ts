@@ -18,9 +18,9 @@ it('copies signatures under their tag alone and as referrers alone', async () =>
   const keys = [parseVerifyKey(pair.publicKey)];
   const tag = `${DIGEST.replace(':', '-')}.sig`;
   const [byTag, byReferrer] = [new MemoryStore(), new MemoryStore()];
-  await copyImage(store, tag, byTag, tag);
+  await copyImage({ store, reference: tag }, { store: byTag, tag });
   const [referrer] = await store.referrers(DIGEST);
-  await copyImage(store, referrer!.digest, byReferrer, undefined);
+  await copyImage({ store, reference: referrer!.digest }, { store: byReferrer });
   for (const part of [store, byTag, byReferrer]) {
     expect(await verifySignature(part, DIGEST, { keys })).toMatchObject([{ identity: 'host/repo', digest: DIGEST }]);
   }

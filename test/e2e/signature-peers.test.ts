@@ -135,7 +135,7 @@ async function obeys(image: string, text: string): Promise<Verdict> {
   const policy = await parsePolicy(text, 'policy', file => readFile(file, 'utf8'));
   const { digest } = (await store.readManifest(tag!)).descriptor;
   try {
-    await checkPolicy(store, digest, reference, policy);
+    await checkPolicy({ store, digest, reference }, policy);
     return 'accepted';
   } catch (error) {
     expect(error).toMatchObject({ code: 'integrity' });

@@ -68,7 +68,7 @@ export async function runPublish(session: Session, args: readonly string[], flag
     const plan =
       second === undefined
         ? await planRecipe(session, first, flags, scope)
-        : await planImage(session, first, second, flags, scope);
+        : await planImage(session, { from: first, to: second }, flags, scope);
     if (flags.showOnly) {
       for (const { name, targets } of plan.publications) {
         for (const target of targets)
@@ -162,8 +162,7 @@ async function builtDigests(
 /** One image, or a whole layout. */
 async function planImage(
   session: Session,
-  from: string,
-  to: string,
+  { from, to }: { readonly from: string; readonly to: string },
   flags: PublishFlags,
   scope: AsyncScope,
 ): Promise<Plan> {
@@ -211,12 +210,11 @@ async function publish(
   const store = await session.stores.openTarget(target, { tlsVerify: verify(flags) }, scope);
   // What is signed before its tag moves is never seen without its signature.
   const first = signer ? undefined : target.tag;
-  const result = await copyImage(source, checked ?? reference, store, first, {
-    emit,
-    group: name,
-    referrers: flags.referrers === true,
-    signal,
-  });
+  const result = await copyImage(
+    { store: source, reference: checked ?? reference },
+    { store, tag: first },
+    { emit, group: name, referrers: flags.referrers === true, signal },
+  );
   if (signer) await signer.sign(store, result.root.descriptor, target, emit);
   for (const { tag } of signer ? targets : others) await store.putManifest(result.root, tag, { signal });
   say(emit, 'info', `published: ${summary(result)}`, name);

@@ -41,7 +41,7 @@ export async function openSignatureDemand(session: Session, flags: SignatureFlag
       const { digest } = (await store.readManifest(reference, { signal })).descriptor;
       const acceptsIdentity = (identity: string) => isWanted(identity, flags.identity, name);
       const signatures: VerifiedSignature[] = [];
-      if (policy) signatures.push(...(await checkPolicy(store, digest, name, policy, signal)));
+      if (policy) signatures.push(...(await checkPolicy({ store, digest, reference: name }, policy, signal)));
       if (keys.length > 0) {
         signatures.push(...(await verifySignature(store, digest, { keys, acceptsIdentity, all, signal })));
       }
