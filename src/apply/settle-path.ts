@@ -56,7 +56,8 @@ async function settleJointly(
   if (claiming === undefined || !areFiles || rule === 'first' || rule === 'last') return undefined;
   const versions = versionsOf(place, changed, rule, context);
   const outcome = await claiming.merge(versions, context);
-  return outcome.type === 'content' ? applyOutcome(place, changed, versions, claiming.name, outcome) : undefined;
+  const clash = { place, changed, versions, driver: claiming.name };
+  return outcome.type === 'content' ? applyOutcome(clash, outcome) : undefined;
 }
 
 /** Settles a directory that is gone in the result although something below it is not. */
@@ -73,7 +74,7 @@ export async function settleLostDirectory(
   const outcome = await claiming.merge(versionsOf(place, involved, rule, context), context);
   if (outcome.type === 'conflict') return { changed: involved, driver: claiming.name, conflict: outcome.conflict };
   if (outcome.type !== 'take' && outcome.type !== 'drop') return undefined;
-  return applyOutcome(place, involved, undefined, claiming.name, outcome);
+  return applyOutcome({ place, changed: involved, versions: undefined, driver: claiming.name }, outcome);
 }
 
 /** What a side has, which is what the ancestor has where the side has not changed it. */
@@ -99,7 +100,7 @@ async function settleClash(
   const isPlain = (rule === undefined || rule === 'newer') && !joint.has(place.path);
   const like = isPlain ? await onlyPayload(place, changed, context.signal) : undefined;
   if (like !== undefined) {
-    const merged = await withAttributes(place, like, versions, 'attributes', undefined);
+    const merged = await withAttributes(place, like, versions, { driver: 'attributes', bytes: undefined });
     if ('desired' in merged || claiming === undefined) return merged;
   }
   const driver = pickDriver(place, changed, rule, claiming);
@@ -107,7 +108,7 @@ async function settleClash(
     return { changed, driver: undefined, conflict: { message: clashOf(versions, rule), remedies: ['last', 'first'] } };
   }
   const outcome = await driver.merge(versions, context);
-  return applyOutcome(place, changed, versions, driver.name, outcome);
+  return applyOutcome({ place, changed, versions, driver: driver.name }, outcome);
 }
 
 function settleByRule(
@@ -224,11 +225,17 @@ function clashOf({ sides, ancestor }: PathVersions, rule: ConflictResolution | u
   return `${parts.join(', ')}${rule === 'newer' && files ? ', at the same time' : ''}`;
 }
 
+/** What a driver was given to settle. */
+interface Clash {
+  readonly place: Place;
+  readonly changed: readonly number[];
+  /** `undefined` for a directory: no driver makes one. */
+  readonly versions: PathVersions | undefined;
+  readonly driver: DriverName;
+}
+
 async function applyOutcome(
-  place: Place,
-  changed: readonly number[],
-  versions: PathVersions | undefined,
-  driver: DriverName,
+  { place, changed, versions, driver }: Clash,
   outcome: Outcome,
 ): Promise<Settlement | Unsettled> {
   switch (outcome.type) {
@@ -243,7 +250,7 @@ async function applyOutcome(
     case 'content': {
       const files = changed.filter(side => place.sides.get(side)!.node?.inode.type === 'file');
       if (files.length === 0 || !versions) throw new Error(`the driver ${driver} makes a file where no side has one`);
-      return withAttributes(place, newestOf(place, files), versions, driver, outcome.bytes);
+      return withAttributes(place, newestOf(place, files), versions, { driver, bytes: outcome.bytes });
     }
   }
 }
@@ -252,8 +259,7 @@ async function withAttributes(
   place: Place,
   like: number,
   versions: PathVersions,
-  driver: DriverName,
-  bytes: Uint8Array | undefined,
+  { driver, bytes }: { readonly driver: DriverName; readonly bytes: Uint8Array | undefined },
 ): Promise<Settlement | Unsettled> {
   const changed = versions.sides.map(({ side }) => side);
   const merged = await mergeAttributes(versions);

@@ -32,23 +32,18 @@ export async function buildImage(build: ImageBuild): Promise<ImageResult> {
     (entry, inner) => identifyImport(entry, build.imports, inner),
     signal,
   );
-  const steps = await imageSteps(definition, imports, options, build.files, signal);
+  const steps = await imageSteps(definition, options, { imports, files: build.files }, signal);
   const done: { step: ImageStep; record: StepRecord }[] = [];
   let ran = false;
   for (const step of steps) {
     throwIfAborted(signal);
-    const key = stepKey(
-      step,
-      stack.key,
-      done.map(entry => entry.record.layer?.digest ?? null),
-      options,
-      packing,
-    );
     const below = done.map(entry => entry.record);
+    const layers = below.map(({ layer }) => layer?.digest ?? null);
+    const key = stepKey(step, { base: stack.key, layers }, packing, options.epochSeconds);
     // Two images may stand at the same step: it is done once, and both remember the same record.
     const { record, fresh } = await build.steps.run(key, async () => {
       const known = options.useCache ? await findKnown(build, key) : undefined;
-      const record = known ?? (await runOne(build, stack, imports, step, below));
+      const record = known ?? (await runOne(build, step, { stack, done: below, imports }));
       if (!known) await rememberStep(build.records, key, record);
       for (const cache of build.stepCaches?.to ?? []) cache.rememberStep(key, record, build.layout, signal);
       return { record, fresh: known === undefined };
@@ -73,15 +68,18 @@ async function findKnown(build: ImageBuild, key: CacheKey): Promise<StepRecord |
   return undefined;
 }
 
-async function runOne(
-  build: ImageBuild,
-  below: ImageStack,
-  imports: readonly KnownImport[],
-  step: ImageStep,
-  done: readonly StepRecord[],
-): Promise<StepRecord> {
+/** What a step finds when its turn comes. */
+interface StepGround {
+  readonly stack: ImageStack;
+  /** The steps before it. */
+  readonly done: readonly StepRecord[];
+  readonly imports: readonly KnownImport[];
+}
+
+async function runOne(build: ImageBuild, step: ImageStep, ground: StepGround): Promise<StepRecord> {
+  const { done, imports } = ground;
   const workshop = await build.workshop();
-  const { base, applied } = await below.parts();
+  const { base, applied } = await ground.stack.parts();
   const own = done.flatMap(record => (record.layer ? [{ squashfs: record.layer }] : []));
   const stack: StackLayer[] = [...base, ...applied.layers.map(({ layer }) => layer), ...own];
   const { definition, options, layout, emit, signal } = build;
@@ -131,6 +129,7 @@ async function finish(build: ImageBuild, finished: Finished): Promise<ImageResul
     .filter(entry => entry.step.kind !== 'labels')
     .map(({ step, record }) => ({ layer: record.layer, created: record.created, createdBy: `stk ${step.label}` }));
   const image = {
+    name: definition.name,
     platform,
     base: base.config,
     baseLayers,
@@ -142,8 +141,7 @@ async function finish(build: ImageBuild, finished: Finished): Promise<ImageResul
   };
   const { emitImage } = await import('./emit-image.ts');
   const manifests: Descriptor[] = [];
-  for (const type of options.layerTypes)
-    manifests.push(await emitImage(definition.name, image, type, build, build.signal));
+  for (const type of options.layerTypes) manifests.push(await emitImage(image, type, build, build.signal));
   const layers = [
     ...baseLayers,
     ...applied.layers.map(({ layer }) => layer),

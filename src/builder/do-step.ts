@@ -11,7 +11,6 @@ import { blame } from '../layer/find-fault.ts';
 import type { LayerBlob } from '../layer/layer-blob.ts';
 import { packLayer } from '../layer/pack.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import type { LayerRole } from '../oci/layer-annotations.ts';
 import type { LayoutStore } from '../oci/layout.ts';
 import type { ImageDefinition } from '../recipe/model.ts';
 import type { LayerFile, MountedLayers } from '../sandbox/mounted-layers.ts';
@@ -101,7 +100,7 @@ async function copyLayer(work: StepWork, entries: readonly LayerEntry[]): Promis
         onProgress: done => task.progress(done),
         ...epoch(work),
       });
-      return await adopt(work, output, blob, work.step.role, task);
+      return await adopt(work, output, blob, task);
     },
     work.signal,
   );
@@ -128,7 +127,7 @@ async function scriptLayer(work: StepWork): Promise<Descriptor | undefined> {
         onWarning: text => say(work.emit, 'warning', text, work.definition.name),
         ...epoch(work),
       });
-      if (!packed.empty) return await adopt(work, output, packed, work.step.role, task);
+      if (!packed.empty) return await adopt(work, output, packed, task);
       task.finish('done', 'no change');
       return undefined;
     },
@@ -221,14 +220,8 @@ function stackFiles({ stack, layout }: StepWork): readonly LayerFile[] {
   return stack.map(({ squashfs }) => ({ descriptor: squashfs, file: layout.blobPath(squashfs.digest) }));
 }
 
-async function adopt(
-  work: StepWork,
-  output: AbsPath,
-  blob: LayerBlob,
-  role: LayerRole,
-  task: TaskHandle,
-): Promise<Descriptor> {
-  const descriptor = layerDescriptor(blob, work.options.packing, role);
+async function adopt(work: StepWork, output: AbsPath, blob: LayerBlob, task: TaskHandle): Promise<Descriptor> {
+  const descriptor = layerDescriptor(blob, work.options.packing, work.step.role);
   await work.layout.adoptBlob(output, descriptor);
   task.finish('done', formatBytes(blob.sizeBytes));
   return descriptor;

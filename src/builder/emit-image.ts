@@ -13,6 +13,7 @@ import type { LayerType } from './layer-types.ts';
 
 /** An image to be written, its layers still in squashfs form. */
 export interface ImageToEmit extends Omit<ImageParts, 'baseLayers' | 'added'> {
+  readonly name: string;
   readonly baseLayers: readonly StackLayer[];
   readonly applied: readonly AppliedLayer[];
   readonly steps: readonly EmittedStep[];
@@ -32,7 +33,6 @@ export interface EmitPorts {
 
 /** Writes configuration and manifest of an image with layers of one type; returns the manifest's descriptor. */
 export async function emitImage(
-  name: string,
   image: ImageToEmit,
   type: LayerType,
   ports: EmitPorts,
@@ -40,7 +40,7 @@ export async function emitImage(
 ): Promise<Descriptor> {
   const composed = new Map<Digest, Digest>();
   const compose = async (layer: StackLayer): Promise<ComposedLayer> => {
-    const made = type === 'squashfs' ? await squashfsLayer(layer) : await tarLayer(name, layer, ports, signal);
+    const made = type === 'squashfs' ? await squashfsLayer(layer) : await tarLayer(image.name, layer, ports, signal);
     composed.set(layer.squashfs.digest, made.descriptor.digest);
     return made;
   };

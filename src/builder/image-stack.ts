@@ -23,13 +23,13 @@ export interface ImageStack {
 /** Finds out what an image stands on with as few bytes as possible. */
 export async function identifyStack(build: ImageBuild, platform: Platform, packing: JsonValue): Promise<ImageStack> {
   const { definition, bases, signal } = build;
-  const base = await identifyBase(definition.from, platform, packing, bases, signal);
+  const base = await identifyBase(definition.from, { platform, packing }, bases, signal);
   const known = await mapLimited(
     definition.apply,
     4,
     async (entry, inner): Promise<KnownApplied> => {
       const reference = { ...entry.reference, span: entry.span };
-      const image = await identifyBase(reference, platform, packing, bases, inner);
+      const image = await identifyBase(reference, { platform, packing }, bases, inner);
       return { entry, image, applied: appliedEntry(entry, image) };
     },
     signal,

@@ -35,14 +35,20 @@ export function hasStableIds(definition: ImageDefinition, options: BuildOptions)
   return definition.stableIds && options.stableIds;
 }
 
+/** What steps take from outside of the recipe. */
+export interface StepInputs {
+  readonly imports: readonly KnownImport[];
+  readonly files: FileDigests;
+}
+
 /** The steps of an image in their order: `overlay_dirs`, imports with `dest`, `run`, `generate_labels`. */
 export async function imageSteps(
   definition: ImageDefinition,
-  imports: readonly KnownImport[],
   options: BuildOptions,
-  files: FileDigests,
+  inputs: StepInputs,
   signal?: AbortSignal,
 ): Promise<readonly ImageStep[]> {
+  const { imports, files } = inputs;
   const steps: ImageStep[] = [];
   for (const directory of definition.overlayDirs) {
     const tree = await treeDigest(directory.source, files, signal);
@@ -60,7 +66,7 @@ export async function imageSteps(
     const label = `imports ${copied.map(known => known.import.dest).join(' ')}`;
     steps.push({ kind: 'import', role: 'import', label, inputs: copied.map(copiedImport) });
   }
-  const scriptInputs = await scriptKey(definition, imports, options, files, signal);
+  const scriptInputs = await scriptKey(definition, options, inputs, signal);
   if (definition.run !== undefined) {
     const ids = hasStableIds(definition, options) ? STABLE_IDS_VERSION : null;
     const inputs = {
@@ -81,13 +87,12 @@ export async function imageSteps(
 /** Key of a step on a given stack: the base's key and the layers that came after it. */
 export function stepKey(
   step: ImageStep,
-  base: Digest,
-  below: readonly (Digest | null)[],
-  options: BuildOptions,
+  below: { readonly base: Digest; readonly layers: readonly (Digest | null)[] },
   packing: JsonValue,
+  epochSeconds: number | undefined,
 ): CacheKey {
-  const stack = digestOf(JSON.stringify([base, ...below]));
-  return contentKey(step.kind, stack, { inputs: step.inputs, packing, epoch: options.epochSeconds ?? null });
+  const stack = digestOf(JSON.stringify([below.base, ...below.layers]));
+  return contentKey(step.kind, stack, { inputs: step.inputs, packing, epoch: epochSeconds ?? null });
 }
 
 function copiedImport(known: KnownImport): JsonValue {
@@ -98,9 +103,8 @@ function copiedImport(known: KnownImport): JsonValue {
 /** What a script sees besides its stack. The values of secrets and the content of cache directories never count. */
 async function scriptKey(
   definition: ImageDefinition,
-  imports: readonly KnownImport[],
   options: BuildOptions,
-  files: FileDigests,
+  { imports, files }: StepInputs,
   signal: AbortSignal | undefined,
 ): Promise<{ readonly [key: string]: JsonValue }> {
   const binds: JsonValue[] = [];

@@ -30,16 +30,22 @@ export async function openSink(output: AbsPath, compression: TarCompression, sig
     await rm(output, { force: true });
   };
   try {
-    return compression === 'none'
-      ? plainSink(file, output, abandon)
-      : await toolSink(file, output, compression, abandon, signal);
+    const target = { file, output, abandon };
+    return compression === 'none' ? plainSink(target) : await toolSink(target, compression, signal);
   } catch (error) {
     await abandon();
     throw error;
   }
 }
 
-function plainSink(file: FileHandle, output: AbsPath, abandon: () => Promise<void>): ByteSink {
+interface SinkTarget {
+  readonly file: FileHandle;
+  readonly output: AbsPath;
+  /** Closes and removes the file. */
+  readonly abandon: () => Promise<void>;
+}
+
+function plainSink({ file, output, abandon }: SinkTarget): ByteSink {
   let sizeBytes = 0;
   let pieces: Uint8Array[] = [];
   let pieceBytes = 0;
@@ -79,10 +85,8 @@ function* batches(pieces: readonly Uint8Array[]): Generator<Uint8Array[]> {
 }
 
 async function toolSink(
-  file: FileHandle,
-  output: AbsPath,
+  { file, output, abandon }: SinkTarget,
   compression: 'gzip' | 'zstd',
-  abandon: () => Promise<void>,
   signal: AbortSignal | undefined,
 ): Promise<ByteSink> {
   const tool =

@@ -140,7 +140,7 @@ async function* walk(layerEntry: LayerEntry, request: PackEntriesRequest): Async
       if (errnoOf(error) !== 'ENOENT') throw error;
       throw new StkError('not-found', `no such file: ${shown}`, { cause: error });
     });
-    const found = await foundAt(at.path, at.hostPath, stats, owner, request, seen);
+    const found = await foundAt({ ...at, stats, owner }, request, seen);
     if (found === undefined) continue;
     const mode = at.path === path ? layerEntry.mode : undefined;
     yield mode === undefined ? found : { ...found, entry: { ...found.entry, mode: mode & 0o7777 }, explicit: true };
@@ -158,11 +158,16 @@ async function* walk(layerEntry: LayerEntry, request: PackEntriesRequest): Async
 const SLASH = Buffer.from('/');
 const BLANK = { linkPath: '', sizeBytes: 0, deviceMajor: 0, deviceMinor: 0, xattrs: new Map<string, Buffer>() };
 
+/** A path of the host, and what becomes of it in the layer. */
+interface SourcePath {
+  readonly path: string;
+  readonly hostPath: Buffer;
+  readonly stats: Stats;
+  readonly owner: { readonly uid: number; readonly gid: number };
+}
+
 async function foundAt(
-  path: string,
-  hostPath: Buffer,
-  stats: Stats,
-  owner: { readonly uid: number; readonly gid: number },
+  { path, hostPath, stats, owner }: SourcePath,
   { epochSeconds, onWarning }: PackEntriesRequest,
   seen: Map<string, string>,
 ): Promise<Found | undefined> {

@@ -27,6 +27,19 @@ import type { VerifiedFiles } from './verified-files.ts';
 /** Mount processes that run at once: each waits for the kernel more than it computes. */
 const PARALLEL_MOUNTS = 4;
 
+/** A mount that is being planned. */
+export interface PlannedMount {
+  readonly recordId: string;
+  readonly layers: readonly InspectedLayer[];
+  readonly method: Method;
+}
+
+/** What is mounted already. */
+export interface StandingMounts {
+  readonly records: readonly MountRecord[];
+  readonly deadServers: ReadonlySet<string>;
+}
+
 /**
  * Decides what each layer's mount is called. A layer that is mounted already the same way keeps its name, so that it is
  * mounted once however many images hold it. Without verification the file itself is part of the name: two layouts may
@@ -35,11 +48,8 @@ const PARALLEL_MOUNTS = 4;
  */
 export function planLayers(
   state: MountState,
-  layers: readonly InspectedLayer[],
-  method: Method,
-  recordId: string,
-  records: readonly MountRecord[],
-  deadServers: ReadonlySet<string>,
+  { recordId, layers, method }: PlannedMount,
+  { records, deadServers }: StandingMounts,
 ): readonly LayerUse[] {
   const living = records.flatMap(record => record.layers).filter(use => !deadServers.has(use.served ?? ''));
   const known = new Map(living.map(use => [use.key, use]));

@@ -102,7 +102,7 @@ export async function mountImage(request: MountRequest): Promise<Mounted> {
     const record = await begin(state, request, { image, layers, method, target });
     try {
       await claim(state, request, record, layers);
-      await raise(state, request, record, layers, method);
+      await raise(state, request, record, { layers, method });
       return { record, isNew: true, ...said, logs: serverLogs(state, record.layers) };
     } catch (error) {
       await takeDown(state, record);
@@ -189,7 +189,7 @@ async function begin(
   const { image, layers, method, target } = found;
   const id = recordId(target);
   const records = await readRecords(state);
-  const dead = await findDeadServers(state, records, request.signal);
+  const deadServers = await findDeadServers(state, records, request.signal);
   const upper = request.upper && (await planUpper(request.upper, id));
   if (upper && upper.scratch === undefined) await assertUnused(state, request.home, upper.upper);
   const isThere = await checkTarget(target, [
@@ -205,7 +205,7 @@ async function begin(
     image: image.name,
     digest: image.digest,
     layout: request.layout.directory,
-    layers: planLayers(state, layers, method, id, records, dead),
+    layers: planLayers(state, { recordId: id, layers, method }, { records, deadServers }),
     method: { layers: engine, overlay, verity },
     ...(upper ? { upper } : {}),
     farLayers: layers.filter(layer => !isHere(layer)).length,
@@ -253,8 +253,7 @@ async function raise(
   state: MountState,
   request: MountRequest,
   record: MountRecord,
-  layers: readonly AssessedLayer[],
-  method: Method,
+  { layers, method }: { readonly layers: readonly AssessedLayer[]; readonly method: Method },
 ): Promise<void> {
   const { signal, verifiedFiles } = request;
   if (record.madeTarget) await mkdir(record.target);

@@ -29,19 +29,19 @@ export class Problems {
 
   error(rule: string, message: string, range: TextRange, suggestion?: string): void {
     this.#errors++;
-    this.#add('error', rule, message, this.span(range), suggestion);
+    this.#add({ severity: 'error', rule, message, span: this.span(range) }, suggestion);
   }
 
   warning(rule: string, message: string, range: TextRange, suggestion?: string): void {
-    this.#add('warning', rule, message, this.span(range), suggestion);
+    this.warningAt(rule, message, this.span(range), suggestion);
   }
 
   warningAt(rule: string, message: string, span: SourceSpan, suggestion?: string): void {
-    this.#add('warning', rule, message, span, suggestion);
+    this.#add({ severity: 'warning', rule, message, span }, suggestion);
   }
 
-  #add(severity: Diagnostic['severity'], rule: string, message: string, span: SourceSpan, suggestion?: string): void {
+  #add(problem: Omit<Diagnostic, 'suggestion'>, suggestion?: string): void {
     if (this.#diagnostics.length >= MOST_DIAGNOSTICS) return;
-    this.#diagnostics.push({ severity, rule, message, span, ...(suggestion === undefined ? {} : { suggestion }) });
+    this.#diagnostics.push({ ...problem, ...(suggestion === undefined ? {} : { suggestion }) });
   }
 }

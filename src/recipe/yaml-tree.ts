@@ -60,15 +60,14 @@ export interface YamlProblem {
 /** Reads one YAML 1.2 document. With any problem the tree is `undefined`. */
 export function parseYamlTree(text: string): { readonly root: YamlNode | undefined; readonly problems: YamlProblem[] } {
   const nul = text.indexOf('\0');
-  if (nul >= 0) return refused('yaml-syntax', 'the file holds a NUL byte: it is not a text file', nul, nul + 1);
+  if (nul >= 0) {
+    const message = 'the file holds a NUL byte: it is not a text file';
+    return refused({ rule: 'yaml-syntax', message, range: { start: nul, end: nul + 1 } });
+  }
   if (text.length > YAML_LIMITS.textLength) {
-    return refused(
-      'yaml-limit',
-      `the file is too large: ${text.length} characters`,
-      0,
-      0,
-      'a recipe holds at most 4 MiB',
-    );
+    const message = `the file is too large: ${text.length} characters`;
+    const suggestion = 'a recipe holds at most 4 MiB';
+    return refused({ rule: 'yaml-limit', message, range: { start: 0, end: 0 }, suggestion });
   }
   const tokens = cstTokens(text);
   if ('problem' in tokens) return { root: undefined, problems: [tokens.problem] };
@@ -86,7 +85,9 @@ export function parseYamlTree(text: string): { readonly root: YamlNode | undefin
   if (document === undefined) return { root: undefined, problems: [] };
   if (second !== undefined) {
     const at = second.range[0];
-    return refused('yaml-syntax', 'the file holds more than one YAML document', at, at, 'write one recipe per file');
+    const message = 'the file holds more than one YAML document';
+    const suggestion = 'write one recipe per file';
+    return refused({ rule: 'yaml-syntax', message, range: { start: at, end: at }, suggestion });
   }
   const builder = new TreeBuilder(text);
   for (const error of document.errors.slice(0, YAML_LIMITS.problems)) {
@@ -106,13 +107,7 @@ export function plainValue(node: YamlNode): JsonValue {
   return members;
 }
 
-function refused(rule: string, message: string, start: number, end: number, suggestion?: string) {
-  const problem: YamlProblem = {
-    rule,
-    message,
-    range: { start, end },
-    ...(suggestion === undefined ? {} : { suggestion }),
-  };
+function refused(problem: YamlProblem) {
   return { root: undefined, problems: [problem] };
 }
 

@@ -43,14 +43,16 @@ export interface BasePorts {
   readonly extract: (image: string, path: string, signal?: AbortSignal) => Promise<AbsPath>;
 }
 
-/**
- * Finds out what a base is with as few bytes as possible.
- * @param packing canonical packing options: a converted base depends on them
- */
+export interface BaseWish {
+  readonly platform: Platform;
+  /** Canonical packing options: a converted base depends on them. */
+  readonly packing: JsonValue;
+}
+
+/** Finds out what a base is with as few bytes as possible. */
 export async function identifyBase(
   base: Base,
-  platform: Platform,
-  packing: JsonValue,
+  { platform, packing }: BaseWish,
   ports: BasePorts,
   signal?: AbortSignal,
 ): Promise<KnownBase> {
@@ -71,7 +73,7 @@ export async function identifyBase(
     case 'docker':
     case 'oci': {
       const { store, reference, vouch } = await ports.openStore(base);
-      const image = await resolveRemembered(store, reference, platform, ports.records, signal);
+      const image = await resolveRemembered({ store, reference, platform }, ports.records, signal);
       const layers = assertLayers(store, reference, image.manifest);
       const name = base.url.replace(/^docker:\/\//, '');
       return {

@@ -44,7 +44,7 @@ export async function extractFromImage(
     });
   }
   await using temporary = await makeTempDir(joinInside(ports.store, 'extracted'), 'extract');
-  await copyNode(stack, found.node, joinInside(temporary.path, path.basename(copy)), 0, signal);
+  await copyNode(stack, found.node, joinInside(temporary.path, path.basename(copy)), signal);
   await rename(temporary.path, home).catch((error: unknown) => {
     // Another build was faster with the same content.
     if (errnoOf(error) !== 'ENOTEMPTY' && errnoOf(error) !== 'EEXIST') throw error;
@@ -57,10 +57,20 @@ export async function copyNode(
   stack: LayerStack,
   node: MergedNode,
   target: AbsPath,
-  depth: number,
   signal: AbortSignal | undefined,
 ): Promise<void> {
+  return copyAt({ stack, node, depth: 0 }, target, signal);
+}
+
+interface CopiedNode {
+  readonly stack: LayerStack;
+  readonly node: MergedNode;
+  readonly depth: number;
+}
+
+async function copyAt(copied: CopiedNode, target: AbsPath, signal: AbortSignal | undefined): Promise<void> {
   throwIfAborted(signal);
+  const { stack, node, depth } = copied;
   const { inode } = node;
   if (depth > MAX_DEPTH) throw new StkError('invalid-input', `directories nest deeper than ${MAX_DEPTH}`);
   switch (inode.type) {
@@ -72,7 +82,8 @@ export async function copyNode(
     case 'directory':
       await mkdir(target);
       for await (const entry of stack.readDirectory(node, signal)) {
-        await copyNode(stack, entry.node, joinInside(target, textOfByteString(entry.name)), depth + 1, signal);
+        const below = { stack, node: entry.node, depth: depth + 1 };
+        await copyAt(below, joinInside(target, textOfByteString(entry.name)), signal);
       }
       return chmod(target, inode.mode);
     default:

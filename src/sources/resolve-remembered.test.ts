@@ -41,7 +41,11 @@ async function storeWithImage(): Promise<MemoryStore> {
 it('remembers documents to the last digit, in the order of their members', async () => {
   const store = await storeWithImage();
   const resolve = (from: MemoryStore) =>
-    resolveRemembered(from, 'v1', PLATFORM, new RecordCache(absPath('cache', home)), undefined);
+    resolveRemembered(
+      { store: from, reference: 'v1', platform: PLATFORM },
+      new RecordCache(absPath('cache', home)),
+      undefined,
+    );
   const fresh = await resolve(store);
   let blobs = 0;
   store.readBlob = () => {
@@ -61,10 +65,10 @@ it('remembers documents to the last digit, in the order of their members', async
 it('takes a record that it does not understand for none', async () => {
   const store = await storeWithImage();
   const records = new RecordCache(absPath('cache', home));
-  const fresh = await resolveRemembered(store, 'v1', PLATFORM, records, undefined);
+  const fresh = await resolveRemembered({ store, reference: 'v1', platform: PLATFORM }, records, undefined);
   const get = records.get.bind(records);
   for (const other of [{ manifest: { layers: [] } }, { config: '{"os":' }, { manifest: '{}' }, { descriptor: 1 }]) {
     records.get = async (kind, key) => ({ ...((await get(kind, key)) as object), ...other });
-    expect(await resolveRemembered(store, 'v1', PLATFORM, records, undefined)).toEqual(fresh);
+    expect(await resolveRemembered({ store, reference: 'v1', platform: PLATFORM }, records, undefined)).toEqual(fresh);
   }
 });

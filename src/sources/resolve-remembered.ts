@@ -8,15 +8,20 @@ import { contentKey } from '../plan/content-key.ts';
 import { resolveImage, type ResolvedImage } from '../oci/resolve-image.ts';
 import type { RecordCache } from './record-cache.ts';
 
+export interface RememberedName {
+  readonly store: BlobStore;
+  /** Tag or digest. */
+  readonly reference: string;
+  readonly platform: Platform;
+}
+
 /**
  * Manifest and configuration of an image, remembered by the digest that the reference stands for: what a digest names
  * never changes, so a pinned image is not asked for again, and of a tag only where it points. Only bytes that were
  * verified are remembered; a registry that lies about a tag can name another image, but not forge one.
  */
 export async function resolveRemembered(
-  store: BlobStore,
-  reference: string,
-  platform: Platform,
+  { store, reference, platform }: RememberedName,
   records: RecordCache,
   signal: AbortSignal | undefined,
 ): Promise<ResolvedImage> {

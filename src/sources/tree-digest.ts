@@ -22,14 +22,14 @@ export interface TreeDigest {
  * Throws `not-found` where there is nothing, `invalid-input` for sockets, devices and fifos.
  */
 export async function treeDigest(path: AbsPath, files: FileDigests, signal?: AbortSignal): Promise<TreeDigest> {
-  const rows: string[] = [];
   const root = await describe(path);
   if (root.type === 'file') {
     const content = await files.digest(path, signal);
     return { type: 'file', digest: digestOf(`file ${octal(root.mode)} ${content}`), content };
   }
-  const pending: { path: AbsPath; name: string }[] = [];
-  await collect(path, '', 0, rows, pending, signal);
+  const found: FoundInTree = { rows: [], files: [] };
+  await collect({ path, prefix: '', depth: 0 }, found, signal);
+  const { rows, files: pending } = found;
   const digests = await mapLimited(pending, PARALLEL_FILES, (file, inner) => files.digest(file.path, inner), signal);
   for (const [index, file] of pending.entries()) rows.push(`${file.name}\0content ${digests[index]}`);
   rows.sort();
@@ -49,14 +49,25 @@ async function describe(path: AbsPath): Promise<{ type: 'file' | 'directory'; mo
   throw new StkError('invalid-input', `neither file nor directory: ${path}`, { facts: { path } });
 }
 
+interface Directory {
+  readonly path: AbsPath;
+  /** What names of its entries begin with in the rows. */
+  readonly prefix: string;
+  readonly depth: number;
+}
+
+interface FoundInTree {
+  readonly rows: string[];
+  /** Files whose content is to be added to the rows. */
+  readonly files: { readonly path: AbsPath; readonly name: string }[];
+}
+
 async function collect(
-  directory: AbsPath,
-  prefix: string,
-  depth: number,
-  rows: string[],
-  files: { path: AbsPath; name: string }[],
+  { path: directory, prefix, depth }: Directory,
+  found: FoundInTree,
   signal: AbortSignal | undefined,
 ): Promise<void> {
+  const { rows, files } = found;
   throwIfAborted(signal);
   if (depth > MAX_DEPTH) throw new StkError('invalid-input', `directories nest deeper than ${MAX_DEPTH}: ${directory}`);
   for (const entry of await readdir(directory, { withFileTypes: true })) {
@@ -69,7 +80,7 @@ async function collect(
     const { mode } = lstatSync(path);
     if (entry.isDirectory()) {
       rows.push(`${name}\0directory ${octal(mode)}`);
-      await collect(path, `${name}/`, depth + 1, rows, files, signal);
+      await collect({ path, prefix: `${name}/`, depth: depth + 1 }, found, signal);
     } else if (entry.isFile()) {
       rows.push(`${name}\0file ${octal(mode)}`);
       files.push({ path, name });

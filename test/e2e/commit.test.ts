@@ -173,7 +173,7 @@ describe('as an ordinary user, a committed image equals what was seen', () => {
     expect([...kernel.keys()].filter(name => name.includes('.wh.'))).toEqual([]);
     expect(kernel.get('new/dir/x')).toMatch(/^f 644 0:0 /);
     // A second round stands on what the first one left.
-    const again = await change(rig, 'user', 'rm -r new; mkdir new; echo 2 > new/2', 'app2', 'up2');
+    const again = await change(rig, 'user', 'rm -r new; mkdir new; echo 2 > new/2', { image: 'app2', upper: 'up2' });
     await rig.ok(['commit', 'up2', 'app3']);
     await rig.ok(['mount', 'app3', 'm', '--rw']);
     expect(await script(rig, 'user', `cd m; ${LIST}`)).toBe(again);

@@ -45,7 +45,12 @@ export async function script(rig: StkRig, actor: Actor, text: string): Promise<s
 }
 
 /** Mounts the image with a lasting upper, changes it, and unmounts it again; returns what the changed tree looked like. */
-export async function change(rig: StkRig, actor: Actor, text: string, image = 'app', upper = 'up'): Promise<string> {
+export async function change(
+  rig: StkRig,
+  actor: Actor,
+  text: string,
+  { image = 'app', upper = 'up' }: { readonly image?: string; readonly upper?: string } = {},
+): Promise<string> {
   await rig.ok(['mount', image, 'm', '--upper', upper]);
   const listing = await script(rig, actor, `cd m; ${text}\n${LIST}`);
   await rig.ok(['umount', 'm']);

@@ -37,7 +37,7 @@ export async function runGrab(session: Session, file: string, dest: string | und
   try {
     await using temporary = await makeTempDir(path.dirname(target), 'grab');
     const copy = joinInside(temporary.path, 'copy');
-    await copyNode(stack, found.node, copy, 0, signal);
+    await copyNode(stack, found.node, copy, signal);
     await rename(copy, target);
   } catch (error) {
     throw storageError(error, target);

@@ -42,24 +42,25 @@ export async function runVerify(session: Session, ref: string, flags: VerifyFlag
       signal,
     });
     const verity = `${image.verityLayers} of ${image.layers} layers against their verity roots`;
-    report(session, tag, image, verity, flags);
+    report(session, { name: tag, image, how: verity }, flags);
     return 0;
   }
   const { verifyStored } = await import('../../../transfer/verify-stored.ts');
   const { openSessionUi } = await import('../build/build.ts');
   await using ui = openSessionUi(session);
   const image = await verifyStored({ store, reference, platform, emit: ui.emit, signal });
-  report(session, ref, image, 'against their digests', flags);
+  report(session, { name: ref, image, how: 'against their digests' }, flags);
   return 0;
 }
 
 interface Intact {
-  readonly digest: string;
-  readonly blobs: number;
-  readonly sizeBytes: number;
+  readonly name: string;
+  readonly image: { readonly digest: string; readonly blobs: number; readonly sizeBytes: number };
+  /** What its blobs were held against. */
+  readonly how: string;
 }
 
-function report(session: Session, name: string, image: Intact, how: string, flags: VerifyFlags): void {
+function report(session: Session, { name, image, how }: Intact, flags: VerifyFlags): void {
   const { digest, blobs, sizeBytes } = image;
   session.stdout.write(
     flags.json

@@ -4,6 +4,9 @@ import type { BundleFlags } from './bundle.ts';
 import { MOUNTED_IMAGE } from '../images/image-flags.ts';
 import { mountOptions } from '../mount/mount.command.ts';
 
+/** As commander gives them. */
+type BundleArguments = [ref: string, directory: string, command: readonly string[], flags: BundleFlags];
+
 /** `stk bundle`. */
 export function addBundleCommand(program: Command, act: Act): void {
   mountOptions(program.command('bundle <ref> <dir> [command...]'))
@@ -22,7 +25,7 @@ Examples:
   stk bundle app b --rw -t -- sh`,
     )
     .action(
-      act(async (session, ref: string, directory: string, command: readonly string[], flags: BundleFlags) => {
+      act(async (session, ...[ref, directory, command, flags]: BundleArguments) => {
         const { runBundle } = await import('./bundle.ts');
         return runBundle(session, { ref, directory, command, flags });
       }),

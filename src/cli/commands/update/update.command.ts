@@ -7,6 +7,9 @@ import type { AdoptFlags } from './adopt.ts';
 import type { HoldersFlags } from './holders.ts';
 import type { UpdateFlags } from './update.ts';
 
+/** As commander gives them. */
+type DiffArguments = [before: string, after: string, paths: string[], flags: DiffFlags];
+
 /** The commands that compare images and swap parts of them: diff, update, adopt, holders. */
 export function addUpdateCommands(program: Command, act: Act): void {
   addUpdate(program, act);
@@ -127,7 +130,7 @@ Examples:
   stk diff docker://registry.example/app:1.0 app /etc /usr/lib --exit-code`,
     )
     .action(
-      act(async (session, before: string, after: string, paths: string[], flags: DiffFlags) => {
+      act(async (session, ...[before, after, paths, flags]: DiffArguments) => {
         const { runDiff } = await import('./diff.ts');
         return runDiff(session, [before, after], paths, flags);
       }),
