@@ -143,7 +143,7 @@ export class FileServer {
     if (length === 0) return answer.ok(NOTHING);
     const controller = new AbortController();
     this.#reads.set(unique, controller);
-    const settled = this.#answerRead(file, offset, length, controller.signal, answer).finally(() => {
+    const settled = this.#answerRead(file, { offset, length }, answer, controller.signal).finally(() => {
       this.#reads.delete(unique);
       this.#settled.delete(settled);
     });
@@ -152,10 +152,9 @@ export class FileServer {
 
   async #answerRead(
     file: ServedFile,
-    offset: number,
-    length: number,
-    signal: AbortSignal,
+    { offset, length }: { readonly offset: number; readonly length: number },
     answer: FuseAnswer,
+    signal: AbortSignal,
   ): Promise<void> {
     try {
       const bytes = await this.#limiter.run(() => file.reader.readAt(offset, length, signal), signal);

@@ -26,6 +26,13 @@ const ABOUT_FILE = 'about.json';
 /** A blob that is being read is marked as used once in this time. */
 const MARK_EVERY_MS = 10 * 60_000;
 
+interface OpenedParts {
+  readonly file: FileHandle;
+  readonly lock: FileLock;
+  /** Of the blob. */
+  readonly sizeBytes: number;
+}
+
 /** Says whether there is room for so many bytes more. */
 export type RoomFor = (sizeBytes: number) => Promise<boolean>;
 
@@ -42,11 +49,11 @@ export class PartFile implements BlobParts {
   readonly #hasRoom: RoomFor;
   #markedMs = 0;
 
-  private constructor(directory: AbsPath, file: FileHandle, lock: FileLock, sizeBytes: number, hasRoom: RoomFor) {
+  private constructor(directory: AbsPath, opened: OpenedParts, hasRoom: RoomFor) {
     this.#directory = directory;
-    this.#file = file;
-    this.#lock = lock;
-    this.#sizeBytes = sizeBytes;
+    this.#file = opened.file;
+    this.#lock = opened.lock;
+    this.#sizeBytes = opened.sizeBytes;
     this.#hasRoom = hasRoom;
   }
 
@@ -60,7 +67,7 @@ export class PartFile implements BlobParts {
       try {
         if ((await file.stat()).size !== blob.sizeBytes) await file.truncate(blob.sizeBytes);
         if (isNew) await writeFileAtomic(about, JSON.stringify(blob), { mode: 0o600 });
-        const part = new PartFile(directory, file, lock, blob.sizeBytes, hasRoom);
+        const part = new PartFile(directory, { file, lock, sizeBytes: blob.sizeBytes }, hasRoom);
         await part.#mark();
         return part;
       } catch (error) {

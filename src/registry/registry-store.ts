@@ -127,7 +127,11 @@ export class RegistryStore implements BlobStore {
       isSent = true;
       return source();
     };
-    await uploadBlob(this.#session, descriptor, watched, look, { ...rest, mountFrom, chunkBytes: this.#chunkBytes });
+    await uploadBlob(
+      this.#session,
+      { descriptor, open: watched, look },
+      { ...rest, mountFrom, chunkBytes: this.#chunkBytes },
+    );
     if (isSent && mountFrom !== undefined) this.#places?.forget(descriptor.digest, mountFrom);
     this.#places?.add(descriptor, repository);
   }

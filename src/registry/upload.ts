@@ -8,6 +8,14 @@ import { Upload, type UploadOptions } from './upload-requests.ts';
 /** Whether a registry has a blob; it may not be able to say so. */
 export type Presence = 'present' | 'absent' | 'unknown';
 
+export interface BlobToUpload {
+  readonly descriptor: Descriptor;
+  /** Opened again where an upload goes on after a dropped connection. */
+  readonly open: () => AsyncIterable<Uint8Array>;
+  /** Asks the registry. */
+  readonly look: () => Promise<Presence>;
+}
+
 /**
  * Stores a blob (distribution-spec, "Pushing Blobs"): by cross-repository mount if there is one, else by an upload that
  * goes on after a dropped connection from the byte the registry has. Bytes are checked before the upload is ended, so
@@ -15,12 +23,10 @@ export type Presence = 'present' | 'absent' | 'unknown';
  */
 export async function uploadBlob(
   session: RegistrySession,
-  descriptor: Descriptor,
-  source: () => AsyncIterable<Uint8Array>,
-  look: () => Promise<Presence>,
+  { descriptor, open, look }: BlobToUpload,
   options: UploadOptions = {},
 ): Promise<void> {
-  await using upload = new Upload(session, descriptor, source, options);
+  await using upload = new Upload(session, descriptor, open, options);
   if ((await upload.begin(options.mountFrom)) === 'mounted') return;
   const { patience } = upload;
   for (;;) {

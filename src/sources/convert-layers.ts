@@ -40,6 +40,13 @@ export interface ImageLayers {
   readonly onLayer?: (layer: StackLayer) => void;
 }
 
+/** One layer of an image. */
+interface WantedLayer extends Pick<ImageLayers, 'name'> {
+  readonly store: BlobStore;
+  readonly layer: Descriptor;
+  readonly diffId: Digest;
+}
+
 /** A tar to be converted, wherever it lies. */
 interface TarSource {
   readonly digest: Digest;
@@ -49,6 +56,13 @@ interface TarSource {
   readonly diffId: Digest | undefined;
   /** Makes the bytes readable here; called at most once, only if they are needed. */
   open(signal: AbortSignal | undefined): Promise<OpenTar>;
+}
+
+interface Conversion {
+  readonly source: TarSource;
+  /** The layers below, bottom up; brought at the first call. */
+  readonly below: () => Promise<readonly StackLayer[]>;
+  readonly task: TaskHandle;
 }
 
 /** What a layer lies on. */
@@ -92,7 +106,7 @@ export class LayerConverter {
       const below = brought.slice();
       const stack = layers.slice(0, index + 1).map(({ digest }) => digest);
       const under = { stack, layers: () => Promise.all(below) };
-      const one = this.#bringOne(store, name, layer, diffIds[index]!, under, inner);
+      const one = this.#bringOne({ store, name, layer, diffId: diffIds[index]! }, under, inner);
       if (onLayer) one.then(onLayer, () => {});
       one.catch(() => failure.abort(new StkError('interrupted', 'another layer failed')));
       brought.push(one);
@@ -117,14 +131,8 @@ export class LayerConverter {
     return { squashfs: await this.#conversions.share(digest, work, signal) };
   }
 
-  async #bringOne(
-    store: BlobStore,
-    name: string,
-    layer: Descriptor,
-    diffId: Digest,
-    below: Below,
-    signal: AbortSignal,
-  ): Promise<StackLayer> {
+  async #bringOne(wanted: WantedLayer, below: Below, signal: AbortSignal): Promise<StackLayer> {
+    const { store, name, layer, diffId } = wanted;
     const format = layerFormat(layer.mediaType);
     if (format.kind === 'squashfs') {
       await this.#fetch(store, name, layer, signal);
@@ -203,7 +211,7 @@ export class LayerConverter {
     const label = { group: source.group, kind: 'convert', label: source.label } as const;
     const result = await this.#cpu.run(slot => {
       // What waits for the layers below leaves its place to them.
-      const run = (task: TaskHandle) => this.#run(source, opened, () => slot.lend(below), task, signal);
+      const run = (task: TaskHandle) => this.#run(opened, { source, below: () => slot.lend(below), task }, signal);
       return withTask(this.#ports.emit, label, run, signal);
     }, signal);
     if (result.dependsOnLower) await records.put('convert', key, { dependsOnLower: true });
@@ -212,13 +220,7 @@ export class LayerConverter {
     return result.squashfs;
   }
 
-  async #run(
-    source: TarSource,
-    opened: OpenTar,
-    below: () => Promise<readonly StackLayer[]>,
-    task: TaskHandle,
-    signal: AbortSignal | undefined,
-  ) {
+  async #run(opened: OpenTar, { source, below, task }: Conversion, signal: AbortSignal | undefined) {
     const { layout, packing } = this.#ports;
     await using temporary = await layout.makeTemp();
     await using lower = lowerStack(layout, below);

@@ -80,7 +80,7 @@ export async function openLazyImage(wish: LazyImageWish, ports: LazyImagePorts):
     return findManifest(layout, tag, platform, { signal });
   });
   const { descriptor, manifest } = found;
-  if (warnings.length === 0) await keepDocuments(store, layout, found, tag, signal);
+  if (warnings.length === 0) await keepDocuments(store, found, { layout, tag }, signal);
   const farLayers = new Map<Digest, FarLayer>();
   const opener = new Opener(wish, ports);
   await mapLimited(
@@ -90,7 +90,7 @@ export async function openLazyImage(wish: LazyImageWish, ports: LazyImagePorts):
       if (layerFormat(layer.mediaType).kind !== 'squashfs' || (await layout.hasBlob(layer))) return;
       const far = await opener.farLayer(layer, inner);
       if (far) farLayers.set(layer.digest, far);
-      else warnings.push(await fetchWhole(wish, layout, layer, ports, inner));
+      else warnings.push(await fetchWhole(wish, layer, { layout, say: ports.say }, inner));
     },
     signal,
   );
@@ -104,9 +104,8 @@ function distinct(layers: readonly Descriptor[]): readonly Descriptor[] {
 
 async function keepDocuments(
   store: BlobStore,
-  layout: LayoutStore,
   { descriptor, manifest }: FoundManifest,
-  tag: string,
+  { layout, tag }: Pick<LazyImage, 'layout' | 'tag'>,
   signal: AbortSignal,
 ): Promise<void> {
   await layout.putBlob(manifest.config, () => store.readBlob(manifest.config, { signal }), { signal, verified: true });
@@ -159,9 +158,8 @@ class Opener {
 /** Returns what is to be said of it. */
 async function fetchWhole(
   { store, requireLazy }: LazyImageWish,
-  layout: LayoutStore,
   layer: Descriptor,
-  { say }: LazyImagePorts,
+  { layout, say }: Pick<LazyImagePorts, 'say'> & { readonly layout: LayoutStore },
   signal: AbortSignal,
 ): Promise<string> {
   const why = verityRootOf(layer) === undefined ? 'it has no verity root' : 'the registry does not give parts of blobs';

@@ -82,7 +82,7 @@ export async function findTargets(
   const opened = await ports.stores.openForChange(parseImageName(ref!), options, ports.scope);
   const { store, text: name } = opened;
   const reference = imageReference(opened);
-  const found = await readDocument(ports, store, reference, name, options);
+  const found = await readDocument({ store, reference, name }, options.platform, ports.signal);
   const { tag = isDigest(reference) ? undefined : reference } = options;
   if (tag === undefined) {
     throw new StkError('usage', `${name} names a digest: nothing could move to the new version`, {
@@ -146,7 +146,11 @@ export async function targetsAt(
   options: TargetOptions & { readonly name: string },
 ): Promise<Pick<FoundTargets, 'targets' | 'passedOver'>> {
   try {
-    const { root, index, images } = await readDocument(ports, store, tag, options.name, options);
+    const { root, index, images } = await readDocument(
+      { store, reference: tag, name: options.name },
+      options.platform,
+      ports.signal,
+    );
     const expected = root.descriptor.digest;
     const wanted = images.filter(image => wants(image, options.wanted));
     const targets = await mapLimited(wanted, PARALLEL, each => configured(ports, each), ports.signal);
@@ -203,11 +207,9 @@ interface TargetDocument {
 class NoSuchPlatform extends StkError {}
 
 async function readDocument(
-  { signal }: TargetPorts,
-  store: BlobStore,
-  reference: string,
-  name: string,
-  { platform }: Pick<TargetOptions, 'platform'>,
+  { store, reference, name }: { readonly store: BlobStore; readonly reference: string; readonly name: string },
+  platform: Platform | undefined,
+  signal: AbortSignal,
 ): Promise<TargetDocument> {
   const root = await store.readManifest(reference, { signal });
   const { descriptor, bytes } = root;

@@ -1,7 +1,6 @@
 import path from 'node:path';
 import { StkError, messageOf } from '../../../core/errors.ts';
 import { absPath, imagePath, joinInside, type AbsPath } from '../../../core/paths.ts';
-import type { AsyncScope } from '../../../core/async-scope.ts';
 import {
   containersHome,
   createContainer,
@@ -87,7 +86,7 @@ export async function runRun(
   const rootless = !privileges.initialUserNamespace;
   // Containers that start beside each other wait for each other, for a moment: that is no news.
   const request = { ...(await mountRequest(session, ref, { ...flags, readOnly: false })), onWait: () => {} };
-  const kept = keeps ? await keep(session, flags.name!, ref, request, rootless, command, session.scope) : undefined;
+  const kept = keeps ? await keep(session, { name: flags.name!, ref, rootless, command }, request) : undefined;
   const record = kept?.record;
   return runContainer({
     ...request,
@@ -121,16 +120,21 @@ function onSecondSignal(end: () => void): void {
   }
 }
 
+interface KeptRun {
+  readonly name: string;
+  /** What the user named the image by. */
+  readonly ref: string;
+  readonly rootless: boolean;
+  readonly command: readonly string[];
+}
+
 /** The container of this name, which goes on where it ended, or a new one. */
 async function keep(
   session: Session,
-  name: string,
-  ref: string,
+  { name, ref, rootless, command }: KeptRun,
   request: Awaited<ReturnType<typeof mountRequest>>,
-  rootless: boolean,
-  command: readonly string[],
-  scope: AsyncScope,
 ): Promise<Container> {
+  const { scope } = session;
   const home = containersHome(session.global.stkDir);
   const { digest } = await readLayeredImage(request);
   if (await hasContainer(home, name)) {
