@@ -10,6 +10,7 @@ import type { RecordCache } from '../sources/record-cache.ts';
 import { tarLayer } from '../sources/tar-layers.ts';
 import type { AppliedLayer } from './applied-layers.ts';
 import type { LayerType } from './layer-types.ts';
+import { putDocument } from '../oci/put-document.ts';
 
 /** An image to be written, its layers still in squashfs form. */
 export interface ImageToEmit extends Omit<ImageParts, 'baseLayers' | 'added'> {
@@ -60,16 +61,11 @@ export async function emitImage(
   }
   const annotations = type === 'squashfs' ? image.annotations : followLayers(image.annotations, composed);
   const { config, manifest } = composeImage({ ...image, annotations, baseLayers, added });
-  await ports.layout.putBlob(config.descriptor, () => once(config.bytes), signal ? { signal } : {});
-  await ports.layout.putBlob(manifest.descriptor, () => once(manifest.bytes), signal ? { signal } : {});
+  for (const document of [config, manifest]) await putDocument(ports.layout, document, signal ? { signal } : {});
   return manifest.descriptor;
 }
 
 /** The diff ID of a squashfs layer is its own digest. */
 async function squashfsLayer(layer: StackLayer): Promise<ComposedLayer> {
   return { descriptor: layer.squashfs, diffId: layer.squashfs.digest };
-}
-
-async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
 }

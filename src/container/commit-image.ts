@@ -17,6 +17,7 @@ import { readImageConfig } from './bundle-source.ts';
 import { applyChanges, type ConfigChange } from './commit-changes.ts';
 import { snapshotUpper } from './commit-upper.ts';
 import { dropIdleWhiteouts } from './commit-whiteouts.ts';
+import { putDocument } from '../oci/put-document.ts';
 
 export interface CommitRequest {
   /** An overlay's upper directory, at rest until this ends; it is not changed. */
@@ -185,8 +186,8 @@ async function writeImage(
     created,
     author,
   });
-  for (const { descriptor, bytes } of [documents.config, documents.manifest]) {
-    await target.layout.putBlob(descriptor, () => once(bytes), { signal });
+  for (const document of [documents.config, documents.manifest]) {
+    await putDocument(target.layout, document, { signal });
   }
   return documents.manifest.descriptor;
 }
@@ -202,8 +203,4 @@ function standsOn({ base }: CommitRequest, image: LayeredImage, config: ImageCon
     return Object.fromEntries(kept.flatMap(name => (known[name] === undefined ? [] : [[name, known[name]]])));
   }
   return { ...baseAnnotations({ name: base.tag, digest: image.digest }), ...baseConfigAnnotation(config.config) };
-}
-
-async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
 }

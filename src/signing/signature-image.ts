@@ -8,6 +8,7 @@ import { MediaType } from '../oci/media-types.ts';
 import { parseManifest } from '../oci/parse-manifest.ts';
 import { readSmallBlob } from '../oci/read-small-blob.ts';
 import { attachmentTag } from '../oci/attachment-tag.ts';
+import { putDocument } from '../oci/put-document.ts';
 
 /** As cosign names them (cosign, "Signature Specification"). */
 export const SIGNATURE_LAYER = 'application/vnd.dev.cosign.simplesigning.v1+json';
@@ -121,7 +122,7 @@ export async function addSignature(
     size: payload.byteLength,
     annotations: { [SIGNATURE_ANNOTATION]: signature.signature },
   };
-  await store.putBlob(layer, () => once(payload), options);
+  await putDocument(store, { descriptor: layer, bytes: payload }, options);
   await addReferrer(store, subject, layer, options);
   for (let attempt = 1; ; attempt++) {
     await addTagged(store, subject.digest, layer, options);
@@ -149,7 +150,7 @@ async function addTagged(store: BlobStore, digest: Digest, layer: Descriptor, op
     },
     MediaType.config,
   );
-  await store.putBlob(config.descriptor, () => once(config.bytes), options);
+  await putDocument(store, config, options);
   const manifest: Manifest = { schemaVersion: 2, mediaType: MediaType.manifest, config: config.descriptor, layers };
   await store.putManifest(jsonDocument(manifest, MediaType.manifest), attachmentTag(digest, 'sig'), options);
 }
@@ -162,7 +163,7 @@ async function addReferrer(
 ): Promise<void> {
   const { mediaType, digest, size } = subject;
   const config = jsonDocument({}, MediaType.empty);
-  await store.putBlob(config.descriptor, () => once(config.bytes), options);
+  await putDocument(store, config, options);
   const manifest: Manifest = {
     schemaVersion: 2,
     mediaType: MediaType.manifest,
@@ -204,8 +205,4 @@ async function ifUsable<T>(read: () => Promise<T>): Promise<T | undefined> {
 
 function isSame(a: Descriptor, b: Descriptor): boolean {
   return a.digest === b.digest && a.annotations?.[SIGNATURE_ANNOTATION] === b.annotations?.[SIGNATURE_ANNOTATION];
-}
-
-async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
 }

@@ -18,6 +18,7 @@ import type { StackLayer } from '../sources/ports.ts';
 import type { RecordCache } from '../sources/record-cache.ts';
 import { tarLayer } from '../sources/tar-layers.ts';
 import { readImageGraph } from '../oci/image-graph.ts';
+import { putDocument } from '../oci/put-document.ts';
 
 export interface ConvertPorts {
   /** Where the result goes, and where layers that were converted before are found. */
@@ -126,12 +127,12 @@ async function convertOne(
   const { layout } = ports;
   if (layers.every(({ descriptor: { digest } }, index) => digest === manifest.layers[index]!.digest)) {
     const bytes = Buffer.from((await store.readManifest(descriptor.digest, call)).bytes);
-    await layout.putBlob(manifest.config, () => once(configBytes), call);
+    await putDocument(layout, { descriptor: manifest.config, bytes: configBytes }, call);
     const { mediaType, digest, size } = descriptor;
     return put(layout, { descriptor: { mediaType, digest, size }, bytes }, signal);
   }
   const config = jsonDocument(withDiffIds(sourceConfig, layers), MediaType.config);
-  await layout.putBlob(config.descriptor, () => once(config.bytes), call);
+  await putDocument(layout, config, call);
   const { subject: _subject, annotations, ...rest } = manifest;
   const digests = new Map(layers.map((layer, index) => [manifest.layers[index]!.digest, layer.descriptor.digest]));
   const result: Manifest = {
@@ -199,8 +200,4 @@ async function put(
 ): Promise<ManifestBytes> {
   await layout.putManifest(document, undefined, { ...(signal ? { signal } : {}), named: true });
   return document;
-}
-
-async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
 }

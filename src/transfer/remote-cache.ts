@@ -11,6 +11,7 @@ import { MediaType, layerFormat } from '../oci/media-types.ts';
 import { parseManifest } from '../oci/parse-manifest.ts';
 import { readSmallBlob } from '../oci/read-small-blob.ts';
 import type { StepCache, StepRecord } from '../sources/step-cache.ts';
+import { putDocument } from '../oci/put-document.ts';
 
 /** Type of a step's record, which is the configuration of its manifest. */
 const STEP_RECORD = 'application/vnd.dev.stk.step.v1+json';
@@ -99,8 +100,8 @@ export class RemoteCache implements StepCache, AsyncDisposable {
     const empty = jsonDocument({}, MediaType.empty);
     const { layer } = record;
     if (layer) await this.#store.putBlob(layer, () => layout.readBlob(layer, call), { ...call, verified: true });
-    else await this.#store.putBlob(empty.descriptor, () => once(empty.bytes), call);
-    await this.#store.putBlob(document.descriptor, () => once(document.bytes), call);
+    else await putDocument(this.#store, empty, call);
+    await putDocument(this.#store, document, call);
     const manifest: Manifest = {
       schemaVersion: 2,
       mediaType: MediaType.manifest,
@@ -169,8 +170,4 @@ function parseRecord(bytes: Buffer, key: CacheKey, manifest: Manifest): StepReco
 
 function isTextMap(value: unknown): value is Readonly<Record<string, string>> {
   return typeof value === 'object' && value !== null && Object.values(value).every(text => typeof text === 'string');
-}
-
-async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
 }
