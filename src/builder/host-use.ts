@@ -3,6 +3,7 @@ import type { AbsPath } from '../core/paths.ts';
 import { realpath } from '../host/files.ts';
 import type { ImageDefinition, ImageReference } from '../recipe/model.ts';
 import { tagFor, type LayerType } from './layer-types.ts';
+import { Remembered } from '../core/remembered.ts';
 
 /** Files of the host that building an image reads and may write; real paths. */
 export interface HostUse {
@@ -74,14 +75,10 @@ function isWithin(inner: AbsPath, outer: AbsPath): boolean {
 
 /** Paths without links in them. What does not exist yet is where its nearest directory that does exist leads. */
 export class RealPaths {
-  readonly #known = new Map<AbsPath, Promise<AbsPath>>();
+  readonly #known = new Remembered<AbsPath, AbsPath>();
 
-  async real(file: AbsPath): Promise<AbsPath> {
-    const known = this.#known.get(file);
-    if (known) return known;
-    const found = this.#find(file);
-    this.#known.set(file, found);
-    return found;
+  real(file: AbsPath): Promise<AbsPath> {
+    return this.#known.get(file, () => this.#find(file));
   }
 
   async #find(file: AbsPath): Promise<AbsPath> {

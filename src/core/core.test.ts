@@ -8,6 +8,7 @@ import { StkError, redact } from './errors.ts';
 import { Limiter, mapLimited } from './limiter.ts';
 import { imagePath, joinInside } from './paths.ts';
 import { SingleFlight } from './single-flight.ts';
+import { Remembered } from './remembered.ts';
 
 describe('digest', () => {
   it('hashes bytes and counts them', () => {
@@ -183,4 +184,17 @@ it('formats sizes and durations', () => {
     '57.3 MB',
   ]);
   expect([300, 12_000, 125_000, 3_720_000].map(formatDuration)).toEqual(['0.3s', '12.0s', '2m05s', '1h02m']);
+});
+
+it('what was found out is remembered, a failure is not', async () => {
+  const remembered = new Remembered<string, number>();
+  let calls = 0;
+  const find = async () => {
+    if (++calls === 1) throw new Error('not now');
+    return calls;
+  };
+  await expect(remembered.get('a', find)).rejects.toThrow('not now');
+  expect(await Promise.all([remembered.get('a', find), remembered.get('a', find)])).toEqual([2, 2]);
+  expect(await remembered.get('a', find)).toBe(2);
+  expect(remembered.size).toBe(1);
 });

@@ -9,6 +9,7 @@ import { VERITY_ROOT } from '../oci/layer-annotations.ts';
 import { LayerStack } from '../squashfs/layer-stack.ts';
 import { openSquashfs, type SquashfsReader } from '../squashfs/squashfs-reader.ts';
 import { openStoreLayer } from './store-layer.ts';
+import { Remembered } from '../core/remembered.ts';
 
 /** Layers that are opened side by side: each costs a registry some requests. */
 const PARALLEL = 8;
@@ -16,7 +17,7 @@ const PARALLEL = 8;
 /** Layers of several images, each blob opened once however many of them have it. */
 export class OpenLayers implements AsyncDisposable {
   readonly #scope = new AsyncScope();
-  readonly #readers = new Map<string, Promise<SquashfsReader>>();
+  readonly #readers = new Remembered<string, SquashfsReader>();
   readonly #signal: AbortSignal | undefined;
 
   /** @param signal ends openings instead of the callers' own: for a collection that several share */
@@ -37,12 +38,7 @@ export class OpenLayers implements AsyncDisposable {
   }
 
   #once(key: string, open: () => Promise<SquashfsReader>): Promise<SquashfsReader> {
-    const known = this.#readers.get(key);
-    if (known) return known;
-    const opening = open().then(reader => this.#scope.use(reader));
-    opening.catch(() => this.#readers.delete(key));
-    this.#readers.set(key, opening);
-    return opening;
+    return this.#readers.get(key, async () => this.#scope.use(await open()));
   }
 
   /** Several at once, in their order. */
@@ -61,7 +57,7 @@ export class OpenLayers implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.allSettled(this.#readers.values());
+    await this.#readers.settle();
     await this.#scope[Symbol.asyncDispose]();
   }
 }

@@ -6,6 +6,7 @@ import { hasMountOption } from '../host/mount-table.ts';
 import { mountOverlay, unmount } from '../host/tools/mount.ts';
 import { linkLowers } from './lower-view.ts';
 import type { StepMount } from './run-step.ts';
+import { Remembered } from '../core/remembered.ts';
 
 /**
  * The mounts, those of files of the host that lie on a filesystem mounted `noexec` by way of a read-only overlay: a bind
@@ -19,15 +20,13 @@ export async function executableSources(
   directory: AbsPath,
   scope: AsyncScope,
 ): Promise<StepMount[]> {
-  const views = new Map<string, Promise<AbsPath>>();
+  const views = new Remembered<string, AbsPath>();
   const shown = async (mount: StepMount): Promise<StepMount> => {
     if (mount.type !== 'bind') return mount;
     const source = await realpath(mount.source);
     if (!(await hasMountOption(source, 'noexec'))) return mount;
     const lower = (mount.file ? path.dirname(source) : source) as AbsPath;
-    const made = views.get(lower) ?? openView(lower, joinInside(directory, String(views.size)), scope);
-    views.set(lower, made);
-    const view = await made;
+    const view = await views.get(lower, () => openView(lower, joinInside(directory, String(views.size)), scope));
     return { ...mount, source: mount.file ? joinInside(view, path.basename(source)) : view };
   };
   const all: StepMount[] = [];

@@ -1,5 +1,6 @@
 import type { AsyncScope } from '../core/async-scope.ts';
-import { joinInside, type AbsPath } from '../core/paths.ts';
+import { joinInside } from '../core/paths.ts';
+import { Remembered } from '../core/remembered.ts';
 import { readExtraRoots } from '../host/extra-roots.ts';
 import type { TlsSettings } from '../host/http-agents.ts';
 import { HttpClient } from '../host/http.ts';
@@ -41,8 +42,8 @@ type Place = Pick<Endpoint, 'host' | 'repository'>;
  */
 export class Registries {
   readonly #ports: RegistryPorts;
-  readonly #places = new Map<RegistryHost, Promise<BlobPlaces>>();
-  readonly #certificates = new Map<RegistryHost, Promise<TlsSettings | undefined>>();
+  readonly #places = new Remembered<RegistryHost, BlobPlaces>();
+  readonly #certificates = new Remembered<RegistryHost, TlsSettings | undefined>();
   readonly #logins = new Map<RegistryHost, Credentials>();
   #client: HttpClient | undefined;
   #rules: Promise<readonly RegistryRule[]> | undefined;
@@ -119,12 +120,8 @@ export class Registries {
 
   /** One object for each host: connections are pooled by it. */
   certificates(host: RegistryHost): Promise<TlsSettings | undefined> {
-    let found = this.#certificates.get(host);
-    if (!found) {
-      found = loadCertificates(host, certificateDirectories(this.#ports.environment['HOME']));
-      this.#certificates.set(host, found);
-    }
-    return found;
+    const { HOME: home } = this.#ports.environment;
+    return this.#certificates.get(host, () => loadCertificates(host, certificateDirectories(home)));
   }
 
   /** Uses a login for a registry in place of what is kept for it. */
@@ -192,16 +189,12 @@ export class Registries {
 
   /** One object for each host, kept at the end. */
   #blobPlaces(host: RegistryHost): Promise<BlobPlaces> {
-    let found = this.#places.get(host);
-    if (!found) {
-      found = userCacheDirectory(this.#ports.environment).then((directory: AbsPath | undefined) => {
-        const opened = new BlobPlaces(host, directory && joinInside(directory, 'blob-places'));
-        this.#ports.scope.defer(() => opened.save());
-        return opened;
-      });
-      this.#places.set(host, found);
-    }
-    return found;
+    return this.#places.get(host, async () => {
+      const directory = await userCacheDirectory(this.#ports.environment);
+      const opened = new BlobPlaces(host, directory && joinInside(directory, 'blob-places'));
+      this.#ports.scope.defer(() => opened.save());
+      return opened;
+    });
   }
 }
 

@@ -15,6 +15,7 @@ import { resolveImage } from '../oci/resolve-image.ts';
 import { namedBase } from '../sources/bases.ts';
 import { imageReference } from '../stores/find-image.ts';
 import type { ImageStores, OpenedName } from '../stores/image-stores.ts';
+import { Remembered } from '../core/remembered.ts';
 
 /** What is to be swapped in every image that an update goes through. */
 export interface WantedParts {
@@ -73,9 +74,9 @@ export function baseName(ref: string): string {
 /** Finds the images that the next version of an image is made of. Remembers them from one image to the next. */
 export class PartsFinder {
   readonly #ports: PartsPorts;
-  readonly #found = new Map<string, Promise<StoredImage>>();
-  readonly #stores = new Map<string, Promise<BlobStore>>();
-  readonly #applied = new Map<string, Promise<StoredImage | undefined>>();
+  readonly #found = new Remembered<string, StoredImage>();
+  readonly #stores = new Remembered<string, BlobStore>();
+  readonly #applied = new Remembered<string, StoredImage | undefined>();
 
   constructor(ports: PartsPorts) {
     this.#ports = ports;
@@ -175,7 +176,7 @@ export class PartsFinder {
     const place = placeOf(image, ref);
     if (place === undefined) return undefined;
     const key = JSON.stringify([place, digest, image.config.os, image.config.architecture, image.config.variant]);
-    return remembered(this.#applied, key, () => this.#byDigest(place, digest, image.config));
+    return this.#applied.get(key, () => this.#byDigest(place, digest, image.config));
   }
 
   /** @param place a store, or where it is */
@@ -195,7 +196,7 @@ export class PartsFinder {
   async #store(place: StoredName): Promise<BlobStore> {
     const { stores, tlsVerify, scope } = this.#ports;
     const open = async () => (await stores.open(place, { tlsVerify }, scope)).store;
-    return remembered(this.#stores, formatImageName(place), open);
+    return this.#stores.get(formatImageName(place), open);
   }
 
   async #base(image: StoredImage, given: string | undefined): Promise<StoredImage> {
@@ -226,7 +227,7 @@ export class PartsFinder {
 
   #image(at: ImageName, ref: string, { os, architecture, variant }: Platform, why: string): Promise<StoredImage> {
     const platform = { os, architecture, ...(variant === undefined ? {} : { variant }) };
-    return remembered(this.#found, JSON.stringify([at, platform]), () => this.#open({ at, ref, why }, platform));
+    return this.#found.get(JSON.stringify([at, platform]), () => this.#open({ at, ref, why }, platform));
   }
 
   async #open(
@@ -275,15 +276,6 @@ function placeOf(image: StoredImage, ref: string): StoredName | undefined {
   } catch {
     return undefined;
   }
-}
-
-function remembered<T>(memory: Map<string, Promise<T>>, key: string, find: () => Promise<T>): Promise<T> {
-  let found = memory.get(key);
-  if (!found) {
-    found = find();
-    memory.set(key, found);
-  }
-  return found;
 }
 
 function notApplied(image: StoredImage, name: string, entries: readonly AppliedEntry[]): StkError {

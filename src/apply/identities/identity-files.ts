@@ -1,4 +1,5 @@
 import type { LayerStack } from '../../squashfs/layer-stack.ts';
+import { Remembered } from '../../core/remembered.ts';
 
 /** Files that are generated once for a machine and belong together, such as a private key and its certificate. */
 export interface Identity {
@@ -109,11 +110,9 @@ export async function findIdentities(
   signal?: AbortSignal,
 ): Promise<readonly Identity[]> {
   const found = new Map<string, { readonly kind: Kind; readonly what: string; readonly paths: Set<string> }>();
-  const listed = new Map<string, Promise<ReadonlySet<string>>>();
+  const listed = new Remembered<string, ReadonlySet<string>>();
   for (const kind of KINDS) {
-    const names = listed.get(kind.directory) ?? namesIn(trees, kind.directory, signal);
-    listed.set(kind.directory, names);
-    for (const file of await names) {
+    for (const file of await listed.get(kind.directory, () => namesIn(trees, kind.directory, signal))) {
       const match = kind.pattern.exec(file);
       if (match === null) continue;
       const name = match[1] ?? '';

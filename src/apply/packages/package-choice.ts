@@ -2,6 +2,7 @@ import { imagePath } from '../../core/paths.ts';
 import type { ConflictReason, MergeContext, Survey } from '../driver.ts';
 import { conflictReason, shown } from '../file-versions.ts';
 import { mergeKeyed, type ChangedEntry } from '../text/three-way.ts';
+import { Remembered } from '../../core/remembered.ts';
 
 /** A package as a database records it. Texts are byte strings. */
 export interface PackageState {
@@ -83,16 +84,13 @@ export async function surveyChoice(
   context: MergeContext,
 ): Promise<Survey> {
   const owners = new Map<string, number>();
-  const directories = new Map<string, Promise<string>>();
+  const directories = new Remembered<string, string>();
   for (const { files, side } of choice.owned) {
     for (const file of files) {
       const inImage = imagePath(file);
       const slash = inImage.lastIndexOf('/');
       const parent = slash < 0 ? '' : inImage.slice(0, slash);
-      const key = `${side} ${parent}`;
-      const directory = directories.get(key) ?? resolveDirectory(parent, side, context);
-      directories.set(key, directory);
-      const resolved = await directory;
+      const resolved = await directories.get(`${side} ${parent}`, () => resolveDirectory(parent, side, context));
       owners.set(`${resolved === '' ? '' : `${resolved}/`}${inImage.slice(slash + 1)}`, side);
     }
   }

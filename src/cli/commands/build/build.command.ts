@@ -3,6 +3,7 @@ import type { Act } from '../../act.ts';
 import type { ChrootFlags } from './chroot.ts';
 import type { BuildFlags } from './build-flags.ts';
 import { signatureOptions } from '../signature/require-signature.ts';
+import { collect } from '../../repeatable.ts';
 
 /** The commands that read recipes: build, recursive-build, lint. */
 export function addBuildCommands(program: Command, act: Act): void {
@@ -122,10 +123,6 @@ function buildFlags(command: Command): Command {
     .option('--sign-key <file>', 'sign the images with this private key')
     .option('--kernel', 'mount all layers with the kernel, also of unknown bases (root)')
     .option('--annotations-namespace <prefix>', 'prefix of the recipe annotations', 'io.stackeroci');
-}
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
 }
 
 function layerType(value: string, before: unknown): string[] {

@@ -6,6 +6,7 @@ import type { PublishFlags } from './publish.ts';
 import { signatureOptions } from '../signature/require-signature.ts';
 import type { SignFlags } from './sign.ts';
 import { ANY_IMAGE, platformOption, tlsVerify } from '../images/image-flags.ts';
+import { collect } from '../../repeatable.ts';
 
 /** The commands that move images between stores: publish, convert, sign, login, logout. */
 export function addPublishCommands(program: Command, act: Act): void {
@@ -143,10 +144,6 @@ function addLogin(program: Command, act: Act): void {
         return runLogout(session, host);
       }),
     );
-}
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
 }
 
 function collectOnce(value: string, before: readonly string[]): string[] {

@@ -4,6 +4,7 @@ import { bundleImage } from '../../../container/bundle-image.ts';
 import type { Session } from '../../session.ts';
 import { printableLine } from '../../ui/printable-line.ts';
 import { describeMount, mountRequest, sayLogs, sayWarnings, type MountFlags } from '../mount/mount.ts';
+import { hostnameLike } from '../../../container/host-name.ts';
 
 export interface BundleFlags extends MountFlags {
   readonly tty?: boolean;
@@ -27,7 +28,7 @@ export async function runBundle(session: Session, { ref, directory, command, fla
     directory: absPath(directory, session.workingDirectory),
     command,
     user: flags.user,
-    hostname: hostname ?? hostnameOf(request.imageName ?? request.tag),
+    hostname: hostname ?? hostnameLike(request.imageName ?? request.tag, 'container'),
     terminal: flags.tty === true,
   });
   const kept = config === 'kept' ? [`${bundle.directory}/config.json was changed by hand and is kept`] : [];
@@ -46,9 +47,4 @@ function checkedHostname(name: string): string {
   throw new StkError('usage', `--hostname ${JSON.stringify(name.slice(0, 100))} is no host name`, {
     hint: 'up to 64 letters, digits, hyphens and dots',
   });
-}
-
-function hostnameOf(tag: string): string {
-  const name = tag.replace(/[^A-Za-z0-9.-]+/g, '-').slice(0, 63);
-  return name.replace(/^[.-]+|[.-]+$/g, '') || 'container';
 }

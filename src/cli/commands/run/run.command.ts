@@ -3,8 +3,7 @@ import type { Act } from '../../act.ts';
 import { MOUNTED_IMAGE, platformOption } from '../images/image-flags.ts';
 import { signatureOptions } from '../signature/require-signature.ts';
 import type { RunFlags } from './run.ts';
-
-const collect = (value: string, list: readonly string[]): readonly string[] => [...list, value];
+import { collect } from '../../repeatable.ts';
 
 /** `stk run`, and what it keeps. */
 export function addRunCommands(program: Command, act: Act): void {

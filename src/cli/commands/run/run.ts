@@ -18,6 +18,7 @@ import { assertInLayout } from '../../../stores/image-stores.ts';
 import type { Session } from '../../session.ts';
 import { imageName } from '../images/image-names.ts';
 import { mountRequest, sayWarnings, type MountFlags } from '../mount/mount.ts';
+import { hostnameLike } from '../../../container/host-name.ts';
 
 export interface RunFlags extends Omit<MountFlags, 'rw' | 'upper'> {
   readonly interactive?: boolean;
@@ -68,7 +69,7 @@ export async function runRun(
     environment: await environmentOf(session, flags),
     user: flags.user,
     workingDirectory: flags.workdir === undefined ? undefined : containerPath('-w', flags.workdir),
-    hostname: hostnameOf(flags.hostname ?? flags.name ?? 'stk'),
+    hostname: hostnameLike(flags.hostname ?? flags.name ?? 'stk', 'stk'),
     tty: flags.tty === true,
     term: session.environment['TERM'],
   };
@@ -194,13 +195,4 @@ function containerPath(flag: string, text: string): string {
   }
   if (path.posix.isAbsolute(text) && !text.includes('\0')) return `/${imagePath(text)}`;
   throw new StkError('usage', `${flag} ${text}: the place in the container is an absolute path`);
-}
-
-/** hostname(7). */
-function hostnameOf(text: string): string {
-  const name = text
-    .replace(/[^A-Za-z0-9.-]+/g, '-')
-    .slice(0, 63)
-    .replace(/^[.-]+|[.-]+$/g, '');
-  return name === '' ? 'stk' : name;
 }

@@ -6,6 +6,7 @@ import type { OpenedName } from '../../../stores/image-stores.ts';
 import type { Session } from '../../session.ts';
 import type { CheckedImage } from './signature-demand.ts';
 import type { SignatureFlags } from './signature-flags.ts';
+import { collect } from '../../repeatable.ts';
 
 export type { SignatureFlags } from './signature-flags.ts';
 
@@ -62,8 +63,4 @@ export async function requireSignature(
   flags: SignatureFlags,
 ): Promise<Digest | undefined> {
   return (await checkSignature(session, image, flags))?.digest;
-}
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
 }

@@ -6,6 +6,7 @@ import { ANY_IMAGE, platformOption, tlsVerify } from '../images/image-flags.ts';
 import type { AdoptFlags } from './adopt.ts';
 import type { HoldersFlags } from './holders.ts';
 import type { UpdateFlags } from './update.ts';
+import { collect } from '../../repeatable.ts';
 
 /** As commander gives them. */
 type DiffArguments = [before: string, after: string, paths: string[], flags: DiffFlags];
@@ -162,8 +163,4 @@ Examples:
         return runHolders(session, layer, flags);
       }),
     );
-}
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
 }
