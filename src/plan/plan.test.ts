@@ -25,20 +25,41 @@ it('reachable keeps what the wanted nodes need', () => {
   expect([...reachable(diamond, ['left']).keys()]).toEqual(['left', 'base']);
 });
 
+/** How high each node stands, and the most nodes that were worked on at once. */
+async function heightsOf(graph: Graph, limit: number) {
+  let [running, most] = [0, 0];
+  const heights = await runGraph<number>(
+    graph,
+    async (node, below) => {
+      most = Math.max(most, ++running);
+      for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+      running--;
+      return 1 + Math.max(0, ...graph.get(node)!.map(dep => below.get(dep)!));
+    },
+    { limit },
+  );
+  return { heights, most };
+}
+
 describe('runGraph', () => {
   it('gives each node the results below it, whatever the limit', async () => {
     const arbitrary = fc.array(fc.array(fc.nat(), { maxLength: 4 }), { maxLength: 12 });
     await fc.assert(
       fc.asyncProperty(arbitrary, fc.integer({ min: 1, max: 4 }), async (rows, limit) => {
         const graph: Graph = new Map(rows.map((row, n) => [String(n), n === 0 ? [] : row.map(d => String(d % n))]));
-        const results = await runGraph<number>(
-          graph,
-          async (node, below) => 1 + Math.max(0, ...(graph.get(node) ?? []).map(dep => below.get(dep)!)),
-          { limit },
-        );
-        expect(results.size).toBe(graph.size);
+        const { heights, most } = await heightsOf(graph, limit);
+        // A node waits for smaller numbers alone, so that one pass in their order is enough.
+        const expected = new Map<string, number>();
+        for (const [node, below] of graph) expected.set(node, 1 + Math.max(0, ...below.map(dep => expected.get(dep)!)));
+        expect(new Map([...heights].toSorted(([a], [b]) => Number(a) - Number(b)))).toEqual(expected);
+        expect(most).toBeLessThanOrEqual(limit);
       }),
     );
+  });
+
+  it.each([1, 2, 3, 5, 8])('works on %i nodes at once where as many are ready', async limit => {
+    const graph: Graph = new Map(Array.from({ length: 6 }, (_, n) => [String(n), []]));
+    expect((await heightsOf(graph, limit)).most).toBe(Math.min(limit, 6));
   });
 
   it('aborts running siblings, never starts what waits, and throws the first failure', async () => {

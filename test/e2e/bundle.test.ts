@@ -237,7 +237,7 @@ describe('refused, with nothing mounted and nothing written', () => {
     });
     // The host's passwd has a root; the image's link leads to itself, and nowhere.
     const refused = await rig.stk(['bundle', 'app', 'b']);
-    expect(refused.stderr).toMatch(/too many symlinks|no user/);
-    expect([8, 9]).toContain(refused.exitCode);
+    expect(refused.stderr).toContain('too many symlinks');
+    expect(refused.exitCode).toBe(9);
   });
 });

@@ -40,8 +40,8 @@ describe.each(PEERS)('%s', (_name, settings) => {
     );
   });
 
+  if (!settings.login) return;
   it('Error Codes: a wrong login is unauthorized, whatever is asked for', async () => {
-    if (!settings.login) return;
     const { host, repository } = parseRegistryReference(`docker://${peer.host}/conformance/locked`);
     await using client = new HttpClient({ delay: async () => {} });
     const credentials = { kind: 'password', username: 'user', password: 'wrong' } as const;

@@ -102,6 +102,7 @@ describe('two daemons with one id', () => {
     );
     expect(system.result.renumbered.accounts.map(({ to }) => to)).toEqual([152, 152]);
     const people = await merge(await layers.applied([BASE], sides([daemon('a', 1000)], [daemon('b', 1000)])));
+    expect(people.result.renumbered.accounts).toHaveLength(2);
     for (const { to } of people.result.renumbered.accounts) {
       expect(to).toBeGreaterThan(1000);
       expect(to).toBeLessThan(60_000);
