@@ -12,8 +12,9 @@ import {
   withLogin,
 } from '../../test/rig/fake-registry-store.ts';
 import { HttpClient } from '../host/http.ts';
-import { parseRegistryReference } from '../oci/reference.ts';
+import { parseRegistryHost, parseRegistryReference } from '../oci/reference.ts';
 import { RegistryStore, type RegistryStoreOptions } from './registry-store.ts';
+import { RegistrySession } from './session.ts';
 
 describe('logging in', () => {
   it('asks for one token and uses it until it expires', async () => {
@@ -50,6 +51,17 @@ describe('logging in', () => {
     await using rig = await start({ auth: { kind: 'bearer', ...LOGIN, refreshToken: 'refresh-me' } }, { credentials });
     await rig.store.ping();
     expect(rig.fake.count(/^POST \/token/)).toBe(1);
+  });
+
+  it('names no repository where the registry as a whole is asked', async () => {
+    await using rig = await start({ auth: { kind: 'bearer', ...LOGIN } });
+    const { host } = rig.fake;
+    await using client = new HttpClient({ delay: async () => {} });
+    const session = new RegistrySession({ client, host: parseRegistryHost(host), insecure: true, ...withLogin });
+    await session.ping();
+    const asked = rig.fake.requests.map(({ url }) => new URL(url, `http://${host}`));
+    expect(new Set(asked.map(({ pathname }) => pathname))).toEqual(new Set(['/v2/', '/token']));
+    expect(asked.filter(({ searchParams }) => searchParams.has('scope'))).toEqual([]);
   });
 
   it.each<[string, FakeRegistryOptions, Partial<RegistryStoreOptions>]>([

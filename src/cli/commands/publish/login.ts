@@ -1,7 +1,13 @@
 import { StkError } from '../../../core/errors.ts';
-import { isHostLike, parseRegistryReference, type RegistryReference } from '../../../oci/reference.ts';
+import {
+  isHostLike,
+  parseRegistryHost,
+  parseRegistryReference,
+  type RegistryHost,
+  type RepositoryName,
+} from '../../../oci/reference.ts';
 import { storeCredentials, removeCredentials } from '../../../registry/login.ts';
-import { RegistryStore } from '../../../registry/registry-store.ts';
+import { RegistrySession } from '../../../registry/session.ts';
 import type { Session } from '../../session.ts';
 import { promptLine, readPiped } from './login-prompt.ts';
 
@@ -13,7 +19,7 @@ export interface LoginFlags {
 
 /** `stk login HOST`: asks the registry whether the password is right before it is kept. */
 export async function runLogin(session: Session, host: string, flags: LoginFlags): Promise<number> {
-  const { key, reference } = parseHost(host);
+  const { key, ...place } = parseHost(host);
   if (flags.passwordStdin && flags.username === undefined) {
     throw new StkError('usage', '--password-stdin needs --username');
   }
@@ -23,15 +29,14 @@ export async function runLogin(session: Session, host: string, flags: LoginFlags
   const password = flags.passwordStdin ? await readPiped(process.stdin) : await ask('Password', true);
   if (password === '') throw new StkError('usage', 'the password is empty');
   const registries = await session.stores.registries();
-  const store = new RegistryStore({
+  const registry = new RegistrySession({
+    ...place,
     client: registries.client,
-    host: reference.host,
-    repository: reference.repository,
     credentials: { kind: 'password', username, password },
-    tls: await registries.certificates(reference.host),
+    tls: await registries.certificates(place.host),
     insecure: !flags.tlsVerify,
   });
-  await store.ping({ signal: session.signal });
+  await registry.ping(session.signal);
   const file = await storeCredentials(key, { username, password }, registries.credentialEnvironment, session.signal);
   session.stdout.write(`logged in to ${key} as ${username}; kept in ${file}\n`);
   return 0;
@@ -50,8 +55,15 @@ export async function runLogout(session: Session, host: string): Promise<number>
   });
 }
 
+interface LoginPlace {
+  /** What credentials are kept under. */
+  readonly key: string;
+  readonly host: RegistryHost;
+  readonly repository?: RepositoryName;
+}
+
 /** A host, or a namespace or repository of one: credentials may be kept for a part of a registry. */
-function parseHost(text: string): { readonly key: string; readonly reference: RegistryReference } {
+function parseHost(text: string): LoginPlace {
   if (text.includes('@')) {
     throw new StkError('usage', 'a registry is named without user and password', {
       hint: 'stk login HOST --username NAME; the password is asked for, or read with --password-stdin',
@@ -64,7 +76,10 @@ function parseHost(text: string): { readonly key: string; readonly reference: Re
       hint: 'name its host: registry.example, or localhost:5000',
     });
   }
-  // A token is asked for with some repository in its scope, whichever it is.
-  const reference = parseRegistryReference(`${host}/${rest.length > 0 ? rest.join('/') : 'stk/login'}`);
-  return { key: rest.length > 0 ? `${reference.host}/${rest.join('/')}` : reference.host, reference };
+  if (rest.length === 0) {
+    const registry = parseRegistryHost(host);
+    return { key: registry, host: registry };
+  }
+  const reference = parseRegistryReference(`${host}/${rest.join('/')}`);
+  return { key: `${reference.host}/${rest.join('/')}`, host: reference.host, repository: reference.repository };
 }
