@@ -103,6 +103,8 @@ function addSign(program: Command, act: Act): void {
     .addHelpText(
       'after',
       `
+${ANY_IMAGE}
+An archive is read only: what it holds is signed where it is copied to.
 The password of an encrypted key comes from STK_KEY_PASSWORD or COSIGN_PASSWORD, or is asked for.
 
 Examples:

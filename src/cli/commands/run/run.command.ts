@@ -71,7 +71,15 @@ Examples:
   program
     .command('rm <name...>')
     .description('remove kept containers with what they wrote')
-    .addHelpText('after', '\nExamples:\n  stk rm work')
+    .addHelpText(
+      'after',
+      `
+NAME is what stk run --name called a container; stk containers lists them.
+
+Examples:
+  stk rm work
+  stk rm work test`,
+    )
     .action(
       act(async (session, names: readonly string[]) => {
         const { runRm } = await import('./containers.ts');
