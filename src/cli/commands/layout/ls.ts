@@ -6,7 +6,6 @@ import { imagePath } from '../../../core/paths.ts';
 import { OpenLayers } from '../../../lazy/open-layers.ts';
 import type { Descriptor, Manifest } from '../../../oci/descriptor.ts';
 import { listImages } from '../../../oci/list-images.ts';
-import { layerFormat } from '../../../oci/media-types.ts';
 import { LayoutStore } from '../../../oci/layout.ts';
 import type { BlobStore } from '../../../oci/blob-store.ts';
 import type { FoundImage } from '../../../stores/find-image.ts';
@@ -18,6 +17,7 @@ import { jsonText } from '../../ui/json-text.ts';
 import { quotedByteString, quotedName } from '../../ui/quoted-name.ts';
 import type { ImageFlags } from '../images/image-flags.ts';
 import { findNamed, imageOrPath } from '../images/image-names.ts';
+import { readableLayers } from '../images/readable-layers.ts';
 import { OutputLines } from '../../ui/output-lines.ts';
 
 export interface LsFlags extends ImageFlags {
@@ -71,12 +71,7 @@ async function* rows(session: Session, image: FoundImage, wantedPath: string, fl
   const { signal } = session;
   const { manifest, store, name } = image;
   const wanted = flags.layer === undefined ? undefined : pickLayer(manifest, flags.layer);
-  const layers = wanted ? [wanted] : manifest.layers;
-  if (layers.some(layer => layerFormat(layer.mediaType).kind !== 'squashfs')) {
-    throw new StkError('unsupported', `${name} has layers that are not squashfs`, {
-      hint: `turn it into squashfs layers first: stk convert ${name} oci:DIR:TAG`,
-    });
-  }
+  const layers = readableLayers({ name, manifest: wanted ? { ...manifest, layers: [wanted] } : manifest });
   await using opened = new OpenLayers();
   const stack = await opened.stack(store, layers, signal);
   if (!stack) return;

@@ -17,6 +17,7 @@ import {
 } from './diff-report.ts';
 import type { ImageFlags } from '../images/image-flags.ts';
 import { findNamed, imageName } from '../images/image-names.ts';
+import { readableLayers } from '../images/readable-layers.ts';
 
 export interface DiffFlags extends ImageFlags {
   readonly json?: boolean;
@@ -50,8 +51,8 @@ export async function runDiff(
     await report.begin();
     if (!sameLayers) {
       const changes = diffTrees({
-        before: await opened.stack(before.store, before.manifest.layers, signal),
-        after: await opened.stack(after.store, after.manifest.layers, signal),
+        before: await opened.stack(before.store, readableLayers(before), signal),
+        after: await opened.stack(after.store, readableLayers(after), signal),
         paths: paths.map(path => imagePath(byteString(path))),
         signal,
       });
