@@ -2,9 +2,9 @@ import path from 'node:path';
 import type { BlobReader } from '../core/blob-reader.ts';
 import { StkError, throwIfAborted } from '../core/errors.ts';
 import { imagePath } from '../core/paths.ts';
-import { isZeroBlock, parseTarHeader } from '../layer/tar-header.ts';
-import { parsePaxRecords } from '../layer/tar-pax.ts';
-import { TAR_BLOCK_BYTES, tarPadding } from '../layer/tar-entry.ts';
+import { blobChunks } from '../layer/byte-source.ts';
+import { TarError } from '../layer/tar-error.ts';
+import { TarReader } from '../layer/tar-reader.ts';
 
 /** Where the bytes of a member lie in its archive. */
 export interface MemberExtent {
@@ -13,7 +13,6 @@ export interface MemberExtent {
 }
 
 const MAX_MEMBERS = 200_000;
-const MAX_EXTENSION_BYTES = 1024 * 1024;
 const MAX_LINKS = 8;
 
 /**
@@ -26,50 +25,23 @@ export async function readArchiveMembers(
 ): Promise<ReadonlyMap<string, MemberExtent>> {
   const members = new Map<string, MemberExtent>();
   const links = new Map<string, string>();
-  let name: { path?: string; link?: string; sizeBytes?: number } = {};
-  let count = 0;
-  for (let at = 0; at + TAR_BLOCK_BYTES <= archive.sizeBytes;) {
-    throwIfAborted(signal);
-    const block = await archive.readAt(at, TAR_BLOCK_BYTES, signal);
-    if (isZeroBlock(block)) break;
-    if (++count > MAX_MEMBERS) throw bad(archive, `has more than ${MAX_MEMBERS} members`);
-    const header = parseTarHeader(block);
-    const flag = header.typeFlag;
-    const isExtension = 'xXgLK'.includes(flag);
-    const sizeBytes = isExtension ? header.sizeBytes : (name.sizeBytes ?? header.sizeBytes);
-    const offset = at + TAR_BLOCK_BYTES;
-    const isSane = Number.isSafeInteger(sizeBytes) && sizeBytes >= 0 && offset + sizeBytes <= archive.sizeBytes;
-    if (!isSane) throw bad(archive, 'ends in the middle of a member');
-    at = offset + sizeBytes + tarPadding(sizeBytes);
-    if (isExtension) {
-      if (sizeBytes > MAX_EXTENSION_BYTES) throw bad(archive, 'has an oversized header');
-      name = flag === 'g' ? name : { ...name, ...extension(flag, await archive.readAt(offset, sizeBytes, signal)) };
-      continue;
+  try {
+    await using reader = new TarReader(blobChunks(archive, signal));
+    let count = 0;
+    for (let entry = await reader.next(); entry; entry = await reader.next()) {
+      throwIfAborted(signal);
+      if (++count > MAX_MEMBERS) throw bad(archive, `has more than ${MAX_MEMBERS} members`);
+      const { type, sizeBytes, linkPath } = entry;
+      const member = imagePath(entry.path);
+      if (type === 'hardlink') links.set(member, imagePath(linkPath));
+      if (type === 'symlink') links.set(member, imagePath(path.posix.join(path.posix.dirname(member), linkPath)));
+      if (type === 'file' && entry.sparse === undefined) members.set(member, { offset: reader.bodyOffset, sizeBytes });
     }
-    const member = imagePath(name.path ?? header.path);
-    const target = name.link ?? header.linkPath;
-    name = {};
-    if (flag === '0' || flag === '7') members.set(member, { offset, sizeBytes });
-    else if (flag === '1') links.set(member, imagePath(target));
-    else if (flag === '2') links.set(member, imagePath(path.posix.join(path.posix.dirname(member), target)));
+  } catch (error) {
+    throw error instanceof TarError ? bad(archive, `is no whole tar: ${error.problem}`) : error;
   }
   addLinks(members, links);
   return members;
-}
-
-function extension(flag: string, body: Buffer): { path?: string; link?: string; sizeBytes?: number } {
-  if (flag === 'L' || flag === 'K') {
-    const text = body.toString('latin1').replace(/\0.*$/s, '');
-    return flag === 'L' ? { path: text } : { link: text };
-  }
-  const found: { path?: string; link?: string; sizeBytes?: number } = {};
-  for (const [key, value] of parsePaxRecords(body)) {
-    const text = value.toString('latin1');
-    if (key === 'path') found.path = text;
-    if (key === 'linkpath') found.link = text;
-    if (key === 'size') found.sizeBytes = Number(text);
-  }
-  return found;
 }
 
 /** Older archives of Docker keep a layer once and link to it. */

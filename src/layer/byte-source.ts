@@ -1,14 +1,52 @@
+import type { BlobReader } from '../core/blob-reader.ts';
 import { tarError } from './tar-error.ts';
+
+/** What lies between headers that are looked at need not be read. */
+export interface ChunkSource extends AsyncIterable<Uint8Array> {
+  /** Passes over so many of the bytes to come, or all that there are; returns how many. */
+  skip?(length: number): number;
+}
+
+/** Read at once where headers are looked for. */
+const PIECE_BYTES = 8192;
+
+/** A blob from its start, read while it is asked for. */
+export function blobChunks(blob: BlobReader, signal?: AbortSignal): ChunkSource {
+  let at = 0;
+  const pass = (length: number) => {
+    const passed = Math.min(length, blob.sizeBytes - at);
+    at += passed;
+    return passed;
+  };
+  return {
+    skip: pass,
+    async *[Symbol.asyncIterator]() {
+      while (at < blob.sizeBytes) {
+        const start = at;
+        yield await blob.readAt(start, pass(PIECE_BYTES), signal);
+      }
+    },
+  };
+}
 
 /** Cuts a stream of chunks into the pieces a parser asks for, without copying where a piece lies in one chunk. */
 export class ByteSource {
   readonly #chunks: AsyncIterator<Uint8Array>;
+  readonly #source: ChunkSource;
+  /** Bytes before the chunk. */
+  #before = 0;
   #chunk: Buffer = Buffer.alloc(0);
   #at = 0;
   #ended = false;
 
-  constructor(chunks: AsyncIterable<Uint8Array>) {
+  constructor(chunks: ChunkSource) {
+    this.#source = chunks;
     this.#chunks = chunks[Symbol.asyncIterator]();
+  }
+
+  /** How many bytes were taken or skipped. */
+  get position(): number {
+    return this.#before + this.#at;
   }
 
   /** The next `length` bytes if they lie in the current chunk; never waits. */
@@ -44,6 +82,7 @@ export class ByteSource {
     while (this.#at >= this.#chunk.length) {
       if (this.#ended) return undefined;
       const next = await this.#chunks.next();
+      this.#before += this.#chunk.length;
       if (next.done) {
         this.#ended = true;
         this.#chunk = Buffer.alloc(0);
@@ -57,6 +96,24 @@ export class ByteSource {
     const length = Math.min(most, this.#chunk.length - this.#at);
     this.#at += length;
     return this.#chunk.subarray(this.#at - length, this.#at);
+  }
+
+  /** Whether there were as many bytes to pass over. */
+  async skip(length: number): Promise<boolean> {
+    const here = Math.min(length, this.#chunk.length - this.#at);
+    this.#at += here;
+    let left = length - here;
+    if (left > 0 && this.#source.skip) {
+      const passed = this.#source.skip(left);
+      this.#before += passed;
+      return passed === left;
+    }
+    while (left > 0) {
+      const piece = await this.takeSome(left);
+      if (piece === undefined) return false;
+      left -= piece.length;
+    }
+    return true;
   }
 
   /** Reads to the end and throws the bytes away. */

@@ -69,7 +69,7 @@ async function writeEntries(
   const tool = await startSqfs2tar(input, signal);
   tool.done.catch(() => {});
   const whiteouts = new Set<string>();
-  await using reader = new TarReader(tool.stdout as AsyncIterable<Buffer>);
+  await using reader = new TarReader(tool.stdout);
   try {
     for (let entry = await reader.next(); entry; entry = await reader.next()) {
       throwIfAborted(signal);

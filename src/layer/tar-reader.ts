@@ -1,4 +1,4 @@
-import { ByteSource } from './byte-source.ts';
+import { ByteSource, type ChunkSource } from './byte-source.ts';
 import { fieldNumber, isZeroBlock, parseTarHeader, type TarHeader } from './tar-header.ts';
 import { entryFrom, HEADER_ONLY, type Extensions } from './tar-extensions.ts';
 import { TAR_BLOCK_BYTES, tarPadding, type SparseSegment, type TarEntry } from './tar-entry.ts';
@@ -28,14 +28,19 @@ export class TarReader implements AsyncDisposable {
   #padding = 0;
   #ended = false;
 
-  constructor(chunks: AsyncIterable<Uint8Array>) {
+  constructor(chunks: ChunkSource) {
     this.#source = new ByteSource(chunks);
+  }
+
+  /** Where in the archive the next byte of the current body lies. */
+  get bodyOffset(): number {
+    return this.#source.position;
   }
 
   /** The next entry, whose body can then be read; what was left of the previous one is skipped. `undefined` at the end. */
   async next(): Promise<TarEntry | undefined> {
     if (this.#ended) return undefined;
-    while ((await this.readBody()) !== undefined);
+    await this.#skip(this.#bodyLeft, this.#padding);
     let extensions: Extensions = {};
     for (;;) {
       const block = await this.#nextBlock();
@@ -60,7 +65,7 @@ export class TarReader implements AsyncDisposable {
           extensions = { ...extensions, longLinkPath: longName(await this.#extension(sizeBytes)) };
           break;
         case 'V':
-          await this.#skip(sizeBytes);
+          await this.#skip(sizeBytes, tarPadding(sizeBytes));
           extensions = {};
           break;
         default:
@@ -128,10 +133,11 @@ export class TarReader implements AsyncDisposable {
     return Buffer.from(body.subarray(0, sizeBytes));
   }
 
-  async #skip(sizeBytes: number): Promise<void> {
-    this.#bodyLeft = sizeBytes;
-    this.#padding = tarPadding(sizeBytes);
-    while ((await this.readBody()) !== undefined);
+  async #skip(sizeBytes: number, padding: number): Promise<void> {
+    [this.#bodyLeft, this.#padding] = [0, 0];
+    if (!(await this.#source.skip(sizeBytes))) throw tarError('the archive ends in the middle of a file');
+    // Archives cut off in their last padding are common enough.
+    await this.#source.skip(padding);
   }
 
   async #entry(header: TarHeader, block: Buffer, stored: number, extensions: Extensions): Promise<TarEntry> {
@@ -139,7 +145,7 @@ export class TarReader implements AsyncDisposable {
     this.#bodyLeft = stored;
     this.#padding = tarPadding(stored);
     if (entry.type !== 'file') {
-      await this.#skip(stored);
+      await this.#skip(stored, tarPadding(stored));
       return { ...entry, sizeBytes: 0 };
     }
     if (header.typeFlag === 'S') return this.#oldSparse(entry, block, stored);
