@@ -1,39 +1,36 @@
-import { joinInside } from '../../../core/paths.ts';
-import type { AsyncScope } from '../../../core/async-scope.ts';
-import type { Workshop } from '../../../builder/do-step.ts';
-import type { SecretMask } from '../../../builder/secret-mask.ts';
-import { stateDirectories } from '../../../builder/state-directories.ts';
-import { openWorkspace } from '../../../builder/workspace.ts';
-import { readPrivileges } from '../../../host/privileges.ts';
-import type { LayoutStore } from '../../../oci/layout.ts';
-import { SessionMounts, type LayerTrust } from '../../../mount/session-mounts.ts';
-import { stateHome } from '../../../mount/state-directory.ts';
-import { runStep, type StepRun } from '../../../sandbox/run-step.ts';
-import type { StepRoot } from '../../../sandbox/step-root.ts';
-import type { Session } from '../../session.ts';
-import type { Ui } from '../../ui/open-ui.ts';
+import type { AsyncScope } from '../core/async-scope.ts';
+import { joinInside, type AbsPath } from '../core/paths.ts';
+import { readPrivileges } from '../host/privileges.ts';
+import { SessionMounts, type LayerTrust } from '../mount/session-mounts.ts';
+import { stateHome } from '../mount/state-directory.ts';
+import type { Workshop } from './do-step.ts';
+import type { OnFailure } from './run-script.ts';
+import { stateDirectories } from './state-directories.ts';
+import { openWorkspace } from './workspace.ts';
 
 export interface WorkshopRequest {
-  readonly session: Session;
-  readonly flags: { readonly onRunFailure?: string; readonly shellFail?: boolean; readonly kernel?: boolean };
-  readonly layout: LayoutStore;
+  readonly stkDir: AbsPath;
+  /** Of the user; says where the state of mounts is kept. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Give the kernel every layer, whatever is known of it. */
+  readonly kernel?: boolean | undefined;
+  readonly trust: LayerTrust;
+  readonly onFailure?: OnFailure | undefined;
   /** Owns what is opened here. */
   readonly scope: AsyncScope;
-  readonly ui: Ui;
-  readonly trust: LayerTrust;
 }
 
 /** Everything that running steps needs, inside the namespaces. */
 export async function openWorkshop(request: WorkshopRequest): Promise<Workshop> {
-  const { session, scope } = request;
-  const state = stateDirectories(session.global.stkDir);
+  const { scope, trust } = request;
+  const state = stateDirectories(request.stkDir);
   const privileges = await readPrivileges();
   const workspace = scope.use(await openWorkspace(state.work));
   const mounts = await SessionMounts.open({
     directory: joinInside(workspace.path, 'layers'),
-    home: await stateHome(session.environment, privileges),
-    engine: request.flags.kernel ? 'kernel' : 'auto',
-    trust: request.trust,
+    home: await stateHome(request.environment, privileges),
+    engine: request.kernel === true ? 'kernel' : 'auto',
+    trust,
   });
   scope.use(mounts);
   return {
@@ -41,44 +38,6 @@ export async function openWorkshop(request: WorkshopRequest): Promise<Workshop> 
     rootless: !privileges.initialUserNamespace,
     directory: workspace.path,
     cacheDirs: state.cacheDirs,
-    onFailure: failureHook(request),
+    onFailure: request.onFailure,
   };
-}
-
-/** `--on-run-failure CMD` and `--shell-fail`. */
-function failureHook({ flags, session, ui }: WorkshopRequest): Workshop['onFailure'] {
-  const command = flags.shellFail ? '/bin/sh' : flags.onRunFailure;
-  if (command === undefined) return undefined;
-  return async (root, run, mask) => {
-    await runBeforeUser(root, { ...run, command: ['/bin/sh', '-c', command] }, mask, { session, ui });
-  };
-}
-
-/**
- * Runs a command in a step's root before the user's eyes: the terminal belongs to it until it ends. Where the step has
- * secrets, what it shows passes by us, so that it shows none. Returns its exit status.
- */
-export async function runBeforeUser(
-  root: StepRoot,
-  step: StepRun,
-  mask: SecretMask,
-  { session, ui }: Pick<WorkshopRequest, 'session' | 'ui'>,
-): Promise<number> {
-  const resume = await ui.suspend();
-  const run = { ...step, signal: session.signal };
-  const { stdout } = session;
-  const terminal = !mask.isEmpty && process.stdin.isTTY && stdout.isTTY ? mask.stream() : undefined;
-  try {
-    if (mask.isEmpty) return await runStep(root, { ...run, stdio: 'inherit' });
-    if (!terminal) return await runStep(root, { ...run, stdio: 'watch', onOutput: maskedOutput(mask, session) });
-    const onTerminal = (bytes: Uint8Array) => void stdout.write(terminal.push(bytes));
-    return await runStep(root, { ...run, stdio: 'terminal', onTerminal });
-  } finally {
-    if (terminal) stdout.write(terminal.end());
-    await resume();
-  }
-}
-
-function maskedOutput(mask: SecretMask, session: Session): StepRun['onOutput'] {
-  return (stream, line) => void session[stream].write(`${mask.line(stream, line)}\n`);
 }

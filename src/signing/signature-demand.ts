@@ -1,14 +1,28 @@
-import type { Digest } from '../../../core/digest.ts';
-import { StkError } from '../../../core/errors.ts';
-import { absPath } from '../../../core/paths.ts';
-import type { BlobStore } from '../../../oci/blob-store.ts';
-import { formatImageName, type StoredName } from '../../../oci/image-name.ts';
-import { checkPolicy, parsePolicy } from '../../../signing/signature-policy.ts';
-import { parseVerifyKey } from '../../../signing/signing-key.ts';
-import { isRepositoryIdentity, verifySignature, type VerifiedSignature } from '../../../signing/verify-signature.ts';
-import type { OpenedName } from '../../../stores/image-stores.ts';
-import type { Session } from '../../session.ts';
-import type { SignatureFlags } from './signature-flags.ts';
+import type { Digest } from '../core/digest.ts';
+import { StkError } from '../core/errors.ts';
+import type { BlobStore } from '../oci/blob-store.ts';
+import { formatImageName, type ArchiveName, type StoredName } from '../oci/image-name.ts';
+import { checkPolicy, parsePolicy } from './signature-policy.ts';
+import { parseVerifyKey } from './signing-key.ts';
+import { isRepositoryIdentity, verifySignature, type VerifiedSignature } from './verify-signature.ts';
+
+/** What somebody demands of an image's signatures. */
+export interface SignatureWish {
+  /** There must be a signature, whatever a policy would let pass. */
+  readonly requireSignature?: boolean;
+  /** Files with public keys; a signature by one of them is enough. */
+  readonly key?: readonly string[];
+  /** A policy file of containers-policy.json(5). */
+  readonly policy?: string;
+  /** What the signature must call the image. */
+  readonly identity?: string;
+}
+
+export interface DemandPorts {
+  /** Reads a file that the wish or its policy names. */
+  readonly readText: (file: string) => Promise<string>;
+  readonly signal: AbortSignal;
+}
 
 /** Keys and policy as they were when they were read, once. */
 export interface SignatureDemand {
@@ -29,26 +43,25 @@ export interface CheckedImage {
 }
 
 /** Reads keys and policy. Throws `not-found`, `invalid-input` or `unsupported` for what cannot be used. */
-export async function openSignatureDemand(session: Session, flags: SignatureFlags): Promise<SignatureDemand> {
-  const { signal } = session;
-  const keys = await Promise.all((flags.key ?? []).map(async file => parseVerifyKey(await readText(session, file))));
-  const read = (file: string) => readText(session, file);
+export async function openSignatureDemand(wish: SignatureWish, ports: DemandPorts): Promise<SignatureDemand> {
+  const { readText, signal } = ports;
+  const keys = await Promise.all((wish.key ?? []).map(async file => parseVerifyKey(await readText(file))));
   const policy =
-    flags.policy === undefined ? undefined : await parsePolicy(await read(flags.policy), flags.policy, read);
+    wish.policy === undefined ? undefined : await parsePolicy(await readText(wish.policy), wish.policy, readText);
   return {
     async check(store, reference, name, all = false) {
       // Read rather than asked for: what a registry says of a tag is a claim.
       const { digest } = (await store.readManifest(reference, { signal })).descriptor;
-      const acceptsIdentity = (identity: string) => isWanted(identity, flags.identity, name);
+      const acceptsIdentity = (identity: string) => isWanted(identity, wish.identity, name);
       const signatures: VerifiedSignature[] = [];
       if (policy) signatures.push(...(await checkPolicy({ store, digest, reference: name }, policy, signal)));
       if (keys.length > 0) {
         signatures.push(...(await verifySignature(store, digest, { keys, acceptsIdentity, all, signal })));
       }
-      if (policy && flags.identity !== undefined && !signatures.some(({ identity }) => acceptsIdentity(identity))) {
-        throw notSigned(name, digest, `no signature that the policy demands calls it ${flags.identity}`);
+      if (policy && wish.identity !== undefined && !signatures.some(({ identity }) => acceptsIdentity(identity))) {
+        throw notSigned(name, digest, `no signature that the policy demands calls it ${wish.identity}`);
       }
-      if (flags.requireSignature === true && signatures.length === 0) {
+      if (wish.requireSignature === true && signatures.length === 0) {
         throw notSigned(name, digest, 'the policy lets it pass without a signature, --require-signature does not');
       }
       return { digest, signatures };
@@ -57,7 +70,7 @@ export async function openSignatureDemand(session: Session, flags: SignatureFlag
 }
 
 /** What an image is called that was opened. Throws `unsupported` for archives, which keep no signatures. */
-export function signableName(name: OpenedName['name']): StoredName {
+export function signableName(name: StoredName | ArchiveName): StoredName {
   if (name.kind !== 'archive') return name;
   const text = formatImageName(name);
   throw new StkError('unsupported', `${text} is an archive: signatures are looked for in registries and layouts`, {
@@ -73,12 +86,4 @@ function isWanted(identity: string, wanted: string | undefined, image: StoredNam
 
 function notSigned(name: StoredName, digest: Digest, why: string): StkError {
   return new StkError('integrity', `${formatImageName(name)} is not signed as required: ${why}`, { facts: { digest } });
-}
-
-async function readText(session: Session, name: string): Promise<string> {
-  const file = absPath(name, session.workingDirectory);
-  const bytes = await session.given.read(file).catch((cause: unknown) => {
-    throw new StkError('not-found', `cannot read ${file}`, { cause, facts: { path: file } });
-  });
-  return bytes.toString('utf8');
 }

@@ -1,43 +1,43 @@
-import type { Digest } from '../../../core/digest.ts';
-import type { AbsPath } from '../../../core/paths.ts';
-import type { ReadText } from '../../../recipe/load.ts';
-import type { DownloadFile, Validators } from '../../../sources/http-file.ts';
-import type { OpenedImage, OpenImageStore } from '../../../sources/ports.ts';
-import { formatImageName, referenceOf, type StoredName } from '../../../oci/image-name.ts';
-import { parseRegistryReference } from '../../../oci/reference.ts';
-import type { Session } from '../../session.ts';
-import { isTrustedImage } from '../../trusted-images.ts';
-import { demandsSignature, type SignatureFlags } from '../signature/require-signature.ts';
-import type { SignatureDemand } from '../signature/signature-demand.ts';
-
-/** Largest recipe that is fetched, in bytes. */
-const MAX_RECIPE_BYTES = 16 * 1024 * 1024;
+import type { Digest } from '../core/digest.ts';
+import { formatImageName, referenceOf, type StoredName } from '../oci/image-name.ts';
+import { LayoutStore } from '../oci/layout.ts';
+import { parseRegistryReference } from '../oci/reference.ts';
+import type { SignatureDemand } from '../signing/signature-demand.ts';
+import type { OpenedImage, OpenImageStore } from '../sources/ports.ts';
+import type { Registries } from './registries.ts';
 
 /** Layers that the kernel may have though they were not packed here, and why. */
 export type Vouched = Map<Digest, 'signed' | 'trusted'>;
 
+export interface BaseStorePorts {
+  /** Loaded at the first use. */
+  readonly registries: () => Promise<Pick<Registries, 'open'>>;
+  /** What images have to be signed as, opened with the first image; `undefined` where nothing is demanded. */
+  readonly demand?: (() => Promise<SignatureDemand>) | undefined;
+  /** Whether the configuration trusts an image of this name, see `formatImageName`. */
+  readonly isTrusted: (name: string) => boolean;
+  /** Receives the layers of images that a demanded signature covers, or that the configuration trusts. */
+  readonly vouched?: Vouched | undefined;
+}
+
 /**
- * Opens registries and layouts; what talks HTTP is loaded at the first use. Where a signature is demanded, every image is
- * checked when it is opened, and then asked for by the digest that was checked.
- * @param vouched receives the layers of images that a demanded signature covers, or that the configuration trusts
+ * Opens the registries and layouts of images that a recipe stands on or applies. Where a signature is demanded, every image
+ * is checked when it is opened, and then asked for by the digest that was checked.
  */
-export function makeOpenStore(session: Session, flags: SignatureFlags = {}, vouched?: Vouched): OpenImageStore {
-  const open = openUnchecked(session);
-  const demands = demandsSignature(flags);
+export function baseStores(ports: BaseStorePorts): OpenImageStore {
   let demand: Promise<SignatureDemand> | undefined;
   return async image => {
-    const opened = await open(image);
+    const opened = await openUnchecked(ports, image);
     const name: StoredName =
       image.type === 'oci'
         ? { kind: 'oci', directory: image.directory, tag: image.tag }
         : parseRegistryReference(image.url);
-    const trusted = isTrustedImage(session.global.trustedImages, formatImageName(name)) ? 'trusted' : undefined;
-    if (!demands) return { ...opened, vouch: voucher(vouched, trusted) };
-    const { openSignatureDemand } = await import('../signature/signature-demand.ts');
-    demand ??= openSignatureDemand(session, flags);
+    const trusted = ports.isTrusted(formatImageName(name)) ? 'trusted' : undefined;
+    if (!ports.demand) return { ...opened, vouch: voucher(ports.vouched, trusted) };
+    demand ??= ports.demand();
     const { digest, signatures } = await (await demand).check(opened.store, opened.reference, name);
     const why = signatures.length > 0 ? 'signed' : trusted;
-    return { store: opened.store, reference: digest, vouch: voucher(vouched, why) };
+    return { store: opened.store, reference: digest, vouch: voucher(ports.vouched, why) };
   };
 }
 
@@ -48,33 +48,12 @@ function voucher(vouched: Vouched | undefined, why: 'signed' | 'trusted' | undef
   };
 }
 
-function openUnchecked(session: Session): OpenImageStore {
-  return async reference => {
-    if (reference.type === 'oci') {
-      const { LayoutStore } = await import('../../../oci/layout.ts');
-      return { store: await LayoutStore.open(reference.directory), reference: reference.tag };
-    }
-    const name = parseRegistryReference(reference.url);
-    const store = await (await session.stores.registries()).open(name, reference.insecure);
-    return { store, reference: referenceOf(name) ?? 'latest' };
-  };
-}
-
-export function makeDownload(session: Session): DownloadFile {
-  return async (url: string, target: AbsPath, validators: Validators | undefined, signal?: AbortSignal) => {
-    const registries = await session.stores.registries();
-    const { downloadFile } = await import('../../../host/http-download.ts');
-    const { url: plain, authorization } = await registries.httpLogin(url);
-    return downloadFile(registries.client, plain, target, { validators, authorization, signal });
-  };
-}
-
-export function makeReadText(session: Session): ReadText {
-  return async (url, signal) => {
-    const registries = await session.stores.registries();
-    const { readText } = await import('../../../host/read-text.ts');
-    const { url: plain, authorization } = await registries.httpLogin(url);
-    const headers = authorization === undefined ? {} : { authorization };
-    return readText(registries.client, { url: plain, headers, signal }, MAX_RECIPE_BYTES);
-  };
+async function openUnchecked(
+  { registries }: BaseStorePorts,
+  image: Parameters<OpenImageStore>[0],
+): Promise<OpenedImage> {
+  if (image.type === 'oci') return { store: await LayoutStore.open(image.directory), reference: image.tag };
+  const name = parseRegistryReference(image.url);
+  const store = await (await registries()).open(name, image.insecure);
+  return { store, reference: referenceOf(name) ?? 'latest' };
 }

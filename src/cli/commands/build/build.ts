@@ -21,7 +21,8 @@ import { openUi, type Ui } from '../../ui/open-ui.ts';
 import type { BuildFlags } from './build-flags.ts';
 import { buildOptions } from './build-options.ts';
 import { loadBuildRecipes } from './load-recipes.ts';
-import { makeDownload, makeOpenStore, type Vouched } from './network-ports.ts';
+import type { Vouched } from '../../../stores/base-stores.ts';
+import { sourcePorts } from './source-ports.ts';
 import type { SignatureFlags } from '../signature/require-signature.ts';
 import { renderDiagnostic } from '../../render-error.ts';
 
@@ -56,7 +57,8 @@ export async function runBuild(
   for (const warning of loaded.warnings) {
     say(ui.emit, 'warning', renderDiagnostic(warning, loaded.sources, { color: false }));
   }
-  const { openWorkshop } = await import('./workshop.ts');
+  const { openWorkshop } = await import('../../../builder/open-workshop.ts');
+  const { failureHook } = await import('./run-before-user.ts');
   const scope = new AsyncScope();
   let workshop: Promise<Workshop> | undefined;
   const layout = await LayoutStore.create(session.global.ociDir);
@@ -67,7 +69,14 @@ export async function runBuild(
     scope.use(await layout.lockBlobs('shared', { signal: session.signal }));
     const trust: Vouched = new Map();
     const open = () =>
-      (workshop ??= openWorkshop({ session, flags, layout, scope, ui, trust: digest => trust.get(digest) }));
+      (workshop ??= openWorkshop({
+        stkDir: session.global.stkDir,
+        environment: session.environment,
+        kernel: flags.kernel,
+        trust: digest => trust.get(digest),
+        onFailure: failureHook(flags, { session, ui }),
+        scope,
+      }));
     const stepCaches = await stepCachesOf(session, flags, scope, ui.emit);
     results = await build({
       session,
@@ -168,8 +177,7 @@ async function build(parts: BuildParts): Promise<readonly BuildResult[]> {
     layout,
     state,
     files,
-    openStore: makeOpenStore(session, flags, trust),
-    download: makeDownload(session),
+    ...sourcePorts(session, flags, trust),
     workshop,
     stepCaches,
     emit,

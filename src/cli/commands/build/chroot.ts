@@ -14,8 +14,9 @@ import { openSessionUi } from './build.ts';
 import type { BuildFlags } from './build-flags.ts';
 import { buildOptions } from './build-options.ts';
 import { loadBuildRecipes, type SubstitutionFlags } from './load-recipes.ts';
-import { makeDownload, makeOpenStore } from './network-ports.ts';
-import { openWorkshop, runBeforeUser } from './workshop.ts';
+import { openWorkshop } from '../../../builder/open-workshop.ts';
+import { runBeforeUser } from './run-before-user.ts';
+import { sourcePorts } from './source-ports.ts';
 
 export interface ChrootFlags extends SubstitutionFlags {
   readonly stackerFile: string;
@@ -63,7 +64,12 @@ export async function runChroot(
   };
   try {
     scope.use(await layout.lockBlobs('shared', { signal: session.signal }));
-    const workshop = await openWorkshop({ session, flags: {}, layout, scope, ui, trust: () => undefined });
+    const workshop = await openWorkshop({
+      stkDir: session.global.stkDir,
+      environment: session.environment,
+      trust: () => undefined,
+      scope,
+    });
     const state = stateDirectories(session.global.stkDir);
     await buildAll({
       recipes,
@@ -71,8 +77,7 @@ export async function runChroot(
       layout,
       state,
       files: new FileDigests(state.fileDigests),
-      openStore: makeOpenStore(session),
-      download: makeDownload(session),
+      ...sourcePorts(session),
       workshop: async () => ({ ...workshop, instead: { image: visitor.name, run: look } }),
       emit: without(visitor.name, ui.emit),
       signal: session.signal,

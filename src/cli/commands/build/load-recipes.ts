@@ -9,7 +9,7 @@ import type { ParseCache } from '../../../recipe/parse-cache.ts';
 import { stateDirectories } from '../../../builder/state-directories.ts';
 import { builtInSubstitutions, parseSubstitution } from '../../../recipe/substitutions.ts';
 import type { Session } from '../../session.ts';
-import { makeReadText } from './network-ports.ts';
+import { httpReadText } from '../../../stores/http-files.ts';
 
 export interface SubstitutionFlags {
   readonly substitute: readonly string[];
@@ -47,7 +47,7 @@ export async function loadBuildRecipes(
     workingDirectory: session.workingDirectory,
     substitutions: values,
     ...(flags.dummySubstitution === undefined ? {} : { dummy: flags.dummySubstitution }),
-    readText: makeReadText(session),
+    readText: httpReadText(() => session.stores.registries()),
     readPipe: file => session.given.readPipe(file),
     cache: parseCache(stateDirectories(stkDir).records, session.build),
     signal: session.signal,

@@ -5,8 +5,8 @@ import { printableLine } from '../../ui/printable-line.ts';
 import { imageReference } from '../../../stores/find-image.ts';
 import type { ImageName } from '../../../oci/image-name.ts';
 import type { ImageFlags } from '../images/image-flags.ts';
-import type { SignatureFlags } from '../signature/require-signature.ts';
-import { openSignatureDemand, signableName } from '../signature/signature-demand.ts';
+import { signableName } from '../../../signing/signature-demand.ts';
+import { openDemand, type SignatureFlags } from '../signature/require-signature.ts';
 
 /**
  * `stk verify REF --key P`, `--policy F`: prints by which key and under which name the image is signed. Throws
@@ -21,7 +21,7 @@ export async function runSignatureCheck(
   try {
     const opened = await session.stores.open(name, flags, scope);
     const ref = opened.text;
-    const demand = await openSignatureDemand(session, flags);
+    const demand = await openDemand(session, flags);
     const { digest, signatures } = await demand.check(
       opened.store,
       imageReference(opened),

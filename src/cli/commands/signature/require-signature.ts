@@ -1,14 +1,15 @@
 import type { Command } from 'commander';
 import type { Digest } from '../../../core/digest.ts';
 import { StkError } from '../../../core/errors.ts';
+import { absPath } from '../../../core/paths.ts';
 import type { BlobStore } from '../../../oci/blob-store.ts';
 import type { OpenedName } from '../../../stores/image-stores.ts';
 import type { Session } from '../../session.ts';
-import type { CheckedImage } from './signature-demand.ts';
-import type { SignatureFlags } from './signature-flags.ts';
+import type { CheckedImage, SignatureDemand, SignatureWish } from '../../../signing/signature-demand.ts';
 import { collect } from '../../repeatable.ts';
 
-export type { SignatureFlags } from './signature-flags.ts';
+/** Flags that demand a signature, as `signatureOptions` adds them. */
+export type SignatureFlags = SignatureWish;
 
 /** An image that is about to be used. */
 export interface DemandedImage {
@@ -51,9 +52,23 @@ export async function checkSignature(
   flags: SignatureFlags,
 ): Promise<CheckedImage | undefined> {
   if (!demandsSignature(flags)) return undefined;
-  const { openSignatureDemand, signableName } = await import('./signature-demand.ts');
-  const demand = await openSignatureDemand(session, flags);
+  const { signableName } = await import('../../../signing/signature-demand.ts');
+  const demand = await openDemand(session, flags);
   return demand.check(image.store, image.reference, signableName(image.name));
+}
+
+/** Reads the keys and the policy that flags name. Throws as `openSignatureDemand` does, which is loaded here. */
+export async function openDemand(session: Session, flags: SignatureFlags): Promise<SignatureDemand> {
+  const { openSignatureDemand } = await import('../../../signing/signature-demand.ts');
+  return openSignatureDemand(flags, { readText: file => readGivenText(session, file), signal: session.signal });
+}
+
+async function readGivenText({ given, workingDirectory }: Session, name: string): Promise<string> {
+  const file = absPath(name, workingDirectory);
+  const bytes = await given.read(file).catch((cause: unknown) => {
+    throw new StkError('not-found', `cannot read ${file}`, { cause, facts: { path: file } });
+  });
+  return bytes.toString('utf8');
 }
 
 /** The digest that `checkSignature` tells. */

@@ -72,7 +72,7 @@ export async function updateImages(
       wanted,
       rules,
       sign: signer && ((store, subject, name) => signer.sign(store, subject, name, ui.emit)),
-      openPlace: openPlaceOnce(session, flags, ui, scope),
+      openPlace: openPlaceOnce(session, flags, scope),
       converter,
       layerType: flags.layerType,
       emit: ui.emit,
@@ -149,13 +149,14 @@ function openConverterOnce(session: Session, { emit }: Ui, scope: AsyncScope): (
 }
 
 /** One workshop for all images, opened at the first use. */
-function openPlaceOnce(session: Session, { kernel = false }: ImagesFlags, ui: Ui, scope: AsyncScope): OpenPlace {
+function openPlaceOnce(session: Session, { kernel = false }: ImagesFlags, scope: AsyncScope): OpenPlace {
   const trust = () => undefined;
   let workshop: ReturnType<OpenPlace> | undefined;
-  return async layout => {
+  return async () => {
     if (!session.inside) throw new NamespacesNeeded();
-    const { openWorkshop } = await import('../build/workshop.ts');
-    return (workshop ??= openWorkshop({ session, flags: { kernel }, layout, scope, ui, trust }));
+    const { openWorkshop } = await import('../../../builder/open-workshop.ts');
+    const { environment, global } = session;
+    return (workshop ??= openWorkshop({ stkDir: global.stkDir, environment, kernel, trust, scope }));
   };
 }
 
