@@ -9,9 +9,13 @@ import type { KnownImport } from '../sources/imports.ts';
  * Where an import with `dest` goes: directory `d` to `/x/` makes `/x/d`; `d` to `/x`, and `d/` anywhere, copy the
  * contents into `/x`; a file to `/x/` makes `/x/file`, to `/x` makes `/x`.
  */
-export async function importEntries(known: KnownImport, signal?: AbortSignal): Promise<LayerEntry[]> {
+export async function importEntries(
+  known: KnownImport,
+  signal?: AbortSignal,
+  onWarning?: (text: string) => void,
+): Promise<LayerEntry[]> {
   const { dest = '/', uid, gid, mode, name, trailingSlash } = known.import;
-  const source = await known.stage(signal);
+  const source = await known.stage(signal, onWarning);
   const owner = { ...(uid === undefined ? {} : { uid }), ...(gid === undefined ? {} : { gid }) };
   const bits = mode === undefined ? {} : { mode };
   const into = dest.endsWith('/');

@@ -71,7 +71,7 @@ export async function doStep(work: StepWork): Promise<StepRecord> {
     case 'import': {
       const entries: LayerEntry[] = [];
       for (const known of work.imports) {
-        if (known.import.dest !== undefined) entries.push(...(await importEntries(known, work.signal)));
+        if (known.import.dest !== undefined) entries.push(...(await importEntries(known, work.signal, warn(work))));
       }
       return { layer: await copyLayer(work, entries), created };
     }
@@ -80,6 +80,10 @@ export async function doStep(work: StepWork): Promise<StepRecord> {
     case 'labels':
       return { layer: undefined, created, labels: await generatedLabels(work) };
   }
+}
+
+function warn({ emit, definition }: StepWork): (text: string) => void {
+  return text => say(emit, 'warning', text, definition.name);
 }
 
 async function copyLayer(work: StepWork, entries: readonly LayerEntry[]): Promise<Descriptor | undefined> {
@@ -98,6 +102,7 @@ async function copyLayer(work: StepWork, entries: readonly LayerEntry[]): Promis
         options: work.options.packing,
         signal: work.signal,
         onProgress: done => task.progress(done),
+        onWarning: warn(work),
         ...epoch(work),
       });
       return await adopt(work, output, blob, task);
@@ -124,7 +129,7 @@ async function scriptLayer(work: StepWork): Promise<Descriptor | undefined> {
         exclude: ['stacker'],
         signal: work.signal,
         onProgress: done => task.progress(done),
-        onWarning: text => say(work.emit, 'warning', text, work.definition.name),
+        onWarning: warn(work),
         ...epoch(work),
       });
       if (!packed.empty) return await adopt(work, output, packed, task);
@@ -200,6 +205,7 @@ async function openScript(
         onFailure: workshop.onFailure,
         instead: workshop.instead?.image === definition.name ? workshop.instead.run : undefined,
         task,
+        onWarning: warn(work),
         signal,
         ...(labels === undefined ? {} : { writable: { source: labels, target: '/stacker/oci-labels' } }),
       }),

@@ -48,6 +48,8 @@ export interface ScriptRun {
   /** Done in place of the script, whose success the caller must not take from it: it is to throw. */
   readonly instead?: OnFailure | undefined;
   readonly task: TaskHandle;
+  /** Receives what imports lack of their originals. */
+  readonly onWarning: (text: string) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -108,7 +110,8 @@ async function scriptMounts(run: ScriptRun, scope: AsyncScope): Promise<StepMoun
   await chmod(script, 0o755);
   const own: StepMount[] = [{ type: 'bind', source: script, target: SCRIPT_PLACE, readOnly: true, file: true }];
   for (const known of run.imports) {
-    const source = await known.stage(run.signal);
+    // What becomes part of the image has been warned of with its layer.
+    const source = await known.stage(run.signal, known.import.dest === undefined ? run.onWarning : undefined);
     const target = `${known.import.mountPoint}/${known.import.name}`;
     own.push({ type: 'bind', source, target, readOnly: true, file: known.tree.type === 'file' });
   }

@@ -6,6 +6,7 @@ import { unlink } from '../host/files.ts';
 import { makeLockedDir, sweepUnlocked } from '../host/locked-dir.ts';
 import { readMountTable } from '../host/mount-table.ts';
 import { linkTree, removeTree } from '../host/tools/copy.ts';
+import { ACL_XATTRS } from '../layer/host-acl.ts';
 import { OPAQUE_VALUE } from '../layer/overlay-xattrs.ts';
 import { OPAQUE_XATTR } from '../squashfs/overlay.ts';
 import { readTreeXattrs, removeXattrs, setXattrs } from '../host/tree-xattrs.ts';
@@ -15,8 +16,8 @@ import { detachFiles } from './detach-files.ts';
 import { keepingTimes } from './directory-times.ts';
 
 const PREFIX = '.stk-commit';
-/** What overlays note for themselves. */
-const MARKS = /^(?:(?:user|trusted)\.overlay|user\.(?:fuseoverlayfs|containers))\./;
+/** What overlays note for themselves, and ACLs. */
+const MARKS = new RegExp(`^(?:(?:user|trusted)\\.overlay|user\\.(?:fuseoverlayfs|containers))\\.|${ACL_XATTRS.source}`);
 const FUSE_OPAQUE = 'user.fuseoverlayfs.opaque';
 /** fuse-overlayfs keeps owners and modes here where it could not set them. */
 const FUSE_OVERRIDE = /^user\.(?:fuseoverlayfs\.override_stat|containers\.override_stat)$/;
@@ -25,7 +26,7 @@ const FUSE_OPAQUE_NAMES = ['.wh..wh..opq', '.wh..opq'] as const;
 
 /**
  * A tree of hard links to an upper directory, in the kernel's own form, which may be packed without changing the upper:
- * packing takes overlays' own xattrs off, and files that have some are copied. It lies beside the upper and goes when
+ * packing takes overlays' own xattrs and ACLs off, and files that have some are copied. It lies beside the upper and goes when
  * disposed. The upper must be at rest for as long. Throws `unsupported` for an upper that does not hold its own owners, `missing-capability` where files belong to
  * others, `conflict` where something is mounted there.
  */

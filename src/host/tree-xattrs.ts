@@ -1,5 +1,6 @@
 import { hostBytes } from '../core/host-text.ts';
 import type { AbsPath } from '../core/paths.ts';
+import { lstat } from './files.ts';
 import { failedWith } from './syscalls/failure.ts';
 import { getXattr, listXattrs, removeXattr, setXattr } from './syscalls/xattr.ts';
 import { pathBelow, walkTree } from './walk-tree.ts';
@@ -12,7 +13,7 @@ export interface FileXattrs {
 }
 
 /**
- * Reads the xattrs of a tree, its root's as well, without following symlinks: only files that have some whose name matches.
+ * Reads the xattrs of a tree, or of a file, its root's as well, without following symlinks: only files that have some whose name matches.
  *
  * @param names without flags that have it remember a place
  */
@@ -23,6 +24,7 @@ export async function* readTreeXattrs(
 ): AsyncGenerator<FileXattrs, void> {
   const ofRoot = matchingXattrs(pathBelow(root, ''), names);
   if (ofRoot) yield { path: '.', xattrs: ofRoot };
+  if (!(await lstat(root)).isDirectory()) return;
   for await (const entries of walkTree(root, signal)) {
     for (const { path } of entries) {
       const xattrs = matchingXattrs(pathBelow(root, path), names);

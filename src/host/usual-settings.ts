@@ -1,6 +1,6 @@
 import { hostBytes } from '../core/host-text.ts';
 import type { AbsPath } from '../core/paths.ts';
-import { chmod, chown, lstat } from './files.ts';
+import { chmod, chown, lstat, mkdir } from './files.ts';
 import { failedWith } from './syscalls/failure.ts';
 import { removeXattr } from './syscalls/xattr.ts';
 
@@ -22,6 +22,15 @@ export function takeUsualUmask(): void {
  * @param mode permission bits
  */
 export async function disinherit(directory: AbsPath, mode: number): Promise<void> {
+  dropInheritedAcls(directory);
+  const { uid, gid } = await lstat(directory);
+  const own = process.getegid?.() ?? gid;
+  if (gid !== own) await chown(directory, uid, own);
+  await chmod(directory, mode);
+}
+
+/** Takes the ACLs off a directory alone. Its permission bits may be those of a mask afterwards, and are yet to be set. */
+export function dropInheritedAcls(directory: AbsPath): void {
   for (const name of ['system.posix_acl_default', 'system.posix_acl_access']) {
     try {
       removeXattr(hostBytes(directory), name);
@@ -29,8 +38,9 @@ export async function disinherit(directory: AbsPath, mode: number): Promise<void
       if (!failedWith(error, 'EOPNOTSUPP')) throw error;
     }
   }
-  const { uid, gid } = await lstat(directory);
-  const own = process.getegid?.() ?? gid;
-  if (gid !== own) await chown(directory, uid, own);
-  await chmod(directory, mode);
+}
+
+/** Makes a directory, unless it is there, in which files get what they are made with and inherit nothing. */
+export async function makePlainDir(directory: AbsPath): Promise<void> {
+  if ((await mkdir(directory, { recursive: true })) !== undefined) await disinherit(directory, 0o755);
 }

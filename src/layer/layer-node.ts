@@ -44,6 +44,8 @@ export interface LayerLeaf {
   readonly place: Place;
   /** Where it points, for symlinks. */
   readonly target?: string;
+  /** As `TarEntry` has it. */
+  readonly lostAcl?: boolean;
   /** What it is a copy of, where it comes from a lower layer in place of the archive. */
   readonly lower?: LowerLeaf;
 }

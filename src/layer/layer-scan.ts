@@ -2,7 +2,8 @@ import { StkError } from '../core/errors.ts';
 import { LayerDirectory, pathOf, type LayerLeaf, type Place } from './layer-node.ts';
 import { NO_MARK, layerPath, markOf, pseudoLinkName } from './layer-path.ts';
 import type { LayerTree } from './layer-tree.ts';
-import type { LowerContent, LowerLeaf } from './lower-tree.ts';
+import { LostAcls } from './lost-acls.ts';
+import type { DirectoryAttributes, LowerContent, LowerLeaf } from './lower-tree.ts';
 import { layerXattrs } from './overlay-xattrs.ts';
 import type { TarEntry } from './tar-entry.ts';
 import { shownPath, tarError } from './tar-error.ts';
@@ -48,6 +49,7 @@ export class LayerScan {
   readonly #pseudoLinks = new LayerDirectory(undefined, '');
   /** What was copied up of files that have several names below. */
   readonly #copied = new Map<string, LayerLeaf>();
+  #anyLostAcl = false;
   #contentBytes = 0;
   #entries = 0;
 
@@ -60,6 +62,7 @@ export class LayerScan {
 
   async add(entry: TarEntry): Promise<Verdict> {
     const number = this.#entries++;
+    if (entry.lostAcl) this.#anyLostAcl = true;
     const path = layerPath(entry.path);
     if (path === '') return this.#root(entry);
     const mark = this.#marks ? markOf(path) : NO_MARK;
@@ -96,6 +99,20 @@ export class LayerScan {
     return found;
   }
 
+  /** What the layer has without the ACL that it had in the archive. */
+  lostAcls(): LostAcls {
+    const lost = new LostAcls();
+    if (!this.#anyLostAcl) return lost;
+    for (const directory of this.tree.directories()) {
+      const { path, attributes } = directory;
+      if (attributes?.lostAcl) lost.add(shownPath(`/${path}`));
+      for (const [name, child] of directory.children) {
+        if (child.kind === 'leaf' && child.lostAcl) lost.add(shownPath(path === '' ? `/${name}` : `/${path}/${name}`));
+      }
+    }
+    return lost;
+  }
+
   #root(entry: TarEntry): Verdict {
     if (entry.type !== 'directory') throw tarError('its root is not a directory');
     this.tree.root.attributes = attributesOf(entry);
@@ -108,7 +125,8 @@ export class LayerScan {
     if (entry.type === 'symlink' && (entry.linkPath === '' || entry.linkPath.length > MAX_TARGET_BYTES)) {
       throw tarError(`symlink ${shownPath(entry.path)} has an impossible target`);
     }
-    return { kind: 'leaf', entry: number, place, ...(entry.type === 'symlink' ? { target: entry.linkPath } : {}) };
+    const target = entry.type === 'symlink' ? { target: entry.linkPath } : {};
+    return { kind: 'leaf', entry: number, place, ...target, ...(entry.lostAcl ? { lostAcl: true } : {}) };
   }
 
   /**
@@ -205,6 +223,6 @@ export function normalized(entry: TarEntry, path: string): TarEntry {
   return { ...entry, path, xattrs: layerXattrs(entry.xattrs) };
 }
 
-function attributesOf({ mode, uid, gid, mtimeSeconds, xattrs }: TarEntry) {
-  return { mode, uid, gid, mtimeSeconds, xattrs };
+function attributesOf({ mode, uid, gid, mtimeSeconds, xattrs, lostAcl }: TarEntry): DirectoryAttributes {
+  return { mode, uid, gid, mtimeSeconds, xattrs, ...(lostAcl ? { lostAcl } : {}) };
 }

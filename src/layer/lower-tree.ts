@@ -17,6 +17,8 @@ export interface DirectoryAttributes {
   readonly gid: number;
   readonly mtimeSeconds: number;
   readonly xattrs: ReadonlyMap<string, Buffer>;
+  /** As `TarEntry` has it. */
+  readonly lostAcl?: boolean;
 }
 
 /** One node of the merged lower tree. A symlink's target is latin1-decoded. */

@@ -2,9 +2,11 @@ import { StkError, errnoOf, throwIfAborted } from '../core/errors.ts';
 import { byteString, hostBytes, hostText } from '../core/host-text.ts';
 import { imagePath, type AbsPath } from '../core/paths.ts';
 import { createReadStream, lstat, readdir, readlink, type Stats } from '../host/files.ts';
+import { plainMode } from './host-acl.ts';
 import type { LayerBlob } from './layer-blob.ts';
 import { LayerScan } from './layer-scan.ts';
 import { LayerTree } from './layer-tree.ts';
+import { LostAcls } from './lost-acls.ts';
 import type { LowerLookup } from './lower-tree.ts';
 import type { PackOptions } from './pack-options.ts';
 import { SquashfsWriter } from './squashfs-writer.ts';
@@ -48,25 +50,30 @@ interface Found {
   readonly content?: Content;
   /** The mode was asked for and is not just the host's. */
   readonly explicit?: boolean;
+  /** Where it lies on the host, for people, if it has an ACL there that says more than its mode. */
+  readonly lostAcl?: string;
 }
 
 /**
  * Packs files of the host as a layer, straight from where they lie; no rights are needed to give them their owners.
- * Names are bytes, hard links within one entry survive, xattrs are not taken along. A file that changes its size while it
+ * Names are bytes, hard links within one entry survive, xattrs and ACLs are not taken along. A file that changes its size while it
  * is read is `conflict`.
  */
 export async function packEntries(request: PackEntriesRequest): Promise<LayerBlob> {
   const scan = new LayerScan(new LayerTree(request.lower), { maxContentBytes: Number.MAX_SAFE_INTEGER, marks: false });
   const contents = new Map<number, Found>();
+  const lostAcls = new LostAcls();
   let number = 0;
   for (const layerEntry of request.entries) {
     for await (const found of walk(layerEntry, request)) {
       if (found.entry.type === 'directory' && (await merged(scan.tree, found))) continue;
+      if (found.lostAcl !== undefined) lostAcls.add(found.lostAcl);
       const verdict = await scan.add(found.entry);
       if (verdict.write) contents.set(number, { ...found, entry: verdict.write });
       number++;
     }
   }
+  lostAcls.report(request.onWarning);
   const survivors = [...scan.survivors()].sort(([a], [b]) => a - b);
   await using writer = await SquashfsWriter.start(request.output, request.options, request.signal);
   let doneBytes = 0;
@@ -173,18 +180,21 @@ async function foundAt(
 ): Promise<Found | undefined> {
   const mtimeSeconds = Math.min(Math.floor(stats.mtimeMs / 1000), epochSeconds ?? Number.MAX_SAFE_INTEGER);
   const entry = { ...BLANK, ...owner, path, mode: stats.mode & 0o7777, mtimeSeconds };
-  if (stats.isDirectory()) return { entry: { ...entry, type: 'directory' } };
   if (stats.isSymbolicLink()) {
     const target = await readlink(hostPath, { encoding: 'buffer' });
     return { entry: { ...entry, type: 'symlink', linkPath: target.toString('latin1') } };
   }
-  if (!stats.isFile()) {
+  if (!stats.isFile() && !stats.isDirectory()) {
     onWarning?.(`${hostText(hostPath)} is a device, pipe or socket and was left out`);
     return undefined;
   }
   const inode = `${stats.dev}:${stats.ino}`;
-  const first = stats.nlink > 1 ? seen.get(inode) : undefined;
+  const first = stats.isFile() && stats.nlink > 1 ? seen.get(inode) : undefined;
   if (first !== undefined) return { entry: { ...entry, type: 'hardlink', linkPath: first } };
+  const plain = plainMode(hostPath, stats.mode, stats.isDirectory());
+  const found = { ...entry, mode: plain.mode };
+  const lost = plain.lostAcl ? { lostAcl: hostText(hostPath) } : {};
+  if (stats.isDirectory()) return { entry: { ...found, type: 'directory' }, ...lost };
   if (stats.nlink > 1) seen.set(inode, path);
-  return { entry: { ...entry, type: 'file', sizeBytes: stats.size }, content: { hostPath } };
+  return { entry: { ...found, type: 'file', sizeBytes: stats.size }, content: { hostPath }, ...lost };
 }

@@ -6,9 +6,11 @@ import { mksquashfs, type OwnerChange } from '../host/tools/mksquashfs.ts';
 import type { IdRange, OwnerMap } from '../squashfs/owner-map.ts';
 import { finishPacked } from './finish-blob.ts';
 import type { LayerBlob } from './layer-blob.ts';
+import { LostAcls } from './lost-acls.ts';
 import type { LowerTree } from './lower-tree.ts';
 import { cleanUpper, removeFromUpper } from './overlay-upper.ts';
 import type { PackOptions } from './pack-options.ts';
+import { shownPath } from './tar-error.ts';
 
 /** Buffers of mksquashfs. More buys nothing measurable: it fills them only where the disk is slower than compression. */
 const MEMORY_BYTES = 256 * 1024 * 1024;
@@ -47,7 +49,7 @@ const EMPTY: PackedLayer = { empty: true, entries: 0 };
 
 /**
  * Packs the upper directory of an overlay as a squashfs layer. Whiteouts (character devices 0:0) and opaque marks stay
- * as they are, overlayfs's other xattrs and sockets are left out. The same tree gives the same bytes, in whatever order
+ * as they are, overlayfs's other xattrs, POSIX ACLs and sockets are left out. The same tree gives the same bytes, in whatever order
  * it was written, if an epoch is given; without one the times of the files differ from run to run. Throws `storage`
  * where the disk is full, `unsupported` for an upper that is not self-contained.
  */
@@ -55,7 +57,7 @@ export async function packLayer(request: PackRequest): Promise<PackedLayer> {
   const { upper, output, options, epochSeconds, signal, onWarning } = request;
   for (const path of request.exclude ?? []) await removeFromUpper(upper, path, signal);
   if ((await readdir(upper)).length === 0) return EMPTY;
-  await cleanUpper(upper, request.lower, signal);
+  const { lostAcls } = await cleanUpper(upper, request.lower, signal);
   const image = await OutputFile.create(output);
   try {
     await using _progress = reportSize(output, request.onProgress);
@@ -74,6 +76,9 @@ export async function packLayer(request: PackRequest): Promise<PackedLayer> {
       await image.remove();
       return EMPTY;
     }
+    const lost = new LostAcls();
+    for (const path of [...lostAcls].sort()) lost.add(shownPath(path === '.' ? '/' : `/${path}`));
+    lost.report(onWarning);
     const blob = await finishPacked(image, { verity: options.verity, signal });
     return { ...blob, empty: false, entries };
   } catch (error) {

@@ -28,6 +28,8 @@ export interface TarEntry {
   readonly deviceMajor: number;
   readonly deviceMinor: number;
   readonly xattrs: ReadonlyMap<string, Buffer>;
+  /** It came with a POSIX ACL that says more than `mode`, whose bits for the group are the owning group's own. */
+  readonly lostAcl?: boolean;
 }
 
 export const TAR_BLOCK_BYTES = 512;

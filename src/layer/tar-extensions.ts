@@ -1,4 +1,5 @@
 import { StkError } from '../core/errors.ts';
+import { ACCESS_ACL, DEFAULT_ACL, modeWithoutAcl, parseAclText, parseAclXattr } from './posix-acl.ts';
 import type { SparseSegment, TarEntry, TarEntryType } from './tar-entry.ts';
 import { shownPath, tarError } from './tar-error.ts';
 import type { TarHeader } from './tar-header.ts';
@@ -79,13 +80,29 @@ export function entryFrom(header: TarHeader, globals: PaxRecords, extensions: Ex
     // v7 archives say "directory" with a slash at the end of the name.
     type: type === 'file' && header.typeFlag === '0' && fields.path.endsWith('/') ? 'directory' : type,
     ...fields,
-    mode: header.mode,
+    ...permissions({ mode: header.mode, type }, records, xattrs),
     sizeBytes: 0,
     deviceMajor: device(header.deviceMajor, type),
     deviceMinor: device(header.deviceMinor, type),
     xattrs,
     ...(sparse ? { sparseSize: sparse.sizeBytes, ...(sparse.segments ? { segments: sparse.segments } : {}) } : {}),
   };
+}
+
+/** Without the ACL, which star and libarchive write as text, and others as the xattr that it is for the kernel. */
+function permissions(
+  { mode, type }: Pick<TarEntry, 'mode' | 'type'>,
+  records: PaxRecords,
+  xattrs: ReadonlyMap<string, Buffer>,
+): Pick<TarEntry, 'mode' | 'lostAcl'> {
+  if (type === 'symlink' || type === 'hardlink') return { mode };
+  const value = xattrs.get(ACCESS_ACL);
+  const text = records.findLast(([key]) => key === 'SCHILY.acl.access')?.[1];
+  const acl = (value && parseAclXattr(value)) ?? (text && parseAclText(text.toString('latin1')));
+  const hasDefault =
+    xattrs.has(DEFAULT_ACL) || records.some(([key, { length }]) => key === 'SCHILY.acl.default' && length > 0);
+  const lostAcl = acl?.extended === true || (type === 'directory' && hasDefault);
+  return { mode: acl ? modeWithoutAcl(mode, acl) : mode, ...(lostAcl ? { lostAcl } : {}) };
 }
 
 function device(value: number, type: TarEntryType): number {

@@ -32,6 +32,8 @@ export interface ConvertTarRequest {
   readonly signal?: AbortSignal | undefined;
   /** Receives the count of compressed bytes read so far; starts anew with a second pass. */
   readonly onProgress?: (doneBytes: number) => void;
+  /** Receives what was left out and why. */
+  readonly onWarning?: (text: string) => void;
 }
 
 export interface ConvertedLayer extends LayerBlob {
@@ -53,6 +55,7 @@ export async function convertTarLayer(request: ConvertTarRequest): Promise<Conve
   const scan = new LayerScan(new LayerTree(lower), { maxContentBytes, marks: true, below: lower });
   const first = await firstPass(request, scan);
   const blob = first.blob ?? (await secondPass(request, scan));
+  scan.lostAcls().report(request.onWarning);
   return { ...blob, diffId: first.diffId, dependsOnLower: scan.tree.dependsOnLower() };
 }
 

@@ -3,7 +3,9 @@ import { StkError, errnoOf } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { chmod, chown, lstat, mkdir, readdir, realpath } from '../host/files.ts';
 import { unfitForUpper } from '../host/privileges.ts';
+import { failedWith } from '../host/syscalls/failure.ts';
 import { removeTree } from '../host/tools/copy.ts';
+import { dropInheritedAcls } from '../host/usual-settings.ts';
 import type { Writable } from './mount-record.ts';
 import { readBase } from './upper-base.ts';
 
@@ -36,14 +38,17 @@ export async function planUpper(wish: UpperWish, id: string): Promise<Writable> 
 }
 
 /**
- * Makes the directories. An upper directory that was never mounted and holds nothing gets the image's own root attributes,
+ * Makes the directories. An upper directory that was never mounted and holds nothing gets the image's own root attributes, and no ACL,
  * as far as the caller may set them: in the mount its own hide those of the image. An ordinary user can always write into it.
  */
 export async function makeUpper(writable: Writable, imageRoot: AbsPath): Promise<void> {
   if (writable.scratch !== undefined) await mkdir(writable.scratch, { mode: 0o700 });
   await mkdir(writable.upper, { recursive: true });
   await mkdir(writable.work, { recursive: true });
+  // overlayfs makes files here as well; whose directory it lies in must not show in them.
+  dropInheritedAcls(writable.work);
   if (!(await isNew(writable))) return;
+  dropOwnAcls(writable.upper);
   const stat = await lstat(imageRoot);
   await chown(writable.upper, stat.uid, stat.gid).catch(ignoreRefusal);
   // Without root's rights over it, an overlay in which the owner may not write could not hold a change anywhere.
@@ -54,6 +59,15 @@ export async function makeUpper(writable: Writable, imageRoot: AbsPath): Promise
 async function isNew({ upper, scratch }: Writable): Promise<boolean> {
   if (scratch !== undefined) return true;
   return (await readdir(upper)).length === 0 && readBase(upper) === undefined;
+}
+
+function dropOwnAcls(upper: AbsPath): void {
+  try {
+    dropInheritedAcls(upper);
+  } catch (error) {
+    // Of somebody else's directory they stay, like its owner.
+    if (!failedWith(error, 'EPERM')) throw error;
+  }
 }
 
 /** Whoever may not give files away, or own them under this id, has them as they are. */

@@ -3,7 +3,7 @@ import { contentKey } from '../plan/content-key.ts';
 import type { JsonValue } from '../core/canonical-json.ts';
 import { chainId, isDigest, type Digest } from '../core/digest.ts';
 import { StkError, isStkError } from '../core/errors.ts';
-import { withTask, type Emit, type TaskHandle } from '../core/events.ts';
+import { say, withTask, type Emit, type TaskHandle } from '../core/events.ts';
 import { Limiter } from '../core/limiter.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { SingleFlight } from '../core/single-flight.ts';
@@ -221,7 +221,7 @@ export class LayerConverter {
   }
 
   async #run(opened: OpenTar, { source, below, task }: Conversion, signal: AbortSignal | undefined) {
-    const { layout, packing } = this.#ports;
+    const { layout, packing, emit } = this.#ports;
     await using temporary = await layout.makeTemp();
     await using lower = lowerStack(layout, below);
     const output = joinInside(temporary.path, 'layer');
@@ -232,6 +232,7 @@ export class LayerConverter {
       options: packing,
       lower,
       onProgress: done => task.progress(done, opened.sizeBytes),
+      onWarning: text => say(emit, 'warning', text, source.group),
       ...(signal ? { signal } : {}),
     });
     const blob = await converting.catch(async (error: unknown) => {

@@ -4,7 +4,8 @@ import { digestHex, digestOf, isDigest, type Digest } from '../core/digest.ts';
 import { StkError, isStkError, messageOf, redact, throwIfAborted } from '../core/errors.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { SingleFlight } from '../core/single-flight.ts';
-import { chmod, mkdir, rename, rm, stat } from '../host/files.ts';
+import { chmod, rename, rm, stat } from '../host/files.ts';
+import { makePlainDir } from '../host/usual-settings.ts';
 import type { FileDigests } from './file-digests.ts';
 import type { RecordCache } from './record-cache.ts';
 
@@ -93,7 +94,7 @@ async function revalidate(
   signal: AbortSignal | undefined,
 ): Promise<AbsPath> {
   const key = digestOf(url);
-  await mkdir(ports.directory, { recursive: true });
+  await makePlainDir(ports.directory);
   const fresh = joinInside(ports.directory, `${digestHex(key).slice(0, 16)}-${randomUUID()}`);
   const result = await ports.download(url, fresh, known?.validators, signal);
   if (result.status === 'unchanged') {

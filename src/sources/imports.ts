@@ -1,5 +1,6 @@
 import path from 'node:path';
-import { chmod, lstat, mkdir, rename } from '../host/files.ts';
+import { hostText } from '../core/host-text.ts';
+import { chmod, lstat, readFile, realpath, rename } from '../host/files.ts';
 import { contentKey } from '../plan/content-key.ts';
 import { digestHex, digestOf, type Digest } from '../core/digest.ts';
 import { StkError, errnoOf } from '../core/errors.ts';
@@ -7,6 +8,10 @@ import { joinInside, type AbsPath } from '../core/paths.ts';
 import { writeFileAtomic } from '../host/atomic-write.ts';
 import { makeTempDir } from '../host/temp-dir.ts';
 import { copyTree } from '../host/tools/copy.ts';
+import { makePlainDir } from '../host/usual-settings.ts';
+import { pathBelow } from '../host/walk-tree.ts';
+import { findAcls } from '../layer/host-acl.ts';
+import { LostAcls } from '../layer/lost-acls.ts';
 import type { Import } from '../recipe/model.ts';
 import type { FileDigests } from './file-digests.ts';
 import { treeDigest, type TreeDigest } from './tree-digest.ts';
@@ -17,8 +22,12 @@ export interface KnownImport {
   readonly tree: TreeDigest;
   /** Digest of content and wanted mode: what decides a step's result. */
   readonly key: Digest;
-  /** The copy is read-only by agreement, shared by all builds, and lies below a directory named after its digest. */
-  stage(signal?: AbortSignal): Promise<AbsPath>;
+  /**
+   * The copy is read-only by agreement, shared by all builds, and lies below a directory named after its digest.
+   *
+   * @param onWarning receives what it does not have of the original, and why
+   */
+  stage(signal?: AbortSignal, onWarning?: (text: string) => void): Promise<AbsPath>;
 }
 
 export interface ImportPorts {
@@ -44,7 +53,12 @@ export async function identifyImport(entry: Import, ports: ImportPorts, signal?:
   const tree = await treeDigest(origin, ports.files, signal);
   assertHash(entry, tree);
   const key = contentKey('import', undefined, { tree: tree.digest, mode: entry.mode ?? null, name: entry.name });
-  return { import: entry, tree, key, stage: inner => stage({ entry, origin, tree, key }, ports, inner ?? signal) };
+  return {
+    import: entry,
+    tree,
+    key,
+    stage: (inner, onWarning) => stage({ entry, origin, tree, key, onWarning }, ports, inner ?? signal),
+  };
 }
 
 async function locate(entry: Import, ports: ImportPorts, signal: AbortSignal | undefined): Promise<AbsPath> {
@@ -58,8 +72,9 @@ async function locate(entry: Import, ports: ImportPorts, signal: AbortSignal | u
       return ports.extract(source.image, source.path, signal);
     case 'content': {
       const file = joinInside(ports.store, path.join('inline', digestHex(digestOf(source.content))));
-      await mkdir(path.dirname(file), { recursive: true });
-      await writeFileAtomic(file, source.content, { exactMode: 0o644 });
+      await makePlainDir(path.dirname(file) as AbsPath);
+      const known = await readFile(file, 'utf8').catch(() => undefined);
+      if (known !== source.content) await writeFileAtomic(file, source.content, { exactMode: 0o644 });
       return file;
     }
   }
@@ -96,17 +111,24 @@ interface Staging {
   readonly origin: AbsPath;
   readonly tree: TreeDigest;
   readonly key: Digest;
+  readonly onWarning: ((text: string) => void) | undefined;
 }
 
 async function stage(staging: Staging, ports: ImportPorts, signal: AbortSignal | undefined): Promise<AbsPath> {
   const { entry, tree } = staging;
   const home = joinInside(ports.store, digestHex(staging.key));
   const copy = joinInside(home, entry.name);
+  const origin = (await realpath(staging.origin)) as AbsPath;
+  const acls = await findAcls(origin, signal);
+  const lost = new LostAcls();
+  for (const file of acls.lost) lost.add(hostText(pathBelow(origin, file === '.' ? '' : file)));
+  lost.report(staging.onWarning);
   // It got there by rename, complete, and nobody writes to it.
   if (await exists(copy)) return copy;
   await using temporary = await makeTempDir(ports.store, 'staging');
   const fresh = joinInside(temporary.path, entry.name);
-  await copyTree(staging.origin, fresh, signal);
+  await copyTree(origin, fresh, signal);
+  await acls.drop(fresh);
   const copied = await treeDigest(fresh, ports.files, signal);
   if (copied.digest !== tree.digest) {
     throw new StkError('conflict', `import ${describeSource(entry)} changed while it was read`, {

@@ -2,7 +2,7 @@ import { digestOf, type Digest } from '../core/digest.ts';
 import { StkError, throwIfAborted } from '../core/errors.ts';
 import { mapLimited } from '../core/limiter.ts';
 import type { AbsPath } from '../core/paths.ts';
-import { lstatSync, readdir, readlink, stat } from '../host/files.ts';
+import { readdir, readlink, realpath, stat } from '../host/files.ts';
 import { missingFile, type FileDigests } from './file-digests.ts';
 
 const MAX_DEPTH = 512;
@@ -11,7 +11,7 @@ const PARALLEL_FILES = 8;
 /** What a path on the host holds, reduced to what an image can show of it. */
 export interface TreeDigest {
   readonly type: 'file' | 'directory';
-  /** Over names, types, permission bits, link targets and contents; owners and times do not count. */
+  /** Over names, types, permission bits (those without ACLs), link targets and contents; owners and times do not count. */
   readonly digest: Digest;
   /** Of the file's bytes; `undefined` for a directory. */
   readonly content: Digest | undefined;
@@ -22,12 +22,12 @@ export interface TreeDigest {
  * Throws `not-found` where there is nothing, `invalid-input` for sockets, devices and fifos.
  */
 export async function treeDigest(path: AbsPath, files: FileDigests, signal?: AbortSignal): Promise<TreeDigest> {
-  const root = await describe(path);
+  const root = await describe(path, files);
   if (root.type === 'file') {
     const content = await files.digest(path, signal);
     return { type: 'file', digest: digestOf(`file ${octal(root.mode)} ${content}`), content };
   }
-  const found: FoundInTree = { rows: [], files: [] };
+  const found: FoundInTree = { rows: [], files: [], digests: files };
   await collect({ path, prefix: '', depth: 0 }, found, signal);
   const { rows, files: pending } = found;
   const digests = await mapLimited(pending, PARALLEL_FILES, (file, inner) => files.digest(file.path, inner), signal);
@@ -40,12 +40,12 @@ export async function treeDigest(path: AbsPath, files: FileDigests, signal?: Abo
   };
 }
 
-async function describe(path: AbsPath): Promise<{ type: 'file' | 'directory'; mode: number }> {
+async function describe(path: AbsPath, files: FileDigests): Promise<{ type: 'file' | 'directory'; mode: number }> {
   const found = await stat(path).catch((error: unknown) => {
     throw missingFile(error, path);
   });
-  if (found.isFile()) return { type: 'file', mode: found.mode };
-  if (found.isDirectory()) return { type: 'directory', mode: found.mode };
+  const type = found.isFile() ? 'file' : found.isDirectory() ? 'directory' : undefined;
+  if (type !== undefined) return { type, mode: await files.mode((await realpath(path)) as AbsPath) };
   throw new StkError('invalid-input', `neither file nor directory: ${path}`, { facts: { path } });
 }
 
@@ -60,6 +60,7 @@ interface FoundInTree {
   readonly rows: string[];
   /** Files whose content is to be added to the rows. */
   readonly files: { readonly path: AbsPath; readonly name: string }[];
+  readonly digests: FileDigests;
 }
 
 async function collect(
@@ -67,7 +68,7 @@ async function collect(
   found: FoundInTree,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const { rows, files } = found;
+  const { rows, files, digests } = found;
   throwIfAborted(signal);
   if (depth > MAX_DEPTH) throw new StkError('invalid-input', `directories nest deeper than ${MAX_DEPTH}: ${directory}`);
   for (const entry of await readdir(directory, { withFileTypes: true })) {
@@ -77,12 +78,11 @@ async function collect(
       rows.push(`${name}\0link ${JSON.stringify(await readlink(path))}`);
       continue;
     }
-    const { mode } = lstatSync(path);
     if (entry.isDirectory()) {
-      rows.push(`${name}\0directory ${octal(mode)}`);
+      rows.push(`${name}\0directory ${octal(await digests.mode(path))}`);
       await collect({ path, prefix: `${name}/`, depth: depth + 1 }, found, signal);
     } else if (entry.isFile()) {
-      rows.push(`${name}\0file ${octal(mode)}`);
+      rows.push(`${name}\0file ${octal(await digests.mode(path))}`);
       files.push({ path, name });
     } else {
       throw new StkError('invalid-input', `neither file, directory nor symlink: ${path}`, { facts: { path } });
