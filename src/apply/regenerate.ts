@@ -7,6 +7,7 @@ import { blame } from '../layer/find-fault.ts';
 import type { PackOptions } from '../layer/pack-options.ts';
 import { VERITY_ROOT } from '../oci/layer-annotations.ts';
 import { MediaType } from '../oci/media-types.ts';
+import type { ProgramSupport } from '../sandbox/emulators.ts';
 import type { LayerFile, MountedLayers } from '../sandbox/mounted-layers.ts';
 import { fullDiskError } from '../sandbox/full-disk.ts';
 import { runStep, sandboxMountPoints } from '../sandbox/run-step.ts';
@@ -23,6 +24,8 @@ export interface RegeneratePlace {
   /** For what lives as long as the run, on a filesystem that can hold an upper directory. */
   readonly directory: AbsPath;
   readonly rootless: boolean;
+  /** How the image's programs run. */
+  readonly programs?: ProgramSupport | undefined;
 }
 
 export interface RegenerateRequest {
@@ -61,6 +64,7 @@ export async function regenerate(request: RegenerateRequest): Promise<MergeResul
         layers,
         directory: directory.path,
         rootless: place.rootless,
+        userNamespace: place.programs?.userNamespace,
         onOutput: (stream, line) => task.output(stream, [line]),
         signal,
       });
@@ -86,6 +90,7 @@ interface Run {
   /** An empty directory. */
   readonly directory: AbsPath;
   readonly rootless: boolean;
+  readonly userNamespace: number | undefined;
   readonly onOutput: (stream: 'stdout' | 'stderr', line: string) => void;
   readonly signal: AbortSignal | undefined;
 }
@@ -101,6 +106,7 @@ async function regenerateFiles(request: Run): Promise<readonly MadeFile[]> {
       mounts: [],
       network: 'none',
       rootless: request.rootless,
+      userNamespace: request.userNamespace,
       hostname: 'stk',
       scratch: directory,
       stdio: 'capture',

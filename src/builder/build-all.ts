@@ -4,7 +4,7 @@ import { SingleFlight } from '../core/single-flight.ts';
 import { say, type Emit, type TaskOutcome } from '../core/events.ts';
 import { isStkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
+import type { Descriptor, Platform } from '../oci/descriptor.ts';
 import type { LayoutStore } from '../oci/layout.ts';
 import { runGraph, topologicalOrder } from '../plan/run-graph.ts';
 import type { ImageDefinition, Recipe } from '../recipe/model.ts';
@@ -18,6 +18,7 @@ import type { MergedPath, MergeRecord } from './applied-layers.ts';
 import { buildImage } from './build-image.ts';
 import { rememberBuilt } from './built-image.ts';
 import type { ImageResult } from './find-image.ts';
+import { imagePlatform } from './image-platform.ts';
 import { imageGraph } from './image-graph.ts';
 import type { StepOutcome } from './image-build.ts';
 import type { Workshop } from './do-step.ts';
@@ -38,6 +39,8 @@ export interface BuildAll {
   readonly workshop: () => Promise<Workshop>;
   /** Steps shared with other machines. */
   readonly stepCaches?: StepCaches | undefined;
+  /** No tag moves: an index will name the images. Those of one platform alone are remembered by their names. */
+  readonly partOfIndex?: { readonly remembered: boolean } | undefined;
   readonly emit: Emit;
   readonly signal: AbortSignal;
 }
@@ -47,6 +50,9 @@ export interface BuildResult {
   readonly name: string;
   readonly buildOnly: boolean;
   readonly cached: boolean;
+  readonly platform: Platform;
+  /** One for each layer type. */
+  readonly manifests: readonly Descriptor[];
   /** Empty for a `build_only` image. */
   readonly tags: readonly { readonly tag: string; readonly type: LayerType; readonly manifest: Descriptor }[];
   readonly digest: Digest;
@@ -55,6 +61,12 @@ export interface BuildResult {
   readonly merged: readonly MergedPath[];
   /** What a person should know of the merge. */
   readonly remarks: readonly Remark[];
+  /** Where it was built for several: each of them. */
+  readonly platforms?: readonly {
+    readonly platform: string;
+    readonly digest: Digest;
+    readonly layers: readonly Descriptor[];
+  }[];
 }
 
 /** Builds the wanted images and what they need, side by side where they do not depend on each other, and tags them. */
@@ -138,7 +150,7 @@ export async function buildAll(build: BuildAll): Promise<readonly BuildResult[]>
       try {
         const result = await one(name, results, signal);
         const outcome = await publish(build, definitions.get(name)!, result, signal);
-        await rememberBuilt(records, name, result);
+        if (build.partOfIndex?.remembered !== false) await rememberBuilt(records, name, result);
         outcomes.set(name, outcome);
         end(
           result.cached ? 'cached' : 'done',
@@ -155,7 +167,7 @@ export async function buildAll(build: BuildAll): Promise<readonly BuildResult[]>
   );
   const results = [...graph.keys()].map(name => outcomes.get(name)!);
   // Images end in any order, the index is in that of building them in turn. An unchanged build writes nothing.
-  if (results.some(result => !result.cached)) {
+  if (!build.partOfIndex && results.some(result => !result.cached)) {
     const tags = topologicalOrder(graph).flatMap(name => outcomes.get(name)!.tags.map(({ tag }) => tag));
     await layout.orderTags(tags, build.signal);
   }
@@ -170,18 +182,21 @@ async function publish(
   signal: AbortSignal,
 ): Promise<BuildResult> {
   const { layerTypes } = build.options;
-  const tags = definition.buildOnly
-    ? []
-    : layerTypes.map((type, index) => ({
-        tag: tagFor(definition.name, type, layerTypes),
-        type,
-        manifest: result.manifests[index]!,
-      }));
+  const tags =
+    definition.buildOnly || build.partOfIndex
+      ? []
+      : layerTypes.map((type, index) => ({
+          tag: tagFor(definition.name, type, layerTypes),
+          type,
+          manifest: result.manifests[index]!,
+        }));
   for (const { tag, manifest } of tags) await build.layout.tag(manifest, tag, signal);
   return {
     name: definition.name,
     buildOnly: definition.buildOnly,
     cached: result.cached,
+    platform: imagePlatform(definition, build.options),
+    manifests: result.manifests,
     tags,
     digest: result.manifest.digest,
     layers: result.layers.map(layer => layer.squashfs),

@@ -7,7 +7,6 @@ import type { Descriptor, Platform } from '../oci/descriptor.ts';
 import { APPLY_LIST, formatAppliedEntries } from '../oci/layer-annotations.ts';
 import { contentKey } from '../plan/content-key.ts';
 import { settingsKey } from '../recipe/definition.ts';
-import type { ImageDefinition } from '../recipe/model.ts';
 import { identifyImport, type KnownImport } from '../sources/imports.ts';
 import type { StackLayer } from '../sources/ports.ts';
 import type { AppliedLayers } from './applied-layers.ts';
@@ -15,6 +14,7 @@ import type { EmittedStep } from './emit-image.ts';
 import { findImage, type ImageRecord, type ImageResult } from './find-image.ts';
 import type { ImageBuild } from './image-build.ts';
 import { identifyStack, type ImageStack } from './image-stack.ts';
+import { imagePlatform } from './image-platform.ts';
 import { imageSettings } from './image-settings.ts';
 import { imageSteps, stepKey, type ImageStep } from './image-steps.ts';
 import type { BuildOptions } from './options.ts';
@@ -23,7 +23,7 @@ import { findStep, rememberStep, type StepRecord } from './step-record.ts';
 /** Builds one image: looks each step up, does those that are missing, writes manifest and configuration. Moves no tag. */
 export async function buildImage(build: ImageBuild): Promise<ImageResult> {
   const { definition, options, signal } = build;
-  const platform = platformOf(definition, options.hostPlatform);
+  const platform = imagePlatform(definition, options);
   const packing = packOptionsKey(options.packing);
   const stack = await identifyStack(build, platform, packing);
   const imports = await mapLimited(
@@ -84,7 +84,18 @@ async function runOne(build: ImageBuild, step: ImageStep, ground: StepGround): P
   const stack: StackLayer[] = [...base, ...applied.layers.map(({ layer }) => layer), ...own];
   const { definition, options, layout, emit, signal } = build;
   const { doStep } = await import('./do-step.ts');
-  return doStep({ definition, step, stack, imports, options, layout, workshop, emit, signal });
+  return doStep({
+    definition,
+    platform: imagePlatform(definition, options),
+    step,
+    stack,
+    imports,
+    options,
+    layout,
+    workshop,
+    emit,
+    signal,
+  });
 }
 
 interface Finished {
@@ -163,9 +174,4 @@ function stackAnnotations({ annotations }: ImageStack, { entries }: AppliedLayer
 function createdTime(options: BuildOptions, done: Finished['done']): string {
   if (options.epochSeconds !== undefined) return new Date(options.epochSeconds * 1000).toISOString();
   return done.at(-1)?.record.created ?? new Date().toISOString();
-}
-
-function platformOf(definition: ImageDefinition, host: Platform): Platform {
-  const [architecture = host.architecture, variant] = (definition.arch ?? host.architecture).split('/');
-  return { os: definition.os ?? host.os, architecture, ...(variant === undefined ? {} : { variant }) };
 }

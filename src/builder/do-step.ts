@@ -10,10 +10,11 @@ import { packEntries, type LayerEntry } from '../layer/pack-entries.ts';
 import { blame } from '../layer/find-fault.ts';
 import type { LayerBlob } from '../layer/layer-blob.ts';
 import { packLayer } from '../layer/pack.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
+import type { Descriptor, Platform } from '../oci/descriptor.ts';
 import type { LayoutStore } from '../oci/layout.ts';
 import type { ImageDefinition } from '../recipe/model.ts';
 import type { LayerFile, MountedLayers } from '../sandbox/mounted-layers.ts';
+import type { Emulators } from '../sandbox/emulators.ts';
 import type { StepRoot } from '../sandbox/step-root.ts';
 import type { KnownImport } from '../sources/imports.ts';
 import { layerDescriptor } from '../sources/layer-descriptor.ts';
@@ -35,6 +36,7 @@ import type { StepRecord } from './step-record.ts';
 export interface Workshop {
   readonly mounts: MountedLayers;
   readonly rootless: boolean;
+  readonly emulators: Emulators;
   /** The build's own directory. */
   readonly directory: AbsPath;
   readonly cacheDirs: AbsPath;
@@ -45,6 +47,8 @@ export interface Workshop {
 
 export interface StepWork {
   readonly definition: ImageDefinition;
+  /** Of the image. */
+  readonly platform: Platform;
   readonly step: ImageStep;
   /** Everything below, bottom up. */
   readonly stack: readonly StackLayer[];
@@ -188,6 +192,7 @@ async function openScript(
   await using secrets = await mountSecrets(definition.secrets, options.secrets, directory);
   for (const { id, value } of secrets.secrets) warnOfShort(work, id, value);
   await using cacheDirs = await openCacheDirs(definition.cacheDirs, workshop.cacheDirs, signal);
+  const programs = await workshop.emulators.supportFor(work.platform.architecture, signal);
   const root = await withTask(
     work.emit,
     { group: definition.name, kind: 'run', label: work.step.label },
@@ -202,6 +207,7 @@ async function openScript(
         secrets: secrets.secrets,
         cacheDirs: cacheDirs.directories,
         rootless: workshop.rootless,
+        programs,
         onFailure: workshop.onFailure,
         instead: workshop.instead?.image === definition.name ? workshop.instead.run : undefined,
         task,

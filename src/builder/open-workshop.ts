@@ -3,6 +3,8 @@ import { joinInside, type AbsPath } from '../core/paths.ts';
 import { readPrivileges } from '../host/privileges.ts';
 import { SessionMounts, type LayerTrust } from '../mount/session-mounts.ts';
 import { stateHome } from '../mount/state-directory.ts';
+import { hostPlatform } from '../oci/platform.ts';
+import { Emulators } from '../sandbox/emulators.ts';
 import type { Workshop } from './do-step.ts';
 import type { OnFailure } from './run-script.ts';
 import { stateDirectories } from './state-directories.ts';
@@ -36,6 +38,7 @@ export async function openWorkshop(request: WorkshopRequest): Promise<Workshop> 
   return {
     mounts,
     rootless: !privileges.initialUserNamespace,
+    emulators: scope.use(new Emulators(workspace.path, hostPlatform().architecture)),
     directory: workspace.path,
     cacheDirs: state.cacheDirs,
     onFailure: request.onFailure,

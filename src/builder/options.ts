@@ -23,8 +23,8 @@ export interface BuildOptions {
   readonly epochSeconds: number | undefined;
   /** The caller's environment, for `build_env_passthrough`. */
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Of this host; `os` and `arch` of a recipe win. */
-  readonly hostPlatform: Platform;
+  /** What images are built for, this host's where nobody says more; `os` and `arch` of a recipe win. */
+  readonly platform: Platform;
   /** Accounts that steps make get ids by their names, unless an image says otherwise. */
   readonly stableIds: boolean;
   /** Contents that a merge layer may hold for nothing but their owners. */

@@ -4,6 +4,7 @@ import { joinInside, type AbsPath } from '../core/paths.ts';
 import type { TaskHandle } from '../core/events.ts';
 import { chmod, mkdir, readFile, stat, writeFile } from '../host/files.ts';
 import type { Bind, ImageDefinition } from '../recipe/model.ts';
+import type { ProgramSupport } from '../sandbox/emulators.ts';
 import { executableSources } from '../sandbox/executable-sources.ts';
 import { fullDiskError } from '../sandbox/full-disk.ts';
 import { runStep, sandboxMountPoints, type StepMount, type StepRun } from '../sandbox/run-step.ts';
@@ -41,6 +42,7 @@ export interface ScriptRun {
   readonly secrets: readonly MountedSecret[];
   readonly cacheDirs: readonly MountedCacheDir[];
   readonly rootless: boolean;
+  readonly programs: ProgramSupport;
   /** Something of the host's that the script may write to, and where it sees it. */
   readonly writable?: { readonly source: AbsPath; readonly target: string };
   /** Called with the root of a failed script, before it is taken apart. */
@@ -73,6 +75,7 @@ export async function runScript(run: ScriptRun): Promise<StepRoot> {
       mounts,
       network: run.definition.network,
       rootless: run.rootless,
+      userNamespace: run.programs.userNamespace,
       hostname: 'stk',
       scratch: run.directory,
       stdio: 'capture',
@@ -167,6 +170,11 @@ async function stepFailure(run: ScriptRun, status: number, tail: readonly string
   const facts = { image: name, exitCode: status, output: tail, ...(failed ? { command: failed.slice(2) } : {}) };
   const full = await fullDiskError({ directory: run.directory, rootless: run.rootless, what, facts });
   if (full) return full;
+  const { problem } = run.programs;
+  if (problem && tail.some(line => line.includes('Exec format error'))) {
+    const { hint = 'see stk check' } = problem;
+    return new StkError('missing-capability', `${what}: ${problem.message}`, { cause: problem, hint, facts });
+  }
   return new StkError('step-failed', what, {
     hint: noShell
       ? 'a command was not found in the image; `run` needs /bin/sh there, or a first line `#!/path/to/interpreter`'

@@ -26,6 +26,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   setpriv: 'util-linux',
   runc: 'runc',
   git: 'git',
+  nsenter: 'util-linux',
 };
 
 /** Absolute path of a tool, or `undefined` where it is not installed. */
@@ -48,6 +49,6 @@ export function missingTool(name: string, cause?: unknown): StkError {
 }
 
 export function installHint(name: string): string {
-  const debianPackage = PACKAGES[name];
+  const debianPackage = PACKAGES[name] ?? (name.startsWith('qemu-') ? 'qemu-user-static' : undefined);
   return debianPackage === undefined ? `the tool ${name}` : `apt-get install -y ${debianPackage}`;
 }

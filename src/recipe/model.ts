@@ -1,6 +1,7 @@
 import type { SourceSpan } from '../core/diagnostics.ts';
 import type { Digest } from '../core/digest.ts';
 import type { AbsPath } from '../core/paths.ts';
+import type { Platform } from '../oci/descriptor.ts';
 
 /** One recipe file, parsed. Every form a directive may take has been brought into the single form declared here. */
 export interface Recipe {
@@ -48,6 +49,8 @@ export interface ImageDefinition {
   readonly os: string | undefined;
   /** In OCI (Go) terms, such as `amd64`, a variant after a slash; `undefined` means the host's. */
   readonly arch: string | undefined;
+  /** What the image is built for where the command line says nothing; at least one. */
+  readonly platforms: readonly Platform[] | undefined;
 }
 
 /** What a stack begins with. */

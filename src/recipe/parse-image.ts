@@ -1,5 +1,7 @@
 import type { ImageDefinition, ImageSettings } from './model.ts';
 import { booleanOf, oneOrMore, itemsOf, stringMapOf, textOf, textsOf, valueOf, wordOf } from './node-access.ts';
+import type { Platform } from '../oci/descriptor.ts';
+import { parsePlatform } from '../oci/platform.ts';
 import { parseApply, parseBase } from './parse-base.ts';
 import { parseImports } from './parse-imports.ts';
 import { parseBinds, parseCacheDirs, parseOverlayDirs, parseSecrets } from './parse-mounts.ts';
@@ -33,8 +35,28 @@ export function parseImage(name: string, entry: YamlEntry, context: ParseContext
     buildOnly: booleanOf(valueOf(map, 'build_only')) ?? false,
     os: wordOf(valueOf(map, 'os')),
     arch: wordOf(valueOf(map, 'arch')),
+    platforms: parsePlatforms(map, context),
   } as const;
   return from && { name, span: context.problems.span(entry.key), from, ...rest };
+}
+
+function parsePlatforms(map: YamlMap, { problems }: ParseContext): readonly Platform[] | undefined {
+  const node = valueOf(map, 'platforms');
+  if (node && valueOf(map, 'arch')) {
+    const hint = 'leave one of them out: arch makes one image, platforms one for each';
+    problems.error('invalid-value', 'an image has arch or platforms, not both', node.range, hint);
+  }
+  const platforms = oneOrMore(node).flatMap(item => {
+    const text = textOf(item) ?? '';
+    try {
+      return [parsePlatform(text)];
+    } catch {
+      const hint = 'write OS/ARCH or OS/ARCH/VARIANT: linux/arm64';
+      problems.error('invalid-value', `not a platform: ${text}`, item.range, hint);
+      return [];
+    }
+  });
+  return platforms.length === 0 ? undefined : platforms;
 }
 
 function checkName(name: string, entry: YamlEntry, { problems }: ParseContext): void {

@@ -29,12 +29,10 @@ it.each(['- A', 'A: [1]', 'A B: 1', 'A: 1\nA: 2', '{', 'A: \0'])('a substitution
 
 it('the built-in ones have the names of stacker and of stk', () => {
   const path = (text: string) => text as AbsPath;
-  const values = builtInSubstitutions({
-    rootfsDir: path('/r'),
-    stkDir: path('/s'),
-    ociDir: path('/o'),
-    workDir: path('/w'),
-  });
+  const directories = { rootfsDir: path('/r'), stkDir: path('/s'), ociDir: path('/o'), workDir: path('/w') };
+  const values = builtInSubstitutions(directories, { os: 'linux', architecture: 'arm', variant: 'v6' });
+  expect(values.get('STK_PLATFORM')).toBe('linux/arm/v6');
+  expect(['OS', 'ARCH', 'VARIANT'].map(name => values.get(`STK_${name}`))).toEqual(['linux', 'arm', 'v6']);
   for (const prefix of ['STACKER', 'STK']) {
     expect(['ROOTFS', 'STACKER', 'OCI', 'WORK'].map(name => values.get(`${prefix}_${name}_DIR`))).toEqual([
       '/r',

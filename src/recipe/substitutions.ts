@@ -1,5 +1,7 @@
 import { StkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
+import type { Platform } from '../oci/descriptor.ts';
+import { formatPlatform } from '../oci/platform.ts';
 
 export interface BuiltInDirectories {
   readonly rootfsDir: AbsPath;
@@ -8,10 +10,13 @@ export interface BuiltInDirectories {
   readonly workDir: AbsPath;
 }
 
-/** The values that every recipe can use without being given them, under stacker's names and stk's. */
-export function builtInSubstitutions(directories: BuiltInDirectories): ReadonlyMap<string, string> {
+/**
+ * The values that every recipe can use without being given them: directories under stacker's names and stk's, and what is
+ * built for.
+ */
+export function builtInSubstitutions(directories: BuiltInDirectories, platform: Platform): ReadonlyMap<string, string> {
   const { rootfsDir, stkDir, ociDir, workDir } = directories;
-  return new Map(
+  const named = new Map(
     ['STACKER', 'STK'].flatMap(prefix => [
       [`${prefix}_ROOTFS_DIR`, rootfsDir] as const,
       [`${prefix}_STACKER_DIR`, stkDir] as const,
@@ -20,6 +25,14 @@ export function builtInSubstitutions(directories: BuiltInDirectories): ReadonlyM
       [`${prefix}_WORK_DIR`, workDir] as const,
     ]),
   );
+  const { os, architecture, variant = '' } = platform;
+  return new Map([
+    ...named,
+    ['STK_PLATFORM', formatPlatform(platform)],
+    ['STK_OS', os],
+    ['STK_ARCH', architecture],
+    ['STK_VARIANT', variant],
+  ]);
 }
 
 /** One `K=V` of the command line; the value may hold further equal signs. Throws `usage`. */

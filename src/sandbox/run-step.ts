@@ -35,6 +35,8 @@ export interface StepRun {
   /** Real root gets the usual container capabilities, root of a user namespace all of its namespace's. */
   readonly rootless: boolean;
   readonly hostname: string;
+  /** See `ProgramSupport`. */
+  readonly userNamespace?: number | undefined;
   /** Directory for short-lived private files. */
   readonly scratch: AbsPath;
   /**
@@ -91,6 +93,7 @@ export async function runStep(root: StepRoot, run: StepRun): Promise<number> {
     options: await bwrapOptions(root, { ...run, ownSession }),
     command: run.command,
     scratch: run.scratch,
+    userNamespace: run.userNamespace,
     realRoot: !run.rootless,
     capabilities: Object.values(CONTAINER_CAPABILITIES),
     filter: seccompFilter(),

@@ -1,4 +1,3 @@
-import type { FileHandle } from '../files.ts';
 import { AsyncScope } from '../../core/async-scope.ts';
 import type { AbsPath } from '../../core/paths.ts';
 import { startTool, type RunningTool } from '../exec.ts';
@@ -10,6 +9,8 @@ export interface BwrapRun {
   /** bubblewrap's own arguments. */
   readonly options: readonly string[];
   readonly command: readonly string[];
+  /** Descriptor of a user namespace to run in, that is a child of this process's; it stays the caller's. */
+  readonly userNamespace?: number | undefined;
   /** See `openBwrapArguments`. */
   readonly scratch: AbsPath;
   /** See `SandboxLaunch`. */
@@ -34,17 +35,19 @@ export async function startBwrap(run: BwrapRun): Promise<RunningTool> {
   const { scratch } = run;
   const command = await sandboxLaunch({
     args: ['--args', '3', '--', ...run.command],
-    closeFrom: 5,
+    closeFrom: run.userNamespace === undefined ? 5 : 6,
     realRoot: run.realRoot,
     capabilities: run.capabilities,
   });
   const files = new AsyncScope();
   try {
-    const words = ['--die-with-parent', '--seccomp', '4', ...run.options];
+    const inNamespace = run.userNamespace === undefined ? [] : ['--userns', '5'];
+    const words = ['--die-with-parent', '--seccomp', '4', ...inNamespace, ...run.options];
     const args = files.use(await openBwrapArguments(scratch, words));
     const filter = files.use(await openUnnamedFile(scratch, run.filter));
     const start = run.stdio === 'terminal' ? startInTerminal : startWithStreams;
-    const tool = await start(run, command, [args, filter]);
+    const shared = run.userNamespace === undefined ? [] : [run.userNamespace];
+    const tool = await start(run, command, [args.fd, filter.fd, ...shared]);
     return { ...tool, done: closing(tool.done, files) };
   } catch (error) {
     await files[Symbol.asyncDispose]();
@@ -52,18 +55,15 @@ export async function startBwrap(run: BwrapRun): Promise<RunningTool> {
   }
 }
 
-/** What bubblewrap finds as descriptors 3 and 4. */
-type BwrapFiles = readonly [FileHandle, FileHandle];
-
 async function startWithStreams(
   run: BwrapRun,
   [program, ...words]: readonly [string, ...string[]],
-  files: BwrapFiles,
+  fds: readonly number[],
 ): Promise<RunningTool> {
   return startTool(program, words, {
     env: LAUNCHER_ENVIRONMENT,
     shownAs: ['bwrap', '--', ...run.command],
-    inheritFds: files.map(file => file.fd),
+    inheritFds: fds,
     stdin: run.stdio === 'capture' ? 'ignore' : 'inherit',
     stdout: run.stdio === 'inherit' ? 'inherit' : 'pipe',
     stderr: run.stdio === 'inherit' ? 'inherit' : 'collect',
@@ -77,10 +77,11 @@ async function startWithStreams(
 async function startInTerminal(
   run: BwrapRun,
   command: readonly string[],
-  [args, filter]: BwrapFiles,
+  fds: readonly number[],
 ): Promise<RunningTool> {
   const own = `/proc/${process.pid}/fd`;
-  const shell = `exec ${command.map(quoted).join(' ')} 3<${own}/${args.fd} 4<${own}/${filter.fd}`;
+  const files = fds.map((fd, index) => `${index + 3}<${own}/${fd}`);
+  const shell = `exec ${command.map(quoted).join(' ')} ${files.join(' ')}`;
   const tool = await startTool('script', ['-qefc', shell, '/dev/null'], {
     env: { ...LAUNCHER_ENVIRONMENT, SHELL: '/bin/sh' },
     stdin: 'inherit',

@@ -24,4 +24,5 @@ export interface BuildFlags extends SignatureFlags {
   readonly stableIds: boolean;
   readonly renumberLimit?: string;
   readonly kernel?: boolean;
+  readonly platform?: readonly string[];
 }

@@ -4,7 +4,8 @@ import { absPath } from '../../../core/paths.ts';
 import type { BuildOptions, SecretSource } from '../../../builder/options.ts';
 import { LAYER_TYPES } from '../../../builder/layer-types.ts';
 import { defaultPackOptions, parseCompression } from '../../../layer/pack-options.ts';
-import { hostPlatform } from '../../../oci/platform.ts';
+import type { Platform } from '../../../oci/descriptor.ts';
+import { formatPlatform, hostPlatform, normalizePlatform, parsePlatform } from '../../../oci/platform.ts';
 import type { Session } from '../../session.ts';
 import type { BuildFlags } from './build-flags.ts';
 
@@ -30,12 +31,23 @@ export async function buildOptions(
     secrets: new Map(await Promise.all(flags.secret.map(spec => parseSecret(spec, session)))),
     epochSeconds: parseEpoch(session.environment['SOURCE_DATE_EPOCH']),
     environment: session.environment,
-    hostPlatform: hostPlatform(),
+    platform: hostPlatform(),
     stableIds: flags.stableIds,
     renumberLimitBytes: parseRenumberLimit(flags.renumberLimit),
     annotationsNamespace: flags.annotationsNamespace,
     version: session.version,
   };
+}
+
+/** Platforms of `--platform`, each once, in the order that they are named. Throws `usage`. */
+export function parsePlatforms(texts: readonly string[]): readonly Platform[] {
+  const found = new Map<string, Platform>();
+  for (const text of texts.flatMap(list => list.split(','))) {
+    const platform = parsePlatform(text.trim());
+    const key = formatPlatform(normalizePlatform(platform));
+    if (!found.has(key)) found.set(key, platform);
+  }
+  return [...found.values()];
 }
 
 function parseJobs(text: string): number {

@@ -20,6 +20,7 @@ Examples:
   stk build --layer-type squashfs --layer-type tar
                                                tag app (squashfs) and app-tar (tar+gzip)
   stk build --secret id=token,src=./token      give a secret that no layer will hold
+  stk build --platform linux/amd64,linux/arm64 an index of both; foreign steps run in an emulator
   SOURCE_DATE_EPOCH=0 stk build                byte-identical output for identical input`,
     )
     .action(
@@ -104,6 +105,7 @@ function buildFlags(command: Command): Command {
     .option('--compression <how>', 'zstd[:LEVEL], gzip, xz or lz4, with ,block=SIZE')
     .option('--no-verity', 'append no dm-verity tree to layers')
     .addOption(new Option('--no-squashfs-verity', 'same as --no-verity').hideHelp())
+    .option('--platform <list>', 'build for these, such as linux/amd64,linux/arm64 (repeatable)', collect, [])
     .option('--require-hash', 'refuse http imports without a hash')
     .option('--order-only', 'print the build order and stop')
     .option('--on-run-failure <command>', 'run a command in the root of a failed step')

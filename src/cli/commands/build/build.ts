@@ -3,10 +3,10 @@ import { AsyncScope } from '../../../core/async-scope.ts';
 import { StkError, isStkError } from '../../../core/errors.ts';
 import { say, type Emit, type StkEvent } from '../../../core/events.ts';
 import { absPath, type AbsPath } from '../../../core/paths.ts';
-import { buildAll, type BuildResult } from '../../../builder/build-all.ts';
+import type { BuildResult } from '../../../builder/build-all.ts';
+import { buildPlatforms } from '../../../builder/build-platforms.ts';
 import type { Workshop } from '../../../builder/do-step.ts';
 import { imageGraph } from '../../../builder/image-graph.ts';
-import type { BuildOptions } from '../../../builder/options.ts';
 import { mkdir, writeFile } from '../../../host/files.ts';
 import { takeUsualUmask } from '../../../host/usual-settings.ts';
 import { stateDirectories } from '../../../builder/state-directories.ts';
@@ -23,6 +23,7 @@ import { buildOptions } from './build-options.ts';
 import { loadBuildRecipes } from './load-recipes.ts';
 import type { Vouched } from '../../../stores/base-stores.ts';
 import { sourcePorts } from './source-ports.ts';
+import { platformRecipes, type RecipesWish } from './platform-recipes.ts';
 import type { SignatureFlags } from '../signature/require-signature.ts';
 import { renderDiagnostic } from '../../render-error.ts';
 
@@ -38,6 +39,7 @@ export async function runBuild(
 ): Promise<number> {
   const loaded = await loadBuildRecipes(session, files, flags);
   const options = await buildOptions(session, names, flags);
+  const wish = { files, flags, recipes: loaded.recipes, options };
   if (flags.orderOnly) {
     const wanted = { names, layerTypes: options.layerTypes, layout: session.global.ociDir };
     const graph = await imageGraph(loaded.recipes, wanted);
@@ -47,7 +49,7 @@ export async function runBuild(
   }
   if (!session.inside) {
     const shares = (flags.cacheTo ?? []).length > 0;
-    const quick = shares ? undefined : await tryFromCache(session, loaded.recipes, options, flags);
+    const quick = shares ? undefined : await tryFromCache(session, wish, flags);
     if (quick === undefined) return session.enter();
     await signResults(session, quick, flags);
     await report(session, quick, flags);
@@ -80,8 +82,7 @@ export async function runBuild(
     const stepCaches = await stepCachesOf(session, flags, scope, ui.emit);
     results = await build({
       session,
-      recipes: loaded.recipes,
-      options,
+      wish,
       layout,
       workshop: open,
       emit: ui.emit,
@@ -110,19 +111,17 @@ function reportRecipeOrder(session: Session, recipes: readonly Recipe[]): void {
  */
 async function tryFromCache(
   session: Session,
-  recipes: readonly Recipe[],
-  options: BuildOptions,
+  wish: RecipesWish,
   flags: BuildFlags,
 ): Promise<readonly BuildResult[] | undefined> {
-  if (!options.useCache) return undefined;
+  if (!wish.options.useCache) return undefined;
   const events: StkEvent[] = [];
   try {
     const layout = await LayoutStore.open(session.global.ociDir);
     const refuse = () => Promise.reject(new WorkNeeded());
     const results = await build({
       session,
-      recipes,
-      options,
+      wish,
       layout,
       workshop: refuse,
       emit: event => events.push(event),
@@ -138,16 +137,12 @@ async function tryFromCache(
 }
 
 /** What the last build made of recipes, if nothing has changed since: runs no step. */
-export async function findUpToDate(
-  session: Session,
-  recipes: readonly Recipe[],
-  options: BuildOptions,
-): Promise<readonly BuildResult[] | undefined> {
+export async function findUpToDate(session: Session, wish: RecipesWish): Promise<readonly BuildResult[] | undefined> {
   const layout = await LayoutStore.open(session.global.ociDir);
   try {
     const refuse = () => Promise.reject(new WorkNeeded());
     // What it consists of was demanded to be signed when it was built.
-    return await build({ session, recipes, options, layout, workshop: refuse, emit: () => {}, flags: {} });
+    return await build({ session, wish, layout, workshop: refuse, emit: () => {}, flags: {} });
   } catch (error) {
     if (error instanceof WorkNeeded) return undefined;
     throw error;
@@ -156,8 +151,7 @@ export async function findUpToDate(
 
 interface BuildParts {
   readonly session: Session;
-  readonly recipes: readonly Recipe[];
-  readonly options: BuildOptions;
+  readonly wish: RecipesWish;
   readonly layout: LayoutStore;
   readonly workshop: () => Promise<Workshop>;
   readonly emit: Emit;
@@ -168,11 +162,12 @@ interface BuildParts {
 }
 
 async function build(parts: BuildParts): Promise<readonly BuildResult[]> {
-  const { session, recipes, options, layout, workshop, emit, stepCaches, flags, trust } = parts;
+  const { session, wish, layout, workshop, emit, stepCaches, flags, trust } = parts;
+  const { options } = wish;
   const state = stateDirectories(session.global.stkDir);
   const files = new FileDigests(state.fileDigests);
-  const results = await buildAll({
-    recipes,
+  const results = await buildPlatforms({
+    ...platformRecipes(session, wish),
     options,
     layout,
     state,
@@ -235,9 +230,7 @@ async function report(session: Session, results: readonly BuildResult[], flags: 
   }
   if (flags.metadataFile === undefined) return;
   const file = absPath(flags.metadataFile, session.workingDirectory);
-  const images = results.map(({ name, buildOnly, cached, tags, digest, layers, merged, remarks }) => {
-    return { name, buildOnly, cached, digest, tags, layers, merged, remarks };
-  });
+  const images = results.map(({ platform: _platform, manifests: _manifests, ...image }) => image);
   const directory = session.global.ociDir;
   await writeFile(file, `${jsonText({ layout: directory, images }, 2)}\n`).catch((cause: unknown) => {
     throw new StkError('storage', `cannot write ${file}`, { cause });

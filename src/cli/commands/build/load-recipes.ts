@@ -4,6 +4,8 @@ import { digestHex } from '../../../core/digest.ts';
 import { absPath, joinInside, type AbsPath } from '../../../core/paths.ts';
 import { writeFileAtomic } from '../../../host/atomic-write.ts';
 import { mkdir, readFile } from '../../../host/files.ts';
+import type { Platform } from '../../../oci/descriptor.ts';
+import { hostPlatform } from '../../../oci/platform.ts';
 import { loadRecipes, type LoadedRecipes } from '../../../recipe/load.ts';
 import type { ParseCache } from '../../../recipe/parse-cache.ts';
 import { stateDirectories } from '../../../builder/state-directories.ts';
@@ -23,15 +25,14 @@ export async function loadBuildRecipes(
   session: Session,
   files: readonly string[],
   flags: SubstitutionFlags,
+  platform: Platform = hostPlatform(),
 ): Promise<LoadedRecipes> {
   const { stkDir, ociDir } = session.global;
   const values = new Map(
-    builtInSubstitutions({
-      rootfsDir: joinInside(stkDir, 'rootfs'),
-      stkDir,
-      ociDir,
-      workDir: session.workingDirectory,
-    }),
+    builtInSubstitutions(
+      { rootfsDir: joinInside(stkDir, 'rootfs'), stkDir, ociDir, workDir: session.workingDirectory },
+      platform,
+    ),
   );
   for (const name of flags.substituteFile) {
     const file = absPath(name === '-' ? '/dev/stdin' : name, session.workingDirectory);

@@ -28,6 +28,7 @@ function addPublish(program: Command, act: Act): void {
     .option('--image <name>', 'only this image of the recipe (repeatable)', collect, [])
     .option('--tag <tag>', 'tag in the destination (repeatable)', collect, [])
     .option('--layer-type <type>', 'which of the built images: squashfs or tar (repeatable)', collectOnce, [])
+    .option('--platform <list>', 'as for the build (repeatable)', collect, [])
     .option('--compression <how>', 'as for the build')
     .option('--no-verity', 'as for the build')
     .option('--no-stable-ids', 'as for the build')

@@ -16,6 +16,7 @@ import { printableLine } from '../../ui/printable-line.ts';
 import type { BuildFlags } from '../build/build-flags.ts';
 import { buildOptions } from '../build/build-options.ts';
 import { findBuildFiles, findUpToDate, openSessionUi } from '../build/build.ts';
+import type { RecipesWish } from '../build/platform-recipes.ts';
 import { loadBuildRecipes } from '../build/load-recipes.ts';
 import { imageName } from '../images/image-names.ts';
 import { requireSignature, type SignatureFlags } from '../signature/require-signature.ts';
@@ -28,7 +29,7 @@ export interface PublishFlags
     PublishLogin,
     Pick<
       BuildFlags,
-      'substitute' | 'substituteFile' | 'layerType' | 'compression' | 'verity' | 'stableIds' | 'annotationsNamespace'
+      'substitute' | 'substituteFile' | 'layerType' | 'platform' | 'compression' | 'verity' | 'stableIds' | 'annotationsNamespace'
     > {
   readonly stackerFile: string;
   readonly searchDir?: string;
@@ -111,7 +112,8 @@ async function planRecipe(session: Session, text: string, flags: PublishFlags, s
   const types: readonly LayerType[] = flags.layerType.length === 0 ? ['squashfs'] : flags.layerType;
   const layout = { kind: 'oci', directory: session.global.ociDir } as const;
   const { store: source } = await session.stores.open(layout, {}, scope);
-  const known = flags.force || images.length === 0 ? undefined : await builtDigests(session, recipes, images, flags);
+  const known =
+    flags.force || images.length === 0 ? undefined : await builtDigests(session, { files, recipes, images }, flags);
   const publications = images.flatMap(({ name }) =>
     types.map(type => ({
       name: tagFor(name, type, types),
@@ -145,13 +147,21 @@ function wantedImages(
 /** What was built, by tag in the layout. Throws `conflict` where the recipe or its inputs have changed since. */
 async function builtDigests(
   session: Session,
-  recipes: Parameters<typeof findUpToDate>[1],
-  images: readonly Pick<ImageDefinition, 'name'>[],
+  {
+    files,
+    recipes,
+    images,
+  }: Pick<RecipesWish, 'files' | 'recipes'> & { readonly images: readonly Pick<ImageDefinition, 'name'>[] },
   flags: PublishFlags,
 ): Promise<ReadonlyMap<string, Digest>> {
   const names = images.map(image => image.name);
   const build: BuildFlags = { ...flags, cache: true, jobs: '2', secret: [] };
-  const results = await findUpToDate(session, recipes, await buildOptions(session, names, build));
+  const results = await findUpToDate(session, {
+    files,
+    flags,
+    recipes,
+    options: await buildOptions(session, names, build),
+  });
   if (results)
     return new Map(results.flatMap(result => result.tags).map(({ tag, manifest }) => [tag, manifest.digest]));
   throw new StkError('conflict', `${names.join(', ')}: not built, or changed since the last build`, {
