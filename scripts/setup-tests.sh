@@ -37,3 +37,10 @@ if [ "$(uname -m)" = x86_64 ] && command -v apt-get >/dev/null && [ ! -e .cache/
   scripts/dm-verity-vm-kernel.sh .cache/test-kernel || { as_root apt-get update -q >&2 && scripts/dm-verity-vm-kernel.sh .cache/test-kernel; } ||
     say "tests of the kernel's dm-verity will be skipped"
 fi
+
+# Programs for a processor that this host does not have.
+if command -v apt-get >/dev/null && [ ! -e .cache/foreign/busybox ]; then
+  say "fetching a program of another architecture"
+  case $(uname -m) in aarch64) foreign=amd64 ;; *) foreign=arm64 ;; esac
+  scripts/foreign-busybox.sh "$foreign" .cache/foreign/busybox || say "tests of emulated steps will fail"
+fi

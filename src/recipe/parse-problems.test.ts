@@ -88,6 +88,11 @@ describe('complaints', () => {
     [app('import: f'), ["import-deprecated 3:3-9 'import' in layer 'app' is deprecated"]],
     [app('import: f\n  imports: g'), ["import-and-imports 3:3-9 layer 'app' cannot have both 'import' and 'imports'"]],
     [app('binds: [{dest: x}]'), ["missing-key 3:11-20 unexpected 'bind': missing required field 'source'"]],
+    [app('platforms: arm64'), ['invalid-value 3:14-19 not a platform: arm64']],
+    [
+      app('arch: arm64\n  platforms: [linux/amd64]'),
+      ['invalid-value 4:14-27 an image has arch or platforms, not both'],
+    ],
     [app('binds: [a b]'), ['invalid-value 3:11-14 invalid Bind: a b']],
     [app('binds: [a -> /]'), ['invalid-value 3:11-17 a bind cannot cover the root directory']],
     [app('binds: {source: a}'), ['invalid-type 3:10-21 binds must be a list, not a map']],

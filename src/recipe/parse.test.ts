@@ -170,6 +170,16 @@ describe('scripts and settings', () => {
     ['build_only: true', { buildOnly: true }],
     ['build_only: on', { buildOnly: true }],
     ['os: linux\narch: arm64', { os: 'linux', arch: 'arm64' }],
+    ['platforms: linux/arm64', { platforms: [{ os: 'linux', architecture: 'arm64' }] }],
+    [
+      'platforms: [linux/amd64, linux/arm/v6]',
+      {
+        platforms: [
+          { os: 'linux', architecture: 'amd64' },
+          { os: 'linux', architecture: 'arm', variant: 'v6' },
+        ],
+      },
+    ],
   ])('%s', (directive, expected) => expect(image(directive)).toMatchObject(expected));
 
   it('has nothing to run where run is absent, empty or blank', () => {

@@ -5,10 +5,20 @@ import { ordinaryUser, probe, self } from './users.ts';
 
 /**
  * What a test may need of the host. `root` is also had through sudo; `tool:NAME` is a program; `debian-base` the cached
- * root filesystem, see installation.ts; `kernel-squashfs` is root's loop mount of a layer.
+ * root filesystem, see installation.ts; `kernel-squashfs` is root's loop mount of a layer;
+ * `emulators` are those that a user namespace has of its own, since Linux 6.7.
  */
 export type Capability =
-  'root' | 'user' | 'userns' | 'overlay' | 'fuse' | 'kernel-squashfs' | 'registry' | 'debian-base' | `tool:${string}`;
+  | 'root'
+  | 'user'
+  | 'userns'
+  | 'overlay'
+  | 'fuse'
+  | 'kernel-squashfs'
+  | 'emulators'
+  | 'registry'
+  | 'debian-base'
+  | `tool:${string}`;
 
 const known = new Map<Capability, Promise<string | undefined>>();
 
@@ -45,6 +55,8 @@ async function look(capability: Capability): Promise<string | undefined> {
       return (await missing('user')) ?? probe('user', ['sh', '-c', 'exec 3<>/dev/fuse']);
     case 'kernel-squashfs':
       return (await missing('root')) ?? probe('root', ['sh', '-c', KERNEL_SQUASHFS]);
+    case 'emulators':
+      return (await missing('userns')) ?? probe('user', ['unshare', ...USER_NAMESPACE, 'sh', '-ec', BINFMT]);
     case 'registry':
       return hasTool('docker-registry');
     case 'debian-base':
@@ -55,6 +67,7 @@ async function look(capability: Capability): Promise<string | undefined> {
 }
 
 const USER_NAMESPACE = ['--user', '--map-auto', '--map-root-user', '--mount'] as const;
+const BINFMT = 'mount -t binfmt_misc none /mnt';
 const OVERLAY =
   'mount -t tmpfs none /mnt; cd /mnt; mkdir l u w m; mount -t overlay -o userxattr,lowerdir=l,upperdir=u,workdir=w o m';
 const KERNEL_SQUASHFS =
