@@ -29,7 +29,14 @@ export interface PublishFlags
     PublishLogin,
     Pick<
       BuildFlags,
-      'substitute' | 'substituteFile' | 'layerType' | 'platform' | 'compression' | 'verity' | 'stableIds' | 'annotationsNamespace'
+      | 'substitute'
+      | 'substituteFile'
+      | 'layerType'
+      | 'platform'
+      | 'compression'
+      | 'verity'
+      | 'stableIds'
+      | 'annotationsNamespace'
     > {
   readonly stackerFile: string;
   readonly searchDir?: string;
