@@ -87,7 +87,9 @@ function place(base: StackBase, below: readonly Digest[], image: AppliedImage): 
   }
   if (image.anyBase) return { shared: common, own: layers.slice(common) };
   const other = image.baseName ?? `a base that begins with ${layers[0] ?? 'no layer'}`;
-  throw new StkError('conflict', `${image.name} was built on ${other}, and this image on ${base.name}`, {
+  const on =
+    other === base.name ? `another version of ${other} than this image` : `${other}, and this image on ${base.name}`;
+  throw new StkError('conflict', `${image.name} was built on ${on}`, {
     hint: `build ${image.name} on the same base, or give its entry the key base with the value any`,
     facts: { image: image.name, base: base.name, otherBase: other },
   });

@@ -128,6 +128,33 @@ it('swaps the base where the applied images go with it', async () => {
   });
 });
 
+it('brings images to a new base before those that apply them, in one run', async () => {
+  await using rig = await StkRig.open();
+  const oci = rig.path('oci');
+  const pack = async (path: string, content: string, role: string) =>
+    inRole(await packFiles({ [path]: content }), role);
+  const annotations = { 'org.opencontainers.image.base.name': 'base' };
+  const base = await pack('etc/os', 'one', 'base');
+  const ssl = await pack('lib/ssl', 'ssl', 'run');
+  await writeStack(oci, 'base', { layers: [base] });
+  const digest = await writeStack(oci, 'ssl', { layers: [base, ssl], annotations });
+  // Before the one that it applies.
+  await writeStack(oci, 'app', {
+    layers: [base, inRole(ssl, 'apply')],
+    annotations: { ...annotations, ...applyList([{ name: 'ssl', ref: 'ssl', digest }]) },
+  });
+  const next = await pack('etc/os', 'two', 'base');
+  await writeStack(oci, 'base', { layers: [next] });
+  const alone = await rig.stk(['update', 'app', '--base']);
+  expect(alone.stderr).toContain('was built on another version of base than this image');
+  const outcomes = JSON.parse(await rig.ok(['update', '--all', '--base', '--json'])) as {
+    tag: string;
+    outcome: string;
+  }[];
+  expect(outcomes.map(({ tag, outcome }) => `${tag} ${outcome}`)).toEqual(['ssl updated', 'app updated']);
+  expect((await readManifest(oci, 'app')).layers.map(layer => layer.digest)).toEqual([next, ssl].map(layerDigest));
+});
+
 it('swaps the base of those images alone that stand on it, and passes over what cannot be updated', async () => {
   await using rig = await StkRig.open();
   const { base } = await writeApp(rig);

@@ -19,6 +19,7 @@ import { PartsFinder, type WantedParts } from '../../../update/find-parts.ts';
 import { NamespacesNeeded, type OpenPlace } from '../../../update/regenerate-in-layout.ts';
 import { parseRule, wantedParts, type SwapFlags } from './wanted-parts.ts';
 import { OutcomeList, writeOutcome } from './update-report.ts';
+import { updateInRounds } from './in-rounds.ts';
 import { finishOrBeginAgain } from '../../../update/finish-again.ts';
 import { leftBehind } from '../../../update/left-behind.ts';
 import { findTargets, targetsAt, type FailedTarget, type UpdateTarget } from '../../../update/find-targets.ts';
@@ -67,6 +68,15 @@ export async function updateImages(
     await using scope = new AsyncScope();
     await using ui = openSessionUi(session);
     const converter = openConverterOnce(session, ui, scope);
+    const newParts = () =>
+      new PartsFinder({
+        stores: session.stores,
+        tlsVerify: flags.tlsVerify,
+        converter,
+        check: ({ name, store, reference }) => requireSignature(session, { name, store, reference }, flags),
+        scope,
+        signal: session.signal,
+      });
     const run: UpdateRun = {
       dryRun: flags.dryRun === true,
       wanted,
@@ -81,14 +91,7 @@ export async function updateImages(
       epochSeconds,
       renumberLimitBytes: parseRenumberLimit(flags.renumberLimit),
       created: new Date(epochSeconds === undefined ? Date.now() : epochSeconds * 1000).toISOString(),
-      parts: new PartsFinder({
-        stores: session.stores,
-        tlsVerify: flags.tlsVerify,
-        converter,
-        check: ({ name, store, reference }) => requireSignature(session, { name, store, reference }, flags),
-        scope,
-        signal: session.signal,
-      }),
+      parts: newParts(),
     };
     const ports = { stores: session.stores, scope, signal: session.signal };
     const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
@@ -102,23 +105,31 @@ export async function updateImages(
         ? []
         : (await targetsAt(ports, image.store, tag, { ...options, name: image.name })).targets;
     try {
-      // All are computed before anything is written: one that needs namespaces begins everything again inside of them.
-      const wantedTargets = found.targets.map(target => ({ target }));
-      const computed = await forAll(session, flags, wantedTargets, ({ target }, signal) =>
-        computeUpdate(run, target, signal),
-      );
-      const finished = await forAll(session, flags, groupByTag(computed.done), async (group, signal) => {
-        const outcomes = await finishOrBeginAgain(run, group, lookAgain, signal);
-        outcomes.forEach(tell);
-        return outcomes;
+      let current = run;
+      const all = await updateInRounds(found.targets, {
+        mayRepeat: wanted.base !== 'stay',
+        compute: (targets, round) => {
+          // One of the first round that needs namespaces begins everything again inside of them: nothing is written yet.
+          if (round > 0) current = { ...run, parts: newParts(), openPlace: onlyInside(session, run.openPlace) };
+          const items = targets.map(target => ({ target }));
+          return forAll(session, flags, items, ({ target }, signal) => computeUpdate(current, target, signal));
+        },
+        finish: async computed => {
+          const { done, failed } = await forAll(session, flags, groupByTag(computed), async (group, signal) => {
+            const outcomes = await finishOrBeginAgain(current, group, lookAgain, signal);
+            outcomes.forEach(tell);
+            return outcomes;
+          });
+          return { done: done.flat(), failed };
+        },
       });
-      const failed = [...found.failed, ...computed.failed, ...finished.failed];
+      const failed = [...found.failed, ...all.failed];
       const rest = [
-        ...leftBehind(found.passedOver, computed.done).map(each => ({ left: each })),
+        ...leftBehind(found.passedOver, all.computed).map(each => ({ left: each })),
         ...failed.map(each => ({ failed: each })),
       ];
       rest.forEach(tell);
-      const outcomes = [...finished.done.flat(), ...rest];
+      const outcomes = [...all.done, ...rest];
       if (outcomes.length === 0) say(ui.emit, 'info', 'no image applies it: there is nothing to update');
       report?.end();
       throwFailures(failed, outcomes.length);
@@ -157,6 +168,16 @@ function openPlaceOnce(session: Session, { kernel = false }: ImagesFlags, scope:
     const { openWorkshop } = await import('../../../builder/open-workshop.ts');
     const { environment, global } = session;
     return (workshop ??= openWorkshop({ stkDir: global.stkDir, environment, kernel, trust, scope }));
+  };
+}
+
+/** Once images were written it is too late to begin again inside of namespaces. */
+function onlyInside(session: Session, open: OpenPlace): OpenPlace {
+  return layout => {
+    if (session.inside) return open(layout);
+    throw new StkError('unsupported', 'a program of the image has to run for it, which this update did not expect', {
+      hint: 'run the same command again',
+    });
   };
 }
 
