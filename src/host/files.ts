@@ -94,6 +94,7 @@ export const lstatSync = onPath(fsSync.lstatSync);
 export const openSync = onPath(fsSync.openSync);
 export const readdirSync = onPath(fsSync.readdirSync);
 export const readFileSync = onPath(fsSync.readFileSync);
+export const readSync = fsSync.readSync;
 export const writeSync = fsSync.writeSync;
 
 /** As Node's, for text. */

@@ -86,6 +86,7 @@ const NUMBERS = {
   quotactl: [179, 131, 60, 131, 131],
   quotactl_fd: [443, 443, 443, 443, 443],
   reboot: [169, 88, 142, 88, 88],
+  recvmsg: [47, 372, 212, 297, 342],
   request_key: [249, 287, 218, 310, 270],
   set_mempolicy: [238, 276, 237, 321, 261],
   set_mempolicy_home_node: [450, 450, 450, 450, 450],

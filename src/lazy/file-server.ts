@@ -3,6 +3,7 @@ import { isStkError } from '../core/errors.ts';
 import { Limiter } from '../core/limiter.ts';
 import { askAgain, serveDevice, type FuseAnswer } from '../host/fuse/device.ts';
 import { negotiate, type FuseSession } from '../host/fuse/negotiate.ts';
+import type { ReadyFiles } from '../host/syscalls/epoll.ts';
 import { OPCODE, type FuseRequest } from '../host/fuse/wire.ts';
 import { MAX_NAME_BYTES, type FileTable, type ServedFile } from './file-table.ts';
 
@@ -15,8 +16,6 @@ const OPEN_FILE = openOut(FOPEN_KEEP_CACHE);
 const OPEN_DIRECTORY = openOut(FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR);
 const NOTHING = Buffer.alloc(0);
 
-/** Reads of the device that wait at once: while one is being answered another is already received. */
-export const DEVICE_READERS = 2;
 /** Reads of files in progress at once, at most 1 MiB each; more of them queue as requests of a few bytes. */
 const MAX_READS = 32;
 /** How far the kernel may read ahead of a sequential reader where it lets itself be told. */
@@ -33,19 +32,24 @@ export interface FileServerOptions {
   readonly onFault: (error: unknown) => void;
 }
 
+export interface ServeFilesOptions extends FileServerOptions {
+  /** Tells when the kernel asks. */
+  readonly ready: ReadyFiles;
+}
+
 /**
  * Answers the requests of one FUSE mount over a table of files until it is unmounted or aborted; reads in progress have
  * ended by then. A read that fails is EIO (EINTR where its caller was interrupted), never short: the kernel would take
  * a short answer for the end of the file.
  */
-export async function serveFiles(fd: number, table: FileTable, options: FileServerOptions): Promise<void> {
+export async function serveFiles(fd: number, table: FileTable, options: ServeFilesOptions): Promise<void> {
   const server = new FileServer(table, options);
   if (options.resumed) {
     askAgain(fd);
     options.onReady(options.resumed);
   }
   await serveDevice(fd, (request, answer) => server.handle(request, answer), {
-    readers: DEVICE_READERS,
+    ready: options.ready,
     onFault: options.onFault,
   });
   await server.stop();

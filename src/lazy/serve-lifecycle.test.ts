@@ -29,7 +29,10 @@ describe('a server and those who come and go', () => {
     const pid = Number(await rig.script(undefined, rig.starterCommand(spec)));
     const stat = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ')[1]!.split(' ');
     const { keeper } = JSON.parse(await readFile(spec.stateFile, 'utf8')) as { keeper: number };
-    expect(stat.slice(1, 4)).toEqual([keeper, keeper, keeper].map(String));
+    expect(stat.slice(2, 4)).toEqual([pid, pid].map(String));
+    expect(await readFile(`/proc/${keeper}/stat`, 'utf8')).toMatch(
+      new RegExp(`^${keeper} \\(perl\\) \\S ${pid} ${pid} ${pid} `),
+    );
     expect((await readFile(`${spec.target}/blob`)).length).toBe(DATA);
     await end(spec.target, pid);
   });
@@ -64,6 +67,8 @@ describe('a server and those who come and go', () => {
     const program = await rig.bundle(
       'never',
       `import { mountDevice } from './src/host/fuse/mount-device.ts';
+      import { ReadyFiles } from './src/host/syscalls/epoll.ts';
+      import { setNonBlocking } from './src/host/syscalls/read-now.ts';
       import { serveFiles } from './src/lazy/file-server.ts';
       import { FileTable } from './src/lazy/file-table.ts';
       const readAt = (offset, length, signal) => new Promise((_, reject) => {
@@ -73,7 +78,8 @@ describe('a server and those who come and go', () => {
       const reader = { name: 'never', sizeBytes: 1 << 20, readAt, async [Symbol.asyncDispose]() {} };
       const device = await mountDevice(process.argv[2], { allowOther: false, subtype: 'stk' }, 'mount');
       const table = new FileTable([{ name: 'never', reader }], { uid: 0, gid: 0 });
-      await serveFiles(device.fd, table, { onReady: () => console.log('ready'), onReadError: console.error, onFault: console.error });
+      setNonBlocking(device.fd);
+      await serveFiles(device.fd, table, { ready: new ReadyFiles(), onReady: () => console.log('ready'), onReadError: console.error, onFault: console.error });
       await device[Symbol.asyncDispose]();`,
     );
     const target = rig.path('never');
@@ -162,6 +168,7 @@ describe('a server that is killed', () => {
 
   interface Left {
     readonly pid: number;
+    readonly keeper: number;
     readonly session?: { readonly canResend: boolean };
   }
   const left = async (server: StartedFileServer) => JSON.parse(await readFile(server.spec.stateFile, 'utf8')) as Left;
@@ -232,11 +239,36 @@ describe('a server that is killed', () => {
     expect(await findMount(server.target)).toBeUndefined();
   });
 
-  it('ends by SIGTERM to its keeper', async () => {
-    const server = await rig.start([blob]);
-    process.kill(server.keeper, 'SIGTERM');
-    await gone(server.keeper);
-    await gone(server.pid);
-    expect(await findMount(server.target)).toBeUndefined();
+  it('gets another keeper where that is killed', async context => {
+    const server = await started(context);
+    process.kill(server.keeper, 'SIGKILL');
+    await expect
+      .poll(async () => (await left(server)).keeper, { timeout: 30_000, interval: 5 })
+      .not.toBe(server.keeper);
+    process.kill(server.pid, 'SIGKILL');
+    const pid = await successor(server, server.pid);
+    expect((await readFile(`${server.target}/blob`)).length).toBe(10 * DATA);
+    await execa('umount', [server.target]);
+    await gone(pid);
+  });
+
+  it('is followed by another for each of its mounts', async context => {
+    const first = await started(context);
+    const second = await rig.start([{ ...blob, name: 'other' }]);
+    expect(second.pid).toBe(first.pid);
+    process.kill(first.pid, 'SIGKILL');
+    const pid = await successor(first, first.pid);
+    expect(await successor(second, first.pid)).toBe(pid);
+    expect((await readFile(`${first.target}/blob`)).length).toBe(10 * DATA);
+    expect((await readFile(`${second.target}/other`)).length).toBe(10 * DATA);
+    await execa('umount', [first.target]);
+    await expect
+      .poll(async () => readFile(first.spec.stateFile, 'utf8').catch(() => 'gone'), { timeout: 20_000 })
+      .toBe('gone');
+    process.kill(pid, 'SIGKILL');
+    const last = await successor(second, pid);
+    expect((await readFile(`${second.target}/other`)).length).toBe(10 * DATA);
+    await execa('umount', [second.target]);
+    await gone(last);
   });
 });

@@ -20,69 +20,69 @@ export interface BlobToServe {
   readonly unchecked?: boolean;
 }
 
-/** Everything that a server needs to know; JSON. Paths are absolute. */
+/** Everything that a server needs to know of one mount; JSON. Paths are absolute. */
 export interface ServeSpec {
   /** An existing directory, outside of every path below. */
   readonly target: AbsPath;
   readonly blobs: readonly BlobToServe[];
   /** Errors, one JSON object a line, appended. */
   readonly logFile: AbsPath;
-  /** `ServerState` as JSON for as long as the server lives. */
+  /** `ServerState` as JSON for as long as the mount is served. */
   readonly stateFile: AbsPath;
-  /** Descriptor of the /dev/fuse that was mounted on the target. */
-  readonly device: number;
   /** What takes the mount away when the server is told to end. */
   readonly unmountWith: 'umount' | 'fusermount3';
-  /** Descriptor that gets one line, the `FirstWord`, and is closed. */
-  readonly ready?: number;
-  /** After SIGTERM: how long those who still have files open are served, in milliseconds. */
+  /** After SIGTERM to the server: how long those who still have files open are served, in milliseconds. */
   readonly drainMs: number;
 }
 
-/** What the state file says of a server; written before it answers anything. */
+/** What the state file says of a mount; written before anything is answered. */
 export interface ServerState {
   readonly pid: number;
-  /** The process that starts the server again. */
-  readonly keeper: number;
-  readonly target: string;
-  readonly files: readonly string[];
+  /** The process that becomes the next server where this one is killed; absent where there is none. */
+  readonly keeper?: number;
+  /** Whoever takes over serves by it. */
+  readonly spec: ServeSpec;
   /** Once kernel and server have agreed; whoever takes over must keep to it. */
   readonly session?: FuseSession;
 }
 
-const MAX_SPEC_BYTES = 16 * 1024 * 1024;
+export const MAX_SPEC_BYTES = 16 * 1024 * 1024;
 
-/** Parses what a server got on its standard input. Throws `invalid-input` naming the member that is wrong. */
+/** Parses what a server was sent. Throws `invalid-input` naming the member that is wrong. */
 export function parseServeSpec(text: string): ServeSpec {
   if (text.length > MAX_SPEC_BYTES) throw wrong('length');
-  const spec = asRecord(parseJson(text), 'top level');
+  return asSpec(parseJson(text));
+}
+
+function asSpec(value: unknown): ServeSpec {
+  const spec = asRecord(value, 'top level');
   if (!Array.isArray(spec['blobs'])) throw wrong('blobs');
   return {
     target: asPath(spec['target'], 'target'),
     blobs: spec['blobs'].map(parseBlob),
     logFile: asPath(spec['logFile'], 'logFile'),
     stateFile: asPath(spec['stateFile'], 'stateFile'),
-    device: asSize(spec['device'], 'device'),
     unmountWith: spec['unmountWith'] === 'fusermount3' ? 'fusermount3' : 'umount',
-    ...(spec['ready'] === undefined ? {} : { ready: asSize(spec['ready'], 'ready') }),
     drainMs: asSize(spec['drainMs'], 'drainMs'),
   };
 }
 
 /**
- * What the server before agreed on with the kernel, from the state file that it left behind; `undefined` where there was
- * none, or it cannot be followed.
+ * What a mount is and what the server before agreed on with the kernel, from the state file that it left behind. Throws
+ * `invalid-input` where the session cannot be followed.
  */
-export function parseLeftSession(text: string, target: AbsPath): FuseSession | undefined {
+export function parseLeftState(text: string): { readonly spec: ServeSpec; readonly session: FuseSession } {
   const state = asRecord(parseJson(text), 'state');
-  if (state['target'] !== target || state['session'] === undefined) return undefined;
   const session = asRecord(state['session'], 'session');
-  if (session['canResend'] !== true) return undefined;
+  if (session['canResend'] !== true) throw wrong('session.canResend');
   return {
-    minor: asSize(session['minor'], 'session.minor'),
-    maxReadBytes: asSize(session['maxReadBytes'], 'session.maxReadBytes'),
-    maxReadaheadBytes: asSize(session['maxReadaheadBytes'], 'session.maxReadaheadBytes'),
-    canResend: true,
+    spec: asSpec(state['spec']),
+    session: {
+      minor: asSize(session['minor'], 'session.minor'),
+      maxReadBytes: asSize(session['maxReadBytes'], 'session.maxReadBytes'),
+      maxReadaheadBytes: asSize(session['maxReadaheadBytes'], 'session.maxReadaheadBytes'),
+      canResend: true,
+    },
   };
 }
 

@@ -1,92 +1,108 @@
 import path from 'node:path';
 import { StkError, isStkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
-import { mkdir, rm } from '../host/files.ts';
+import { closeSync, mkdir, rm } from '../host/files.ts';
 import { isDisconnected } from '../host/filesystem-answers.ts';
-import { keepingCommand } from '../host/fuse/keep-server.ts';
-import { mountDevice, type FuseMountOptions } from '../host/fuse/mount-device.ts';
+import { mountDevice } from '../host/fuse/mount-device.ts';
 import { detachFuse } from '../host/fuse/mount-point.ts';
+import { spawnServer } from '../host/fuse/spawn-server.ts';
 import { findMount } from '../host/mount-table.ts';
-import { DEVICE_DESCRIPTOR, READY_DESCRIPTOR, spawnServer } from '../host/fuse/spawn-server.ts';
 import { readPrivileges } from '../host/privileges.ts';
-import { DEVICE_READERS } from './file-server.ts';
-import type { FirstWord } from './run-server.ts';
+import { connectTo, listenAt } from '../host/syscalls/unix-socket.ts';
+import { askServer } from './ask-server.ts';
 import { FUSE_SUBTYPE } from './serve.ts';
 import type { ServeSpec } from './serve-spec.ts';
+import { IDLE_MS, serverEnvironment, serverPlaces, type ServerProgram } from './server-settings.ts';
 
-/** Threads beside those that wait for requests: they read the blobs. */
-const FILE_THREADS = 6;
 /** A server that is too busy to answer within this lives. */
 const ANSWER_TIMEOUT_MS = 2000;
+/** A server may end of itself at the moment when it is asked. */
+const ATTEMPTS = 3;
 
-export interface StartServerOptions {
-  /** Program and arguments (absolute) that run `serve` on the specification from their standard input: see `runServer`. */
-  readonly command: readonly string[];
+export interface StartServerOptions extends ServerProgram {
+  /** How long the server stays without a mount. */
+  readonly idleMs?: number;
   /** Opening a blob without a verity tree reads all of it, so this may take long. */
   readonly readyTimeoutMs?: number;
   readonly signal?: AbortSignal;
 }
 
 /** What is to be served; the mount is made for it. */
-export interface FilesToMount extends Omit<ServeSpec, 'device' | 'ready' | 'unmountWith'> {
+export interface FilesToMount extends Omit<ServeSpec, 'unmountWith'> {
   /** Whether users other than the server's may read. */
   readonly allowOther: boolean;
 }
 
 export interface RunningServer {
   readonly pid: number;
-  /** The process that starts the server again where it is killed and the kernel lets another one take over. */
-  readonly keeper: number;
+  /** The process that becomes the next server where it is killed and the kernel lets another one take over. */
+  readonly keeper?: number;
 }
 
 /**
- * Starts a detached server and returns when its files can be read; it outlives this process. The target is made if it is
- * missing, and a dead mount of a server that was killed is taken away from it first. Throws `conflict` where something
- * else is mounted there, and whatever the server met before it was ready.
+ * Mounts files and has the server of this user serve them, the one that keeps its states beside this mount's; it is started
+ * where it does not run, and outlives this process. Returns when the files can be read. The target is made if it is missing,
+ * and a dead mount of a server that was killed is taken away from it first. Of those who share the directory of the state
+ * file only one may call it at a time. Throws `conflict` where something else is mounted there, and whatever the server met
+ * before it was ready.
  */
 export async function startServer(files: FilesToMount, options: StartServerOptions): Promise<RunningServer> {
   const { allowOther, ...spec } = files;
   const { canMount } = await readPrivileges();
   const unmountWith = canMount ? 'umount' : 'fusermount3';
-  await clearTarget(spec.target, unmountWith, options.signal);
+  const { signal } = options;
+  await clearTarget(spec.target, unmountWith, signal);
   for (const file of [spec.logFile, spec.stateFile]) await mkdir(path.dirname(file), { recursive: true });
-  // A session that another server left behind belongs to another mount.
-  await rm(spec.stateFile, { force: true });
-  const settings: ServeSpec = { ...spec, ready: READY_DESCRIPTOR, device: DEVICE_DESCRIPTOR, unmountWith };
+  const settings: ServeSpec = { ...spec, unmountWith };
+  // It starts while the mount is made.
+  let connection: number | undefined = await reachServer(settings, options);
   try {
-    return await spawnOn(settings, { allowOther, subtype: FUSE_SUBTYPE }, options);
+    const mount = { allowOther, subtype: FUSE_SUBTYPE };
+    await using device = await mountDevice(spec.target, mount, canMount ? 'mount' : 'fusermount3', signal);
+    for (let attempt = 1; ; attempt++) {
+      const asking = connection ?? (await reachServer(settings, options));
+      connection = undefined;
+      const server = await askServer(asking, { spec: settings, device: device.fd }, options);
+      if (server) return server;
+      if (attempt === ATTEMPTS) throw notStarted(settings, options);
+    }
   } catch (error) {
+    if (connection !== undefined) closeSync(connection);
     if (!isStkError(error, 'conflict')) await detachFuse(spec.target, unmountWith).catch(() => {});
     throw error;
   }
 }
 
-async function spawnOn(
-  settings: ServeSpec,
-  mount: FuseMountOptions,
-  { command, readyTimeoutMs = 60_000, signal }: StartServerOptions,
-): Promise<RunningServer> {
-  const { target, logFile, stateFile } = settings;
-  const mounter = settings.unmountWith === 'umount' ? 'mount' : 'fusermount3';
-  await using device = await mountDevice(target, mount, mounter, signal);
-  const { pid, firstLine } = await spawnServer({
-    command: keepingCommand(stateFile, command),
-    device: device.fd,
-    input: JSON.stringify(settings),
-    logFile,
-    threads: DEVICE_READERS + FILE_THREADS,
-    readyTimeoutMs,
-    signal,
-  });
-  return { pid: pidOf(firstLine), keeper: pid };
+/** A connection to the server, which may be about to start. */
+async function reachServer({ stateFile }: ServeSpec, options: StartServerOptions): Promise<number> {
+  const { socket, log } = serverPlaces(path.dirname(stateFile) as AbsPath, options);
+  const found = connectTo(socket);
+  if (found !== undefined) return found;
+  // What a killed one left.
+  await rm(socket, { force: true });
+  const listening = listenAt(socket);
+  try {
+    await spawnServer({
+      command: options.command,
+      env: serverEnvironment({ socket, log, idleMs: options.idleMs ?? IDLE_MS }),
+      listening,
+      logFile: log,
+      signal: options.signal,
+    });
+    const connection = connectTo(socket);
+    if (connection === undefined) throw notStarted({ stateFile }, options);
+    return connection;
+  } finally {
+    closeSync(listening);
+  }
 }
 
-/** The server's own; throws what it said instead. */
-function pidOf(line: string): number {
-  const word = JSON.parse(line) as FirstWord;
-  if (word.ready) return word.pid;
-  const { code, message, hint, facts } = word;
-  throw new StkError(code, message, { ...(hint === undefined ? {} : { hint }), ...(facts ? { facts } : {}) });
+function notStarted({ stateFile }: Pick<ServeSpec, 'stateFile'>, options: StartServerOptions): StkError {
+  const { log } = serverPlaces(path.dirname(stateFile) as AbsPath, options);
+  return new StkError('tool-failed', 'the server of files ended before it was ready', {
+    hint: `its log is ${log}`,
+    facts: { path: log },
+  });
 }
 
 /** A mount whose server lives is left alone: asking for one of its names would go through the server. */

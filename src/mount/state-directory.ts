@@ -21,9 +21,9 @@ export interface MountState {
   readonly layers: AbsPath;
   /** A directory per image mount with short names for its overlay's parts. */
   readonly images: AbsPath;
-  /** Mount points of file servers that verify layers in user space. */
+  /** Mount points of files that are verified in user space. */
   readonly served: AbsPath;
-  /** Logs and states of these file servers. */
+  /** Logs and states of these mounts, and what their servers listen on. */
   readonly servers: AbsPath;
 }
 
@@ -165,13 +165,13 @@ export async function removeDeadNamespaces(home: AbsPath, seen: ReadonlySet<stri
   return removed;
 }
 
-/** Removes records, logs, links and directories, but nothing on another filesystem: should a mount be there, it stays whole. */
+/** Removes records, logs, sockets, links and directories, but nothing on another filesystem: should a mount be there, it stays whole. */
 async function removeEmptyTree(directory: AbsPath, device: number): Promise<void> {
   if ((await lstat(directory)).dev !== device) return;
   for (const entry of await readdir(directory, { withFileTypes: true })) {
     const child = joinInside(directory, entry.name);
     if (entry.isDirectory()) await removeEmptyTree(child, device);
-    else if (entry.isSymbolicLink() || /\.(json|log)$/.test(entry.name)) await rm(child);
+    else if (entry.isSymbolicLink() || /\.(json|log|sock)$/.test(entry.name)) await rm(child);
   }
   await rmdir(directory).catch(() => {});
 }

@@ -13,14 +13,17 @@ import type { BlobToServe } from '../../src/lazy/serve-spec.ts';
 import { commandAs, ordinaryUser, self, type Actor } from './users.ts';
 
 const REPOSITORY = path.resolve(import.meta.dirname, '..', '..');
-const SERVER = `import { runServer } from './src/lazy/run-server.ts';
+const SERVER = `import { exitAtOnce } from './src/host/syscalls/exit.ts';
+import { runServer } from './src/lazy/run-server.ts';
+import { readServerEnvironment } from './src/lazy/server-settings.ts';
 const controller = new AbortController();
 process.on('SIGTERM', () => controller.abort());
-await runServer(process.stdin, controller.signal);`;
-const STARTER = `import { readMountTable } from '../../src/host/mount-table.ts';
-import { startServer } from './src/lazy/start-server.ts';
+const { settings, taken } = readServerEnvironment(process.env);
+await runServer({ ...taken, settings, command: [process.execPath, process.argv[1]], signal: controller.signal });
+exitAtOnce(0);`;
+const STARTER = `import { startServer } from './src/lazy/start-server.ts';
 const [spec, ...command] = process.argv.slice(2);
-const { pid } = await startServer(JSON.parse(spec), { command: [process.execPath, ...command] });
+const { pid } = await startServer(JSON.parse(spec), { command: [process.execPath, ...command], build: 'rig', idleMs: 0 });
 console.log(pid);`;
 
 export interface StartedFileServer {
@@ -114,7 +117,9 @@ export class FileServerRig implements AsyncDisposable {
   }
 
   async restart(spec: StartedFileServer['spec']): Promise<StartedFileServer> {
-    const { pid, keeper } = await startServer(spec, { command: [process.execPath, this.path('server.mjs')] });
+    const command = [process.execPath, this.path('server.mjs')];
+    // It ends with its last mount.
+    const { pid, keeper = 0 } = await startServer(spec, { command, build: 'rig', idleMs: 0 });
     const logged = async (event: string) => {
       const lines = (await readFile(spec.logFile, 'utf8')).split('\n').filter(line => line.startsWith('{'));
       return lines.map(line => JSON.parse(line) as Record<string, unknown>).filter(entry => entry['event'] === event);

@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { execa } from 'execa';
 import { inject } from 'vitest';
@@ -14,6 +14,8 @@ export interface RigOptions {
   readonly as?: Actor;
   /** How long killed processes may take to go at the end. */
   readonly graceMs?: number;
+  /** Mounts of this rig have a server of their own, which may be killed; by default the tests of a run share one. */
+  readonly ownServer?: boolean;
 }
 
 export interface StkOptions {
@@ -58,6 +60,8 @@ export class StkRig implements AsyncDisposable {
   readonly directory: string;
   readonly #actor: Actor | undefined;
   readonly #graceMs: number;
+  /** The command line's program. */
+  #cli = inject('stk').cli;
   readonly #scope = new AsyncScope();
 
   private constructor(directory: string, { as, graceMs = 5000 }: RigOptions) {
@@ -71,6 +75,7 @@ export class StkRig implements AsyncDisposable {
     await chmod(directory, 0o755);
     const rig = new StkRig(directory, options);
     await mkdir(rig.path('home'));
+    if (options.ownServer) await rig.#nameProgram();
     if (options.as === 'user' && self.uid === 0) {
       const account = await ordinaryUser();
       if (!account) throw new Error('there is no ordinary user for the tests; run ./setup --tests');
@@ -106,10 +111,10 @@ export class StkRig implements AsyncDisposable {
   }
 
   async start(args: readonly string[], options: StkOptions = {}): Promise<RunningStk> {
-    const { node, cli } = inject('stk');
+    const { node } = inject('stk');
     const env = { ...this.#environment(), ...options.env };
     const words = inTerminal(
-      inheriting([...(options.through ?? []), node, cli, ...args] as [string, ...string[]], options.inherits),
+      inheriting([...(options.through ?? []), node, this.#cli, ...args] as [string, ...string[]], options.inherits),
       options.terminal,
     );
     const command = await commandAs(options.as ?? this.#actor, words, env);
@@ -150,6 +155,15 @@ export class StkRig implements AsyncDisposable {
   /** A registry on the loopback network; `host` is what references name. */
   async registry(options: DockerRegistryOptions = {}): Promise<DockerRegistry> {
     return this.#scope.use(await DockerRegistry.start(options));
+  }
+
+  /** Servers are known by the program's name. It lies outside of the directory, as they outlive their mounts. */
+  async #nameProgram(): Promise<void> {
+    const { rigs, cli } = inject('stk');
+    const link = path.join(await mkdtemp(path.join(rigs, 'program-')), 'dist');
+    await chmod(path.dirname(link), 0o755);
+    await symlink(path.dirname(cli), link);
+    this.#cli = path.join(link, path.basename(cli));
   }
 
   #environment(): Record<string, string> {

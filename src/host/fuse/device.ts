@@ -1,5 +1,9 @@
 import fs from 'node:fs';
+import os from 'node:os';
 import { errnoOf } from '../../core/errors.ts';
+import type { ReadyFiles } from '../syscalls/epoll.ts';
+import { syscallFailure } from '../syscalls/failure.ts';
+import { readNow } from '../syscalls/read-now.ts';
 import { OUT_HEADER_BYTES, parseRequest, resendMessage, writeOutHeader, type FuseRequest } from './wire.ts';
 
 /**
@@ -18,32 +22,49 @@ export interface FuseAnswer {
 }
 
 export interface FuseDeviceOptions {
-  /** Reads of the device that wait at the same time; each holds one thread of libuv's pool. */
-  readonly readers: number;
+  /** Tells when there are requests. */
+  readonly ready: ReadyFiles;
   /** A message that is no request, or an answer that the kernel refused: both are bugs of one side. */
   readonly onFault: (error: unknown) => void;
 }
 
+const { EAGAIN, ENODEV, ECONNABORTED, ENOENT, EINTR } = os.constants.errno;
+/** Requests of one device that are handed on before others get their turn. */
+const REQUESTS_PER_TURN = 32;
+
 /**
  * Receives requests from an open /dev/fuse and hands them to `handler` until the filesystem is unmounted or aborted,
- * then resolves. The descriptor stays the caller's and must stay open until then: a pending read cannot be cancelled.
+ * then resolves. The descriptor stays the caller's and must stay open until then; it must not block (O_NONBLOCK).
  */
 export async function serveDevice(fd: number, handler: FuseHandler, options: FuseDeviceOptions): Promise<void> {
-  const answers = new AnswerWriter(fd, options.onFault);
-  const receive = async (): Promise<void> => {
-    const buffer = Buffer.alloc(REQUEST_BYTES);
-    for (;;) {
-      const length = await readOne(fd, buffer);
-      if (length === undefined) return;
-      try {
-        const request = parseRequest(buffer.subarray(0, length));
-        handler(request, answers.to(request.unique));
-      } catch (error) {
-        options.onFault(error);
-      }
+  const { ready, onFault } = options;
+  const answers = new AnswerWriter(fd, onFault);
+  const buffer = Buffer.alloc(REQUEST_BYTES);
+  const receive = (): 'ended' | 'more' => {
+    for (let count = 0; count < REQUESTS_PER_TURN; count++) {
+      const { length, errno } = readNow(fd, buffer);
+      if (errno === EAGAIN) return 'more';
+      // ENODEV: unmounted or aborted, there will be no more.
+      if (errno === ENODEV || errno === ECONNABORTED) return 'ended';
+      // ENOENT: the request was withdrawn while it was read.
+      if (errno === ENOENT || errno === EINTR) continue;
+      if (errno !== 0) throw syscallFailure({ call: 'read', errno, attempt: 'receive requests' });
+      const request = parseRequest(buffer.subarray(0, length));
+      handler(request, answers.to(request.unique));
     }
+    return 'more';
   };
-  await Promise.all(Array.from({ length: options.readers }, receive));
+  await new Promise<void>(resolve => {
+    ready.watch(fd, () => {
+      try {
+        if (receive() === 'more') return;
+        ready.unwatch(fd);
+        resolve();
+      } catch (error) {
+        onFault(error);
+      }
+    });
+  });
 }
 
 /**
@@ -52,22 +73,6 @@ export async function serveDevice(fd: number, handler: FuseHandler, options: Fus
  */
 export function askAgain(fd: number): void {
   fs.writeSync(fd, resendMessage());
-}
-
-/** Length of the next request; `undefined` once there will be no more (ENODEV: unmounted or aborted). */
-async function readOne(fd: number, buffer: Buffer): Promise<number | undefined> {
-  for (;;) {
-    try {
-      return await new Promise<number>((resolve, reject) => {
-        fs.read(fd, buffer, 0, buffer.length, null, (error, length) => (error ? reject(error) : resolve(length)));
-      });
-    } catch (error) {
-      const errno = errnoOf(error);
-      if (errno === 'ENODEV' || errno === 'ECONNABORTED') return undefined;
-      // ENOENT: the request was withdrawn while it was read.
-      if (errno !== 'ENOENT' && errno !== 'EINTR' && errno !== 'EAGAIN') throw error;
-    }
-  }
 }
 
 /** Writing an answer copies it into the kernel and never waits, so it is done on the spot. */

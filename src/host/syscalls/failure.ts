@@ -40,7 +40,7 @@ export function syscallFailure(refused: RefusedCall): StkError {
 }
 
 /** `ENOENT`, `EBUSY`, …; for one that has no name its number. */
-function errnoName(errno: number): string {
+export function errnoName(errno: number): string {
   return NAMES.get(errno) ?? String(errno);
 }
 

@@ -22,13 +22,11 @@ export function addMountCommands(program: Command, act: Act): void {
     );
   program
     .command('serve', { hidden: true })
-    .description('serve verified files as the settings on standard input say; started by mount')
+    .description('serve verified files to the mounts of a user; started by mount')
     .action(
       act(async session => {
-        const { runServer } = await import('../../../lazy/run-server.ts');
-        const { farOpener } = await import('../../../stores/far-blobs.ts');
-        await runServer(process.stdin, session.signal, farOpener(session));
-        return 0;
+        const { runServe } = await import('./serve.ts');
+        return runServe(session);
       }),
     );
   const atomfs = program.command('atomfs').description('mount, umount and verify, as atomfs names them');

@@ -61,7 +61,7 @@ export async function mountRequest(
     platform: wanted.platform ?? hostPlatform(),
     engine: flags.kernel ? 'kernel' : flags.fuse ? 'fuse' : 'auto',
     verify,
-    verifiedFiles: verifiedFilesOf(session.self),
+    verifiedFiles: verifiedFilesOf(session),
     ...(upper ? { upper } : {}),
     signal: session.signal,
     onWait: () => session.stderr.write('waiting for another mount to end\n'),

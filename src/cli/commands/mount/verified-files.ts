@@ -3,18 +3,20 @@ import { missingForDevice } from '../../../host/device-node.ts';
 import { findTool } from '../../../host/find-tool.ts';
 import { readPrivileges } from '../../../host/privileges.ts';
 import { parseFarPlace } from '../../../lazy/far-place.ts';
+import type { Session } from '../../session.ts';
 import type { FilesToServe, VerifiedFiles } from '../../../mount/verified-files.ts';
 
 /** After SIGTERM: how long those who still read are served. */
 const DRAIN_MS = 5000;
 
-/** Verification in user space by a process of this very program, run as `stk serve`. */
-export function verifiedFilesOf(stk: readonly string[]): VerifiedFiles {
+/** Verification in user space by a process of this very program, run as `stk serve`, which this user's mounts share. */
+export function verifiedFilesOf({ self, version, build }: Pick<Session, 'self' | 'version' | 'build'>): VerifiedFiles {
   return {
     missing,
     async serve(files, signal) {
       const { startServer } = await import('../../../lazy/start-server.ts');
-      await startServer(specOf(files), { command: [...stk, 'serve'], ...(signal && { signal }) });
+      const program = { command: [...self, 'serve'], build: `${version} ${build}` };
+      await startServer(specOf(files), { ...program, ...(signal && { signal }) });
     },
   };
 }

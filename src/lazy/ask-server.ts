@@ -1,0 +1,52 @@
+import { StkError, interrupted, throwIfAborted } from '../core/errors.ts';
+import { openLineConnection } from '../host/line-connection.ts';
+import { sendMessage } from '../host/syscalls/descriptor-message.ts';
+import { failedWith } from '../host/syscalls/failure.ts';
+import type { ServeSpec } from './serve-spec.ts';
+import { LENGTH_BYTES, refusedError, type ServerWord } from './server-words.ts';
+
+export interface MountToServe {
+  readonly spec: ServeSpec;
+  /** It stays the caller's. */
+  readonly device: number;
+}
+
+export interface Patience {
+  readonly readyTimeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Hands a mounted device to the server at the other end of a connection, which is closed then, and waits until files can be
+ * read. `undefined` where the server ended without having taken it: another may be asked. Throws what the server met.
+ */
+export async function askServer(
+  connection: number,
+  { spec, device }: MountToServe,
+  { readyTimeoutMs = 60_000, signal }: Patience,
+): Promise<{ readonly pid: number; readonly keeper?: number } | undefined> {
+  const text = Buffer.from(JSON.stringify(spec));
+  const length = Buffer.alloc(LENGTH_BYTES);
+  length.writeUInt32LE(text.length);
+  const timeout = AbortSignal.timeout(readyTimeoutMs);
+  using asking = openLineConnection(connection, signal ? AbortSignal.any([signal, timeout]) : timeout);
+  throwIfAborted(signal);
+  try {
+    sendMessage(connection, length, device);
+  } catch (error) {
+    if (failedWith(error, 'EPIPE', 'ECONNRESET')) return undefined;
+    throw error;
+  }
+  asking.write(text);
+  let isTaken = false;
+  for await (const line of asking.lines()) {
+    const word = JSON.parse(line) as ServerWord;
+    if ('taken' in word) isTaken = true;
+    else if (word.ready) return word;
+    else throw refusedError(word);
+  }
+  if (signal?.aborted) throw interrupted(signal);
+  if (timeout.aborted) throw new StkError('tool-failed', `the server was not ready after ${readyTimeoutMs} ms`);
+  if (isTaken) throw new StkError('tool-failed', 'the server ended before files could be read');
+  return undefined;
+}
