@@ -4,6 +4,7 @@ import { closeSync, readFile, rm, stat } from '../host/files.ts';
 import type { FuseSession } from '../host/fuse/negotiate.ts';
 import { LISTENING_DESCRIPTOR, startKeeper, type Keeper } from '../host/fuse/keep-server.ts';
 import { keepInheritedFiles } from '../host/inherited-files.ts';
+import { exitAtOnce } from '../host/syscalls/exit.ts';
 import { ReadyFiles } from '../host/syscalls/epoll.ts';
 import { setNonBlocking } from '../host/syscalls/read-now.ts';
 import { acceptNow } from '../host/syscalls/unix-socket.ts';
@@ -36,9 +37,19 @@ export interface ServerStart extends TakenOver {
  * The process must end then: mounts that are in use beyond the signal are cut off by that alone.
  */
 export async function runServer(start: ServerStart): Promise<void> {
+  // An ordinary end would wait for the thread that waits for devices: nobody would answer, and no keeper take over.
+  process.on('uncaughtException', error => {
+    say(error.stack ?? messageOf(error));
+    exitAtOnce(1);
+  });
   // Programs that are started get what they are given, and nothing else.
   keepInheritedFiles();
   await new BlockServer(start).run();
+}
+
+/** Into the log of this process. */
+function say(text: string): void {
+  process.stderr.write(`${new Date().toISOString()} ${text}\n`);
 }
 
 class BlockServer {
@@ -158,7 +169,7 @@ class BlockServer {
       await this.#serve(spec, { device, resumed: session, onReady: () => {} });
     } catch (error) {
       this.#drop(keptName(stateFile));
-      process.stderr.write(`${new Date().toISOString()} cannot go on with ${stateFile}: ${messageOf(error)}\n`);
+      say(`cannot go on with ${stateFile}: ${messageOf(error)}`);
     }
   }
 
@@ -185,9 +196,13 @@ class BlockServer {
       onEnd: () => this.#drop(name),
     });
     this.#mounts.add(mount);
-    void mount.ended.finally(() => {
+    const gone = () => {
       this.#mounts.delete(mount);
       this.#look();
+    };
+    mount.ended.then(gone, (error: unknown) => {
+      say(`stopped serving ${spec.target}: ${messageOf(error)}`);
+      gone();
     });
     return mount;
   }
@@ -217,7 +232,7 @@ class BlockServer {
         });
         for (const [name, device] of this.#kept) this.#keeper.keep(name, device);
       } catch (error) {
-        process.stderr.write(`${new Date().toISOString()} ${messageOf(error)}\n`);
+        say(messageOf(error));
       }
     });
   }

@@ -239,6 +239,15 @@ describe('a server that is killed', () => {
     expect(await findMount(server.target)).toBeUndefined();
   });
 
+  it('is followed by another where it fails by itself', async context => {
+    const server = await started(context);
+    process.kill(server.pid, 'SIGUSR2');
+    const pid = await successor(server, server.pid);
+    expect((await readFile(`${server.target}/blob`)).length).toBe(10 * DATA);
+    await execa('umount', [server.target]);
+    await gone(pid);
+  });
+
   it('gets another keeper where that is killed', async context => {
     const server = await started(context);
     process.kill(server.keeper, 'SIGKILL');

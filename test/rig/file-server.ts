@@ -18,6 +18,7 @@ import { runServer } from './src/lazy/run-server.ts';
 import { readServerEnvironment } from './src/lazy/server-settings.ts';
 const controller = new AbortController();
 process.on('SIGTERM', () => controller.abort());
+process.on('SIGUSR2', () => { throw new Error('a fault'); });
 const { settings, taken } = readServerEnvironment(process.env);
 await runServer({ ...taken, settings, command: [process.execPath, process.argv[1]], signal: controller.signal });
 exitAtOnce(0);`;
