@@ -23,6 +23,7 @@ const RANKS: Readonly<Record<string, number>> = {
   mount: 4,
   stores: 5,
   inventory: 5,
+  caches: 5,
   builder: 6,
   transfer: 6,
   update: 6,

@@ -3,6 +3,7 @@ import { digestHex, digestOf } from '../core/digest.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { lockFile, tryLockFile, type FileLock } from '../host/file-lock.ts';
 import { chmod, mkdir, stat } from '../host/files.ts';
+import { noteUse } from '../host/note-use.ts';
 import { disinherit } from '../host/usual-settings.ts';
 import type { CacheDir } from '../recipe/model.ts';
 
@@ -71,4 +72,5 @@ async function take(
 /** Steps see it as a directory of the image. */
 async function make(directory: AbsPath): Promise<void> {
   if ((await mkdir(directory, { recursive: true })) !== undefined) await disinherit(directory, 0o755);
+  else await noteUse(directory);
 }

@@ -2,11 +2,13 @@ import path from 'node:path';
 import { nearest } from '../core/diagnostics.ts';
 import { StkError, errnoOf } from '../core/errors.ts';
 import { absPath, type AbsPath } from '../core/paths.ts';
+import { DEFAULT_LIMITS } from '../caches/cache-limits.ts';
 import { readFile } from '../host/files.ts';
 import { readPrivileges } from '../host/privileges.ts';
 import { findOtherWriter } from '../host/root-only.ts';
+import { parseCacheSettings, type CacheSettings } from './cache-settings.ts';
 
-type Setting = string | boolean | readonly string[];
+type Setting = string | boolean | readonly string[] | CacheSettings;
 
 /** Keys of the configuration file, and the setting that each one stands for: the global options, and what has no option. */
 const KEYS = {
@@ -17,6 +19,7 @@ const KEYS = {
   progress: 'progress',
   debug: 'debug',
   patience: 'patience',
+  caches: 'caches',
   trusted_images: 'trustedImages',
   lazy_cache_size: 'lazyCacheSize',
   lazy_patience: 'lazyPatience',
@@ -92,6 +95,7 @@ function option(file: string, key: string, setting: unknown): readonly [string, 
       hint: near ? `did you mean ${near}?` : `the settings are ${own.join(', ')}`,
     });
   }
+  if (name === 'caches') return [name, parseCacheSettings(file, setting, DEFAULT_LIMITS)];
   if (name === 'trustedImages') {
     if (Array.isArray(setting) && setting.every(item => typeof item === 'string')) return [name, setting];
     throw new StkError('usage', `${file}: ${key} is no list of patterns such as oci:/srv/images:*`);

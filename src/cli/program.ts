@@ -14,6 +14,8 @@ import { addMountCommands } from './commands/mount/mount.command.ts';
 import { addPublishCommands } from './commands/publish/publish.command.ts';
 import { addSbomCommands } from './commands/sbom/sbom.command.ts';
 import { addUpdateCommands } from './commands/update/update.command.ts';
+import type { CacheSettings } from './cache-settings.ts';
+import { addCacheCommands } from './commands/cache/cache.command.ts';
 import { readConfigFile } from './config-file.ts';
 import { messageLines } from './message-lines.ts';
 import { PROGRESS_MODES, addStackerOptions, adaptProgress } from './stacker-options.ts';
@@ -84,6 +86,7 @@ export function makeProgram(
   addBuildCommands(program, act);
   addLayoutCommands(program, act);
   addSbomCommands(program, act);
+  addCacheCommands(program, act);
   addUpdateCommands(program, act);
   addPublishCommands(program, act);
   addHostCommands(program, act);
@@ -142,6 +145,7 @@ function globalOptions(options: Readonly<Record<string, unknown>>, workingDirect
     progress,
     logFile: logFile === undefined ? undefined : absPath(logFile, workingDirectory),
     patienceMs: patience(text('patience')),
+    caches: (options['caches'] as CacheSettings | undefined) ?? {},
     trustedImages: (options['trustedImages'] as readonly string[] | undefined) ?? [],
     lazy: lazySettings(text('lazyCacheSize'), text('lazyPatience')),
   };

@@ -2,6 +2,7 @@ import type { AsyncScope } from '../core/async-scope.ts';
 import type { Emit } from '../core/events.ts';
 import type { AbsPath } from '../core/paths.ts';
 import type { LazySettings } from './lazy-settings.ts';
+import type { CacheSettings } from './cache-settings.ts';
 import type { GivenFiles } from './given-files.ts';
 import type { ImageStores } from '../stores/image-stores.ts';
 
@@ -52,6 +53,8 @@ export interface GlobalOptions {
   readonly logFile: AbsPath | undefined;
   /** How long a transfer goes on that gets nowhere; `undefined` for the usual time. */
   readonly patienceMs: number | undefined;
+  /** Limits of caches that stand in place of the usual ones. */
+  readonly caches: CacheSettings;
   /** Patterns of names of images that the kernel may have, see `isTrustedImage`. */
   readonly trustedImages: readonly string[];
   /** How images of registries are read lazily. */

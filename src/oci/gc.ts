@@ -61,7 +61,13 @@ export async function collectGarbage(layout: LayoutStore, options: GcOptions): P
   return garbage;
 }
 
-async function reachableBlobs(layout: LayoutStore, options: GcOptions): Promise<ReadonlySet<Digest>> {
+/** Blobs that the index, roots (see `addGcRoot`) or `keep` reach. */
+export async function neededBlobs(layout: LayoutStore, keep: Iterable<Digest>): Promise<ReadonlySet<Digest>> {
+  const roots = (await readGcRoots(layout.directory)).map(({ digest }) => digest);
+  return reachableBlobs(layout, { keep: [...keep, ...roots] });
+}
+
+async function reachableBlobs(layout: LayoutStore, options: Pick<GcOptions, 'keep' | 'signal'>): Promise<ReadonlySet<Digest>> {
   const reached = new Set<Digest>();
   const read = new Set<Digest>();
   const pending: (Descriptor | { readonly digest: Digest })[] = [...options.keep].map(digest => ({ digest }));

@@ -5,6 +5,7 @@ import { StkError, errnoOf, throwIfAborted } from '../core/errors.ts';
 import { byteString, textOfByteString } from '../core/host-text.ts';
 import { imagePath, joinInside, type AbsPath } from '../core/paths.ts';
 import { access, chmod, createWriteStream, mkdir, rename, symlink } from '../host/files.ts';
+import { noteUse } from '../host/note-use.ts';
 import { makeTempDir } from '../host/temp-dir.ts';
 import type { LayoutStore } from '../oci/layout.ts';
 import { contentKey } from '../plan/content-key.ts';
@@ -35,7 +36,10 @@ export async function extractFromImage(
   const key = contentKey('extract', undefined, { layers, path: imagePath(wanted) });
   const home = joinInside(ports.store, path.join('extracted', digestHex(key)));
   const copy = joinInside(home, path.posix.basename(imagePath(wanted)) || 'root');
-  if (await exists(copy)) return copy;
+  if (await exists(copy)) {
+    await noteUse(home);
+    return copy;
+  }
   await using stack = await openLayerStack(ports.layout, image.layers, signal);
   const found = await stack?.resolve(byteString(wanted), signal);
   if (!stack || !found) {

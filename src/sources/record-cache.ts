@@ -4,6 +4,7 @@ import { digestHex, type Digest } from '../core/digest.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { writeFileAtomic } from '../host/atomic-write.ts';
 import { mkdir, readFile, readdir } from '../host/files.ts';
+import { readUnnoticed } from '../host/unnoticed-read.ts';
 
 /** Kinds of remembered work; each is a directory. */
 export type RecordKind = 'step' | 'image' | 'apply' | 'convert' | 'extract' | 'http' | 'manifest' | 'built';
@@ -34,13 +35,13 @@ export class RecordCache {
     await writeFileAtomic(file, canonicalJson(value));
   }
 
-  /** Every record of a kind that can be read. */
+  /** Every record of a kind that can be read, which does not count as using it. */
   async *all(kind: RecordKind): AsyncIterable<JsonValue> {
     const directory = joinInside(this.#directory, kind);
     for (const name of await readdir(directory).catch(() => [])) {
       if (!/^[0-9a-f]{64}\.json$/.test(name)) continue;
       try {
-        yield JSON.parse(await readFile(joinInside(directory, name), 'utf8')) as JsonValue;
+        yield JSON.parse(await readUnnoticed(joinInside(directory, name))) as JsonValue;
       } catch {
         continue;
       }

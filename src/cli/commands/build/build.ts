@@ -7,7 +7,7 @@ import type { BuildResult } from '../../../builder/build-all.ts';
 import { buildPlatforms } from '../../../builder/build-platforms.ts';
 import type { Workshop } from '../../../builder/do-step.ts';
 import { imageGraph } from '../../../builder/image-graph.ts';
-import { mkdir, writeFile } from '../../../host/files.ts';
+import { writeFile } from '../../../host/files.ts';
 import { takeUsualUmask } from '../../../host/usual-settings.ts';
 import { stateDirectories } from '../../../builder/state-directories.ts';
 import { LayoutStore } from '../../../oci/layout.ts';
@@ -17,6 +17,7 @@ import { FileDigests } from '../../../sources/file-digests.ts';
 import type { StepCaches } from '../../../sources/step-cache.ts';
 import type { Session } from '../../session.ts';
 import { jsonText } from '../../ui/json-text.ts';
+import { holdCaches } from '../cache/hold-caches.ts';
 import { openUi, type Ui } from '../../ui/open-ui.ts';
 import type { BuildFlags } from './build-flags.ts';
 import { buildOptions } from './build-options.ts';
@@ -55,6 +56,7 @@ export async function runBuild(
     await report(session, quick, flags);
     return 0;
   }
+  await holdCaches(session);
   await using ui = openSessionUi(session);
   for (const warning of loaded.warnings) {
     say(ui.emit, 'warning', renderDiagnostic(warning, loaded.sources, { color: false }));
@@ -64,7 +66,6 @@ export async function runBuild(
   const scope = new AsyncScope();
   let workshop: Promise<Workshop> | undefined;
   const layout = await LayoutStore.create(session.global.ociDir);
-  await mkdir(session.global.stkDir, { recursive: true });
   takeUsualUmask();
   let results: readonly BuildResult[];
   try {

@@ -5,6 +5,8 @@ interface Entry {
   readonly name: string;
   readonly description: string;
   readonly options: readonly { readonly long: string; readonly description: string }[];
+  /** Commands of the command. */
+  readonly names: readonly string[];
 }
 
 /** A completion script made from the commands themselves. Throws `usage` for a shell that is not known. */
@@ -28,14 +30,25 @@ function toEntry(command: Command): Entry {
   const options = command.options
     .filter(option => !option.hidden && option.long)
     .map(option => ({ long: option.long!, description: option.description }));
-  return { name: command.name(), description: command.description(), options };
+  // What belongs to the commands of a command is offered together.
+  const inner = command.parent === null ? [] : command.commands.map(toEntry);
+  const all = [...options, ...inner.flatMap(entry => entry.options)];
+  const byName = new Map(all.toReversed().map(option => [option.long, option]));
+  const names = inner.map(entry => entry.name);
+  return {
+    name: command.name(),
+    description: command.description(),
+    options: [...byName.values()].toReversed(),
+    names,
+  };
 }
 
 function bash(entries: readonly Entry[], global: Entry): string {
   const flags = (entry: Entry) => [...entry.options, ...global.options].map(option => option.long).join(' ');
-  const cases = entries.map(entry => `    ${entry.name}) words="${flags(entry)}" ;;`).join('\n');
+  const names = (entry: Entry) => (entry.names.length === 0 ? '' : ` names="${entry.names.join(' ')}"`);
+  const cases = entries.map(entry => `    ${entry.name}) words="${flags(entry)}"${names(entry)} ;;`).join('\n');
   return `_stk() {
-  local cur="\${COMP_WORDS[COMP_CWORD]}" word command="" words=""
+  local cur="\${COMP_WORDS[COMP_CWORD]}" word command="" words="" names=""
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     case "$word" in -*) ;; *) command="$word"; break ;; esac
   done
@@ -47,6 +60,7 @@ ${cases}
     -*) COMPREPLY=($(compgen -W "$words" -- "$cur")) ;;
     *)
       if [ -z "$command" ]; then COMPREPLY=($(compgen -W "$words" -- "$cur"))
+      elif [ -n "$names" ]; then COMPREPLY=($(compgen -W "$names" -- "$cur"))
       else COMPREPLY=($(compgen -W "$(stk ls 2>/dev/null)" -- "$cur") $(compgen -f -- "$cur")); fi ;;
   esac
 }
@@ -59,6 +73,9 @@ function fish(entries: readonly Entry[], global: Entry): string {
   const rows = ['complete -c stk -f'];
   for (const entry of entries) {
     rows.push(`complete -c stk -n __fish_use_subcommand -a ${entry.name} -d ${quote(entry.description)}`);
+    for (const name of entry.names) {
+      rows.push(`complete -c stk -n ${quote(`__fish_seen_subcommand_from ${entry.name}`)} -a ${name}`);
+    }
     for (const { long, description } of entry.options) {
       const when = quote(`__fish_seen_subcommand_from ${entry.name}`);
       rows.push(`complete -c stk -n ${when} -l ${long.slice(2)} -d ${quote(description)}`);

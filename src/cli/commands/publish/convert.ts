@@ -12,6 +12,7 @@ import { parseTarget } from '../../../transfer/destination.ts';
 import { LayerConverter } from '../../../sources/convert-layers.ts';
 import { RecordCache } from '../../../sources/record-cache.ts';
 import type { Session } from '../../session.ts';
+import { holdCaches } from '../cache/hold-caches.ts';
 import { printableLine } from '../../ui/printable-line.ts';
 import { openSessionUi } from '../build/build.ts';
 import { imageReference } from '../../../stores/find-image.ts';
@@ -44,6 +45,7 @@ export async function runConvert(session: Session, from: string, to: string, fla
     const checked = await requireSignature(session, { name: source.name, store: source.store, reference }, flags);
     const target = parseTarget(to, source.tag);
     const destination = await session.stores.openTarget(target, flags, scope);
+    await holdCaches(session);
     await using ui = openSessionUi(session);
     const state = stateDirectories(session.global.stkDir);
     // What is converted to tar passes through squashfs blobs of the source, which the destination shall not get.

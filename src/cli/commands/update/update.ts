@@ -10,6 +10,7 @@ import { LayoutStore } from '../../../oci/layout.ts';
 import { RecordCache } from '../../../sources/record-cache.ts';
 import type { OpenConverter } from '../../../update/squashfs-parts.ts';
 import type { Session } from '../../session.ts';
+import { holdCaches } from '../cache/hold-caches.ts';
 import { parseEpoch, parseRenumberLimit } from '../build/build-options.ts';
 import { openSessionUi } from '../build/build.ts';
 import { demandsSignature, requireSignature, type SignatureFlags } from '../signature/require-signature.ts';
@@ -148,6 +149,7 @@ export async function updateImages(
 function openConverterOnce(session: Session, { emit }: Ui, scope: AsyncScope): () => Promise<OpenConverter> {
   let opened: Promise<OpenConverter> | undefined;
   const open = async () => {
+    await holdCaches(session);
     const state = stateDirectories(session.global.stkDir);
     const { LayerConverter } = await import('../../../sources/convert-layers.ts');
     const layout = await LayoutStore.create(state.converted);
