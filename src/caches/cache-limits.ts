@@ -15,6 +15,8 @@ export const DEFAULT_LIMITS: Readonly<Record<string, CacheLimit>> = {
   converted: { maxBytes: 20 * GB, maxAgeMs: 30 * DAY_MS },
   directories: { maxBytes: 20 * GB, maxAgeMs: 60 * DAY_MS },
   digests: { maxBytes: 0.1 * GB },
+  inventories: { maxBytes: 0.2 * GB, maxAgeMs: 90 * DAY_MS },
+  lazy: { maxBytes: 10 * GB, maxAgeMs: 30 * DAY_MS },
   places: { maxBytes: 0.1 * GB, maxAgeMs: 90 * DAY_MS },
 };
 

@@ -43,6 +43,7 @@ function open(isFree = true): readonly Cache[] {
     converted: at('converted'),
     fileDigests: at('file-digests.json'),
     user: at('user'),
+    lazy: at('user/lazy'),
     mounted: async () => mounted,
   };
   return openCaches(places, isFree);

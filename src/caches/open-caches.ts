@@ -2,6 +2,7 @@ import { digestFromHex, digestHex, type Digest } from '../core/digest.ts';
 import type { Cache, CacheVerdict } from '../core/cache.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { digestUnnoticed, readUnnoticed } from '../host/unnoticed-read.ts';
+import { PartCache } from '../lazy/part-cache.ts';
 import { convertedCache } from './converted-cache.ts';
 import { directoriesCache } from './directories-cache.ts';
 import { fileCache } from './file-cache.ts';
@@ -19,6 +20,8 @@ export interface CachePlaces {
   readonly fileDigests: AbsPath;
   /** Of the user; `undefined` where nothing is kept there. */
   readonly user: AbsPath | undefined;
+  /** Of parts of images that are read lazily. */
+  readonly lazy: AbsPath;
   /** Manifests and layers of standing mounts. */
   readonly mounted: () => Promise<ReadonlySet<Digest>>;
 }
@@ -30,7 +33,7 @@ const SHA256 = /^[0-9a-f]{64}$/;
  * @param isFree see `lockCaches`
  */
 export function openCaches(places: CachePlaces, isFree: boolean): readonly Cache[] {
-  const { home, records, imports, http, cacheDirs, converted, fileDigests, user, mounted } = places;
+  const { home, records, imports, http, cacheDirs, converted, fileDigests, user, lazy, mounted } = places;
   return [
     recordsCache(records, isFree),
     fileCache({
@@ -65,8 +68,33 @@ export function openCaches(places: CachePlaces, isFree: boolean): readonly Cache
       verify: isJson,
       isFree,
     }),
+    lazyCache(lazy),
+    ...(user === undefined ? [] : [inventoriesCache(joinInside(user, 'parts'))]),
     ...(user === undefined ? [] : [placesCache(joinInside(user, 'blob-places'))]),
   ];
+}
+
+/** It locks and checks by itself what it keeps, part by part, while it is read. */
+function lazyCache(directory: AbsPath): Cache {
+  const parts = new PartCache(directory);
+  return {
+    kind: 'lazy',
+    description: 'parts of images read lazily from registries',
+    list: () => parts.list(),
+    remove: key => parts.remove(key),
+    verify: async () => 'unknown',
+  };
+}
+
+function inventoriesCache(directory: AbsPath): Cache {
+  return fileCache({
+    kind: 'inventories',
+    description: 'which packages layers have',
+    directory,
+    isEntry: name => /^[0-9a-f]{64}\.json\.gz$/.test(name),
+    verify: async () => 'unknown',
+    isFree: true,
+  });
 }
 
 /** Each is read and replaced as a whole: removing one disturbs nobody. */

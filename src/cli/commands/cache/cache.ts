@@ -1,4 +1,4 @@
-import { DEFAULT_LIMITS, type CacheLimit } from '../../../caches/cache-limits.ts';
+import type { CacheLimit } from '../../../caches/cache-limits.ts';
 import { lockCaches } from '../../../caches/lock-caches.ts';
 import { openCaches } from '../../../caches/open-caches.ts';
 import { listEntries, pruneTogether, verifyEntries, type PrunedEntry } from '../../../caches/prune-caches.ts';
@@ -12,7 +12,7 @@ import { EXIT } from '../../exit-status.ts';
 import type { Session } from '../../session.ts';
 import { jsonText } from '../../ui/json-text.ts';
 import { formatTable } from '../../ui/table.ts';
-import { cachePlaces } from './hold-caches.ts';
+import { cachePlaces, limitOf } from './hold-caches.ts';
 
 export interface CacheFlags {
   readonly kind: readonly string[];
@@ -159,10 +159,6 @@ async function needsNamespaces(session: Session): Promise<boolean> {
   if (session.inside || process.getuid?.() === 0) return false;
   const { cacheDirs } = await cachePlaces(session);
   return (await readdir(cacheDirs).catch(() => [])).length > 0;
-}
-
-function limitOf(session: Session, kind: string): CacheLimit {
-  return session.global.caches[kind] ?? DEFAULT_LIMITS[kind] ?? {};
 }
 
 function givenLimit({ all, olderThan, maxSize }: PruneFlags): CacheLimit | undefined {

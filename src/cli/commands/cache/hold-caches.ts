@@ -1,5 +1,5 @@
 import { stateDirectories } from '../../../builder/state-directories.ts';
-import { DEFAULT_LIMITS } from '../../../caches/cache-limits.ts';
+import { DEFAULT_LIMITS, type CacheLimit } from '../../../caches/cache-limits.ts';
 import { lockCaches, useCaches } from '../../../caches/lock-caches.ts';
 import { openCaches, type CachePlaces } from '../../../caches/open-caches.ts';
 import { pruneTogether } from '../../../caches/prune-caches.ts';
@@ -17,11 +17,19 @@ import { messageLines } from '../../message-lines.ts';
 const PAUSE_MS = 3_600_000;
 
 export async function cachePlaces({ global, environment }: Session): Promise<CachePlaces> {
+  const user = await userCacheDirectory(environment);
   return {
     ...stateDirectories(global.stkDir),
-    user: await userCacheDirectory(environment),
+    user,
+    lazy: joinInside(user ?? global.stkDir, 'lazy'),
     mounted: async () => mountedDigests(await stateHome(environment, await readPrivileges())),
   };
+}
+
+/** What holds for a kind of cache; the size of the lazy one has a setting of its own. */
+export function limitOf({ global }: Session, kind: string): CacheLimit {
+  const usual = DEFAULT_LIMITS[kind] ?? {};
+  return global.caches[kind] ?? (kind === 'lazy' ? { ...usual, maxBytes: global.lazy.cacheBytes } : usual);
 }
 
 /**
@@ -55,8 +63,7 @@ async function pruneSometimes(session: Session): Promise<void> {
   await mkdir(records, { recursive: true });
   if (last) await utimes(mark, nowMs / 1000, nowMs / 1000);
   else await writeFile(mark, '');
-  const limits = { ...DEFAULT_LIMITS, ...session.global.caches };
   for (const cache of openCaches(await cachePlaces(session), true)) {
-    await pruneTogether([cache], limits[cache.kind] ?? {}, { dryRun: false, nowMs, signal: session.signal });
+    await pruneTogether([cache], limitOf(session, cache.kind), { dryRun: false, nowMs, signal: session.signal });
   }
 }
