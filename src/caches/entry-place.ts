@@ -40,7 +40,7 @@ export async function namesIn(directory: string): Promise<readonly string[]> {
 /** Removes a file or tree so that a kill in the midst leaves nothing under its name. */
 export async function removePlace(place: AbsPath): Promise<void> {
   if ((await lstat(place).catch(() => undefined))?.isDirectory() !== true) return rm(place, { force: true });
-  const away = joinInside(path.dirname(place) as AbsPath, `.tmp-removed-${randomBytes(8).toString('hex')}`);
+  const away = joinInside(path.dirname(place), `.tmp-removed-${randomBytes(8).toString('hex')}`);
   try {
     await rename(place, away);
   } catch (error) {
