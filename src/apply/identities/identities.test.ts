@@ -67,6 +67,15 @@ describe('files that are one identity', () => {
     expect([made.files[key], made.files[certificate]]).toEqual(['one', 'one']);
   });
 
+  it('keep the machine id of systemd where the last image has that of dbus alone', async () => {
+    const [systemd, dbus] = ['etc/machine-id', 'var/lib/dbus/machine-id'];
+    const one = { [systemd]: 'one' };
+    const { files } = await merged(BASE, sides([one], [{ [dbus]: 'two' }]));
+    expect(files).toEqual({ 'etc/x': '', ...one });
+    const empty = await merged(BASE, sides([{ [systemd]: '' }], [{ [dbus]: 'two' }]));
+    expect(empty.files[dbus]).toBe('two');
+  });
+
   it('of different kinds come from different sides', async () => {
     const [rsa, ed25519] = ['etc/ssh/ssh_host_rsa_key', 'etc/ssh/ssh_host_ed25519_key'];
     const { files, conflicts } = await merged(BASE, sides([{ [rsa]: 'one' }], [{ [ed25519]: 'two' }]));

@@ -32,10 +32,9 @@ async function survey(context: MergeContext): Promise<Survey> {
       conflicts.push({ path: identity.paths[0]!, sides: changed, reason });
       continue;
     }
-    const having: number[] = [];
-    for (const side of changed) if (await hasAny(identity, side, context)) having.push(side);
-    const candidates = having.length > 0 ? having : changed;
-    const chosen = rule === 'first' ? candidates[0]! : candidates.at(-1)!;
+    const candidates = await haveAny(identity.paths, changed, context);
+    const best = identity.main === undefined ? candidates : await haveAny([identity.main], candidates, context);
+    const chosen = rule === 'first' ? candidates[0]! : best.at(-1)!;
     for (const path of identity.paths) owners.set(path, chosen);
     const names = changed.filter(side => side !== chosen).map(side => context.sides[side]!.name);
     const text = `${shown(identity.what)} is that of ${context.sides[chosen]!.name}, not of ${names.join(' or ')}`;
@@ -66,13 +65,22 @@ async function areEqual({ paths }: Identity, among: readonly number[], context: 
   return true;
 }
 
-async function hasAny({ paths }: Identity, side: number, context: MergeContext): Promise<boolean> {
+/** Those of the sides that have any of the files; all of them where none has. */
+async function haveAny(
+  paths: readonly string[],
+  among: readonly number[],
+  context: MergeContext,
+): Promise<readonly number[]> {
+  const having = new Set<number>();
   for (const path of paths) {
-    const { node } = (await context.versionsOf(path)).sides[side]!;
-    // An empty machine id stands for none.
-    if (node !== undefined && (node.inode.type !== 'file' || node.inode.size > 0)) return true;
+    const { sides } = await context.versionsOf(path);
+    for (const side of among) {
+      const { node } = sides[side]!;
+      // An empty machine id stands for none.
+      if (node !== undefined && (node.inode.type !== 'file' || node.inode.size > 0)) having.add(side);
+    }
   }
-  return false;
+  return having.size > 0 ? among.filter(side => having.has(side)) : among;
 }
 
 function nodeOf({ side, node }: SideVersion, context: MergeContext): TreeNode {

@@ -9,6 +9,8 @@ export interface Identity {
   readonly what: string;
   /** Byte strings in the form of `imagePath`. */
   readonly paths: readonly string[];
+  /** The one that the others follow, or do without where only others have them. */
+  readonly main?: string | undefined;
   /** Whether it does no harm that several machines have it. */
   readonly isPublic: boolean;
   /** A shell command that removes it, so that it is made anew where it is used. */
@@ -22,6 +24,7 @@ interface Kind {
   readonly what: (name: string) => string;
   /** Further files of the same identity. */
   readonly others?: (name: string) => readonly string[];
+  readonly main?: string;
   readonly isPublic?: boolean;
   /** What to do in place of removing the files. */
   readonly removal?: string;
@@ -70,6 +73,8 @@ const KINDS: readonly Kind[] = [
     directory: 'etc',
     what: () => 'the machine id',
     others: () => ['var/lib/dbus/machine-id'],
+    // systemd takes a machine without it for one that was never started; dbus looks there where it has none of its own.
+    main: 'etc/machine-id',
     removal: ': > /etc/machine-id; rm -f /var/lib/dbus/machine-id',
   },
   {
@@ -77,6 +82,7 @@ const KINDS: readonly Kind[] = [
     directory: 'var/lib/dbus',
     what: () => 'the machine id',
     others: () => ['etc/machine-id'],
+    main: 'etc/machine-id',
     removal: ': > /etc/machine-id; rm -f /var/lib/dbus/machine-id',
   },
   { pattern: /^hostid$/, directory: 'etc', what: () => 'the host id' },
@@ -136,7 +142,8 @@ export async function findIdentities(
       }
     }
     const removal = kind.removal ?? `rm -f ${there.map(quoted).join(' ')}`;
-    identities.push({ key, what, paths: there, isPublic: kind.isPublic === true, removal });
+    const { main, isPublic = false } = kind;
+    identities.push({ key, what, paths: there, main, isPublic, removal });
   }
   return identities;
 }

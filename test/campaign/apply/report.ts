@@ -73,7 +73,7 @@ apt-get remove -y --purge --autoremove ${install} >/report/removal.txt 2>&1; ech
 dpkg --audit >/report/removed-audit 2>&1
 dpkg-query -W -f '\${binary:Package} \${Version} \${Status}\\n' >/report/removed-packages 2>&1
 dpkg-divert --list | sort >/report/removed-diversions
-find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /report -o -path /repository -o -path /var/log -o -path /var/cache -o -path /run -o -path /tmp \\) -prune -o -type f -printf '%p' \\( -path '/usr/*' -printf ' %s\\n' -o -printf '\\n' \\) | sort >/report/removed-files
+find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /report -o -path /repository -o -path /var/log -o -path /var/cache -o -path /run -o -path /tmp -o -name machine-id \\) -prune -o -type f -printf '%p' \\( -path '/usr/*' -printf ' %s\\n' -o -printf '\\n' \\) | sort >/report/removed-files
 `;
 }
 
