@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { errnoOf, isStkError, throwIfAborted } from '../core/errors.ts';
+import { errnoOf, isStkError, messageOf, throwIfAborted } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { runTool } from './exec.ts';
 import { statfs } from './files.ts';
@@ -51,6 +51,22 @@ export async function isDisconnected(path: AbsPath, timeoutMs: number): Promise<
     (error: unknown) => ['ENOTCONN', 'ECONNABORTED'].includes(errnoOf(error) ?? ''),
   );
   return Promise.race([asked, sleep(timeoutMs, false, { ref: false })]);
+}
+
+/**
+ * Whether one of these FUSE mounts has lost its server for good, as far as it is known in time: what comes after one that
+ * does not answer is not asked. A process asks, so that no thread of this one waits.
+ */
+export async function areDisconnected(paths: readonly AbsPath[], { timeoutMs, signal }: Patience): Promise<boolean> {
+  const deadline = AbortSignal.timeout(timeoutMs);
+  const end = signal ? AbortSignal.any([signal, deadline]) : deadline;
+  try {
+    await runTool('stat', ['--file-system', '--format=%T', '--', ...paths], { signal: end });
+    return false;
+  } catch (error) {
+    if (signal?.aborted || isStkError(error, 'missing-capability')) throw error;
+    return /not connected|connection abort/i.test(messageOf(error));
+  }
 }
 
 async function askInTurn(paths: readonly AbsPath[], end: AbortSignal): Promise<boolean> {

@@ -2,6 +2,7 @@ import path from 'node:path';
 import type { JsonValue } from '../core/canonical-json.ts';
 import { StkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
+import type { Range } from './read-trace.ts';
 import { parseRegistryReference, type RegistryHost, type RepositoryName } from '../oci/reference.ts';
 
 /** Where a blob is fetched from, and how: everything that another process needs for it. JSON. */
@@ -15,6 +16,12 @@ export interface FarPlace {
   readonly cache?: AbsPath;
   readonly cacheBytes: number;
   readonly patienceMs: number;
+  /** Read soon, in this order: fetched ahead. */
+  readonly prefetch?: readonly Range[];
+  /** The rest is fetched in the background, and the layer put here once it is whole. */
+  readonly completeAt?: AbsPath;
+  /** File that tells what is read first, for a trace. */
+  readonly recordTo?: AbsPath;
   /** What the user's login, certificates, mirrors and proxies are found by. */
   readonly environment: Readonly<Record<string, string>>;
 }
@@ -37,17 +44,19 @@ export function settingsOf(
 export function parseFarPlace(value: unknown): FarPlace {
   if (typeof value !== 'object' || value === null) throw wrong('place');
   const place = value as Readonly<Record<string, unknown>>;
-  const { host, repository, mediaType, insecure, cache, environment } = place;
+  const { host, repository, mediaType, insecure, environment } = place;
   if (typeof host !== 'string' || typeof repository !== 'string') throw wrong('repository');
   const reference = parseRegistryReference(`docker://${host}/${repository}`);
   if (typeof mediaType !== 'string') throw wrong('mediaType');
-  if (cache !== undefined && (typeof cache !== 'string' || !path.isAbsolute(cache))) throw wrong('cache');
   return {
     host: reference.host,
     repository: reference.repository,
     mediaType,
     insecure: insecure === true,
-    ...(cache === undefined ? {} : { cache: path.normalize(cache) as AbsPath }),
+    ...filePath(place, 'cache'),
+    ...filePath(place, 'completeAt'),
+    ...filePath(place, 'recordTo'),
+    ...(place['prefetch'] === undefined ? {} : { prefetch: ranges(place['prefetch']) }),
     cacheBytes: count(place['cacheBytes'], 'cacheBytes'),
     patienceMs: count(place['patienceMs'], 'patienceMs'),
     environment: texts(environment),
@@ -56,7 +65,23 @@ export function parseFarPlace(value: unknown): FarPlace {
 
 /** The place as JSON; its types have no index. */
 export function farPlaceJson(place: FarPlace): JsonValue {
-  return { ...place };
+  const { prefetch, ...rest } = place;
+  return prefetch === undefined ? rest : { ...rest, prefetch };
+}
+
+function filePath<N extends string>(place: Readonly<Record<string, unknown>>, name: N): Partial<Record<N, AbsPath>> {
+  const value = place[name];
+  if (value === undefined) return {};
+  if (typeof value !== 'string' || !path.isAbsolute(value)) throw wrong(name);
+  return { [name]: path.normalize(value) as AbsPath } as Partial<Record<N, AbsPath>>;
+}
+
+function ranges(value: unknown): readonly Range[] {
+  if (!Array.isArray(value)) throw wrong('prefetch');
+  return value.map((range: unknown): Range => {
+    if (!Array.isArray(range)) throw wrong('prefetch');
+    return [count(range[0], 'prefetch'), count(range[1], 'prefetch')];
+  });
 }
 
 function count(value: unknown, what: string): number {

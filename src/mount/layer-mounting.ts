@@ -19,7 +19,7 @@ import {
 } from './layer-servers.ts';
 import type { LayerUse, MountRecord } from './mount-record.ts';
 import { compareFirst, mountLayer } from './mount-layer.ts';
-import { serversAnswer } from './server-answers.ts';
+import { lazyServersStand, serversAnswer } from './server-answers.ts';
 import type { MountState } from './state-directory.ts';
 import { unmountPath, type UnmountRight } from './unmount-path.ts';
 import type { VerifiedFiles } from './verified-files.ts';
@@ -89,12 +89,12 @@ export async function mountLayers(mounting: LayerMounting): Promise<void> {
   const mounted = new Set((await readMountTable()).map(entry => entry.target));
   const isMounted = (use: LayerUse) => pathsOf(state, use).every(path => mounted.has(path));
   // The kernel always answers, and uses were planned on file servers that do.
-  const answer = async (of: readonly LayerUse[]) =>
-    method.layers === 'kernel' ||
-    (await serversAnswer(
-      of.flatMap(use => pathsOf(state, use)),
-      signal,
-    ));
+  const answer = async (of: readonly LayerUse[]) => {
+    if (method.layers === 'kernel') return true;
+    const paths = of.flatMap(use => pathsOf(state, use));
+    if (!layers.some(layer => layer.isFar)) return serversAnswer(paths, signal);
+    return lazyServersStand(paths, serverDirectories(state, of), signal);
+  };
   const allAnswer = await answer(uses.filter(isMounted));
   const distinct = new Map<string, LayerToServe>();
   for (const [index, use] of uses.entries()) distinct.set(use.key, { layer: layers[index]!, use });

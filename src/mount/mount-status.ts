@@ -3,7 +3,7 @@ import { mountAt, type MountEntry } from '../host/mount-table.ts';
 import { serverDirectories } from './layer-servers.ts';
 import { overlaySource } from './merged-view.ts';
 import type { MountRecord } from './mount-record.ts';
-import { serversAnswer } from './server-answers.ts';
+import { lazyServersStand, serversAnswer } from './server-answers.ts';
 import type { MountState } from './state-directory.ts';
 
 /**
@@ -24,9 +24,14 @@ export async function mountStatus(
   if (record.method.layers === 'kernel' && record.method.verity !== 'user') return 'mounted';
   const layers = record.layers.map(use => joinInside(state.layers, use.key));
   // A layer on top of a file server answers for itself alone.
-  const servers = [...layers, ...serverDirectories(state, record.layers)];
+  const own = serverDirectories(state, record.layers);
+  const servers = [...layers, ...own];
   if (servers.some(server => !mountAt(table, server))) return 'broken';
-  return (await serversAnswer([record.target, ...servers], signal)) ? 'mounted' : 'broken';
+  const stands =
+    (record.farLayers ?? 0) > 0
+      ? await lazyServersStand([record.target, ...layers], own, signal)
+      : await serversAnswer([record.target, ...servers], signal);
+  return stands ? 'mounted' : 'broken';
 }
 
 function isOurs(record: MountRecord, entry: MountEntry): boolean {

@@ -2,6 +2,8 @@ import type { AsyncScope } from '../core/async-scope.ts';
 import type { BlobReader } from '../core/blob-reader.ts';
 import { StkError } from '../core/errors.ts';
 import type { FarPlace } from '../lazy/far-place.ts';
+import { AttendedBlob } from '../lazy/attended-blob.ts';
+import { completeBlob } from '../lazy/complete-blob.ts';
 import { LazyBlob } from '../lazy/lazy-blob.ts';
 import { newCounters, type LazyCounters } from '../lazy/lazy-counters.ts';
 import type { OpenFar } from '../lazy/open-served-blob.ts';
@@ -9,6 +11,7 @@ import { PartCache } from '../lazy/part-cache.ts';
 import { NO_PARTS } from '../lazy/part-file.ts';
 import { PatientSource } from '../lazy/patient-source.ts';
 import { RequestQueue } from '../lazy/request-queue.ts';
+import { TraceRecorder } from '../lazy/read-trace.ts';
 import type { ExpectedBlob } from '../lazy/verified-reader.ts';
 import { Registries } from './registries.ts';
 
@@ -49,9 +52,22 @@ export class FarBlobs {
       patienceMs: this.#options.patienceMs ?? place.patienceMs,
       counters: this.counters,
     });
-    const parts = (await this.#cache(place)?.open({ digest, sizeBytes, verityRoot })) ?? NO_PARTS;
+    const cache = this.#cache(place);
+    const parts = (await cache?.open({ digest, sizeBytes, verityRoot })) ?? NO_PARTS;
     const descriptor = { mediaType, digest, size: sizeBytes };
-    return LazyBlob.open({ descriptor, verityRoot, name, source, parts, counters: this.counters }, signal);
+    const { counters } = this;
+    const reader = await LazyBlob.open({ descriptor, verityRoot, name, source, parts, counters }, signal);
+    if (!place.prefetch && !place.completeAt && !place.recordTo) return reader;
+    return new AttendedBlob(reader, {
+      prefetch: place.prefetch ?? [],
+      recorder: place.recordTo && new TraceRecorder(place.recordTo),
+      digest,
+      complete: async ending => {
+        if (!place.completeAt || !cache) return;
+        const blob = { reader, digest, sizeBytes, parts: cache.partPath(digest), target: place.completeAt };
+        await completeBlob(blob, ending);
+      },
+    });
   }
 
   #queue(host: string): RequestQueue {

@@ -4,6 +4,7 @@ import { StkError, isStkError, messageOf } from '../core/errors.ts';
 import { mapLimited } from '../core/limiter.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { farPlaceJson, settingsOf, type FarPlace } from '../lazy/far-place.ts';
+import { rangesOf, type ReadTrace } from '../lazy/read-trace.ts';
 import { verityRootOf, type FarLayer, type FarLayers } from '../mount/image-layers.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
 import type { Descriptor, Platform } from '../oci/descriptor.ts';
@@ -13,6 +14,7 @@ import { layerFormat } from '../oci/media-types.ts';
 import { formatPlatform } from '../oci/platform.ts';
 import { findManifest, type FoundManifest } from '../oci/resolve-image.ts';
 import { FarBlobs } from './far-blobs.ts';
+import { findTrace } from './image-traces.ts';
 import type { Registries } from './registries.ts';
 
 export interface LazyImageWish {
@@ -24,6 +26,12 @@ export interface LazyImageWish {
   readonly insecure: boolean;
   /** What cannot be read lazily is refused. */
   readonly requireLazy: boolean;
+  /** Name of the trace by which layers are fetched ahead; `undefined` for the newest. */
+  readonly trace?: string | false | undefined;
+  /** Layers are fetched to their end in the background. */
+  readonly complete?: boolean;
+  /** File that hears what is read; everything is read lazily then, also layers that are here. */
+  readonly recordTo?: AbsPath | undefined;
 }
 
 export interface LazyImagePorts {
@@ -34,11 +42,23 @@ export interface LazyImagePorts {
   readonly cacheBytes: number;
   /** How long a reader waits for a registry that is away. */
   readonly patienceMs: number;
+  /** Makes an image of squashfs layers in the layout of one with tar layers; returns its manifest. */
+  readonly convert: (image: TarImage) => Promise<Descriptor>;
   /** Hears what will take long. */
   readonly say: (text: string) => void;
   /** Holds what was fetched against removal. */
   readonly scope: AsyncScope;
   readonly signal: AbortSignal;
+}
+
+/** An image whose layers cannot be read in parts. */
+export interface TarImage {
+  readonly store: BlobStore;
+  /** Of its manifest. */
+  readonly digest: Digest;
+  readonly platform: Platform;
+  readonly layout: LayoutStore;
+  readonly name: string;
 }
 
 /** An image of a registry in a layout that has everything but layers, and the way to these. */
@@ -80,14 +100,23 @@ export async function openLazyImage(wish: LazyImageWish, ports: LazyImagePorts):
     return findManifest(layout, tag, platform, { signal });
   });
   const { descriptor, manifest } = found;
+  if (manifest.layers.some(isTar)) {
+    const image = { store, digest: descriptor.digest, platform, layout, name: text };
+    const { digest } = await convertFirst(wish, { ...image, tag }, manifest.layers, ports);
+    return { layout, tag, digest, name: text, far: () => undefined, warnings };
+  }
   if (warnings.length === 0) await keepDocuments(store, found, { layout, tag }, signal);
   const farLayers = new Map<Digest, FarLayer>();
-  const opener = new Opener(wish, ports);
+  const wantsTrace = wish.trace !== false && warnings.length === 0;
+  const trace = wantsTrace ? findTrace(store, descriptor.digest, wish.trace || undefined, { signal }) : undefined;
+  // Whoever waits for it comes later.
+  trace?.catch(() => {});
+  const opener = new Opener(wish, ports, layout, trace);
   await mapLimited(
     distinct(manifest.layers),
     PARALLEL,
     async (layer, inner) => {
-      if (layerFormat(layer.mediaType).kind !== 'squashfs' || (await layout.hasBlob(layer))) return;
+      if (layerFormat(layer.mediaType).kind !== 'squashfs' || (!wish.recordTo && (await layout.hasBlob(layer)))) return;
       const far = await opener.farLayer(layer, inner);
       if (far) farLayers.set(layer.digest, far);
       else warnings.push(await fetchWhole(wish, layer, { layout, say: ports.say }, inner));
@@ -96,6 +125,32 @@ export async function openLazyImage(wish: LazyImageWish, ports: LazyImagePorts):
   );
   const far: FarLayers = layer => farLayers.get(layer.digest);
   return { layout, tag, digest: descriptor.digest, name: text, far, warnings };
+}
+
+function isTar(layer: Descriptor): boolean {
+  return layerFormat(layer.mediaType).kind === 'tar';
+}
+
+/** Tar layers come as a whole, and are made squashfs layers: those that were not made before. */
+async function convertFirst(
+  { requireLazy }: LazyImageWish,
+  image: TarImage & { readonly tag: string },
+  layers: readonly Descriptor[],
+  { convert, say, signal }: LazyImagePorts,
+): Promise<Descriptor> {
+  const tars = layers.filter(isTar);
+  if (requireLazy) {
+    throw new StkError('unsupported', `${image.name} cannot be read lazily: ${tars.length} layers are tar`, {
+      hint: 'convert it once and publish the result: stk convert, stk publish',
+    });
+  }
+  const sizeBytes = tars.reduce((sum, layer) => sum + layer.size, 0);
+  if ((await image.layout.resolve(image.tag)) === undefined) {
+    say(`${image.name} has tar layers, which cannot be mounted: converting ${tars.length} of them, ${sizeBytes} bytes`);
+  }
+  const converted = await convert(image);
+  await image.layout.tag(converted, image.tag, signal);
+  return converted;
 }
 
 function distinct(layers: readonly Descriptor[]): readonly Descriptor[] {
@@ -119,9 +174,18 @@ class Opener {
   readonly #wish: LazyImageWish;
   readonly #ports: LazyImagePorts;
   readonly #blobs: FarBlobs;
+  readonly #layout: LayoutStore;
+  readonly #trace: Promise<ReadTrace | undefined> | undefined;
 
-  constructor(wish: LazyImageWish, ports: LazyImagePorts) {
+  constructor(
+    wish: LazyImageWish,
+    ports: LazyImagePorts,
+    layout: LayoutStore,
+    trace: Promise<ReadTrace | undefined> | undefined,
+  ) {
     this.#wish = wish;
+    this.#layout = layout;
+    this.#trace = trace;
     this.#ports = ports;
     // Whoever starts something is told soon that the registry is away.
     this.#blobs = new FarBlobs({ registriesOf: () => ports.registries, patienceMs: 0 });
@@ -143,7 +207,8 @@ class Opener {
       patienceMs,
       environment: settingsOf(environment),
     };
-    const blob = { digest: descriptor.digest, sizeBytes: descriptor.size, verityRoot };
+    const { digest } = descriptor;
+    const blob = { digest, sizeBytes: descriptor.size, verityRoot };
     const open = (opening?: AbortSignal) => this.#blobs.open(place, blob, opening);
     try {
       await (await open(signal))[Symbol.asyncDispose]();
@@ -151,7 +216,15 @@ class Opener {
       if (isStkError(error, 'unsupported')) return undefined;
       throw error;
     }
-    return { place: farPlaceJson(place), open };
+    const { complete, recordTo } = this.#wish;
+    const trace = await this.#trace;
+    const served: FarPlace = {
+      ...place,
+      ...(trace ? { prefetch: rangesOf(trace, digest) } : {}),
+      ...(complete ? { completeAt: this.#layout.blobPath(digest) } : {}),
+      ...(recordTo ? { recordTo } : {}),
+    };
+    return { place: farPlaceJson(served), open };
   }
 }
 

@@ -14,7 +14,12 @@ const GET_BLOB = /^GET .*\/blobs\/sha256:/;
 const MIB = 1 << 20;
 
 interface Listing {
-  readonly mounts: readonly { readonly target: string; readonly farLayers: number; readonly logs: readonly string[] }[];
+  readonly mounts: readonly {
+    readonly target: string;
+    readonly farLayers: number;
+    readonly status: string;
+    readonly logs: readonly string[];
+  }[];
 }
 
 async function own(rig: StkRig): Promise<Listing['mounts']> {
@@ -49,7 +54,13 @@ interface Far extends AsyncDisposable {
 async function openFar(actor: Actor = 'root'): Promise<Far> {
   const rig = await StkRig.open({ as: actor });
   const registry = await FakeRegistry.start();
-  const base = randomFiles({ 'usr/one': 3 * MIB, 'usr/two': 3 * MIB, 'usr/three': 3 * MIB, small: 100 });
+  const base = randomFiles({
+    'usr/one': 3 * MIB,
+    'usr/two': 3 * MIB,
+    'usr/three': 3 * MIB,
+    'usr/four': MIB,
+    small: 100,
+  });
   const layers = [
     await verityLayer(rig, 'base', base),
     await verityLayer(rig, 'top', randomFiles({ 'usr/top': 5000 })),
@@ -129,6 +140,17 @@ describe('a mounted image of a registry', () => {
     expect(far.registry.pendingFailures).toBe(0);
   });
 
+  it('counts as mounted while it waits, and is not cleared away', async () => {
+    far.registry.failNext({ match: GET_BLOB, with: { kind: 'drop', afterBytes: 0 }, times: 1_000_000 });
+    far.registry.requests.length = 0;
+    const read = isRight('usr/four');
+    await expect.poll(() => far.registry.requests.length).toBeGreaterThan(0);
+    expect(await own(far.rig)).toMatchObject([{ status: 'mounted' }]);
+    await far.rig.ok(['mounts', '--repair']);
+    far.registry.forgetFailures();
+    expect(await read).toBe(true);
+  });
+
   it('is the very tree that the unpacked image has', async () => {
     const { rig } = far;
     expect(await listDirectory(rig.path('far'))).toEqual(await listImage(rig.path('oci'), 'app'));
@@ -153,4 +175,19 @@ it('downloads a layer that cannot be checked in parts, unless all is to be lazy'
   const { stderr } = await rig.stk(['mount', name, 'far', '--kernel']);
   expect(stderr).toContain('was downloaded as a whole');
   expect(await readdir(rig.path('far'))).toEqual(['file']);
+});
+
+it('converts an image with tar layers once', async () => {
+  await using far = await openFar();
+  const { rig, registry, base } = far;
+  await rig.ok(['convert', '--layer-type', 'tar', 'app', `docker://${registry.host}/team/tar:1`]);
+  const name = `docker://${registry.host}/team/tar:1`;
+  const refused = await rig.stk(['mount', name, 'far', '--require-lazy']);
+  expect(refused).toMatchObject({ exitCode: 9, stderr: expect.stringContaining('layers are tar') });
+  expect((await rig.stk(['mount', name, 'far'])).stderr).toContain('has tar layers');
+  expect((await cat('root', rig.path('far/usr/two'))).equals(base['usr/two']!)).toBe(true);
+  await rig.ok(['umount', 'far']);
+  registry.requests.length = 0;
+  expect((await rig.stk(['mount', name, 'far'])).stderr).not.toContain('has tar layers');
+  expect(askedBytes(registry)).toBe(0);
 });

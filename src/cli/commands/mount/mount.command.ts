@@ -1,6 +1,7 @@
 import { Option, type Command } from 'commander';
 import type { Act } from '../../act.ts';
 import { signatureOptions } from '../signature/require-signature.ts';
+import { lazyOptions } from './lazy-options.ts';
 import type { MountFlags } from './mount.ts';
 import type { VerifyFlags } from './verify.ts';
 import { ANY_IMAGE, MOUNTED_IMAGE, platformOption, tlsVerify } from '../images/image-flags.ts';
@@ -78,11 +79,8 @@ function addTo(parent: Command, act: Act, name: string): void {
 
 /** The options of whatever mounts an image to last: `MountFlags`. */
 export function mountOptions(command: Command): Command {
-  return signatureOptions(command)
+  return lazyOptions(signatureOptions(command))
     .addOption(platformOption())
-    .addOption(tlsVerify())
-    .addOption(new Option('--no-tls-verify', 'same as --tls-verify=false').hideHelp())
-    .option('--require-lazy', 'refuse an image of a registry unless all of it is fetched as it is read')
     .option('--rw', 'allow writing; what is written goes with the mount')
     .option('--upper <dir>', 'allow writing; what is written is kept in DIR')
     .option('--read-only', 'the default')

@@ -14,7 +14,8 @@ import type { ImageFlags } from '../images/image-flags.ts';
 import { imageName } from '../images/image-names.ts';
 import { checkSignature, demandsSignature, type SignatureFlags } from '../signature/require-signature.ts';
 import { isTrustedImage } from '../../trusted-images.ts';
-import { lazyRequest, type LazyFlags } from './lazy-request.ts';
+import type { LazyFlags } from './lazy-options.ts';
+import { lazyRequest } from './lazy-request.ts';
 import { verifiedFilesOf } from './verified-files.ts';
 
 export interface MountFlags extends SignatureFlags, LazyFlags, Pick<ImageFlags, 'platform' | 'tlsVerify'> {

@@ -1,14 +1,16 @@
 import { Option, type Command } from 'commander';
 import type { Act } from '../../act.ts';
-import { MOUNTED_IMAGE, platformOption } from '../images/image-flags.ts';
+import { MOUNTED_IMAGE, platformOption, tlsVerify } from '../images/image-flags.ts';
+import { lazyOptions } from '../mount/lazy-options.ts';
 import { signatureOptions } from '../signature/require-signature.ts';
+import type { OptimizeFlags } from './optimize.ts';
 import type { RunFlags } from './run.ts';
 import { collect } from '../../repeatable.ts';
 
 /** `stk run`, and what it keeps. */
 export function addRunCommands(program: Command, act: Act): void {
   const run = program.command('run <ref> [command...]');
-  signatureOptions(run)
+  lazyOptions(signatureOptions(run))
     .description("run an image's command on the mounted image, with a writable layer of its own")
     .addOption(platformOption())
     .option('-i, --interactive', 'hand over standard input')
@@ -46,6 +48,7 @@ The exit status is the command's; 126: it cannot be executed; 127: it is not the
 
 Examples:
   stk run app
+  stk run docker://registry.example/app:1.0
   stk run -it app sh
   stk run --rm -v ./data:/data:ro -e DEBUG=1 app ls /data
   stk run --name work --keep app apt-get install -y hello && stk commit work app-hello`,
@@ -56,6 +59,7 @@ Examples:
         return runRun(session, ref, command, flags);
       }),
     );
+  addOptimize(program, act);
   program
     .command('containers')
     .alias('ps')
@@ -84,6 +88,34 @@ Examples:
       act(async (session, names: readonly string[]) => {
         const { runRm } = await import('./containers.ts');
         return runRm(session, names);
+      }),
+    );
+}
+
+function addOptimize(program: Command, act: Act): void {
+  program
+    .command('optimize <ref> [command...]')
+    .description('run a command of an image in a registry once, and keep there what it read, for faster starts')
+    .addOption(platformOption())
+    .addOption(tlsVerify())
+    .addOption(new Option('--no-tls-verify', 'same as --tls-verify=false').hideHelp())
+    .option('--name <name>', 'name of the workload, one of several', 'default')
+    .option('-e, --env <name=value>', 'set a variable; NAME alone passes on the value here (repeatable)', collect, [])
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      `
+The image is docker://HOST/REPOSITORY:TAG. What is read is kept beside it as a trace that refers to it; mount and run fetch
+that ahead. A command that fails leaves no trace.
+
+Examples:
+  stk optimize docker://registry.example/app:1.0
+  stk optimize --name import docker://registry.example/python:3 -- python3 -c 'import json'`,
+    )
+    .action(
+      act(async (session, ref: string, command: readonly string[], flags: OptimizeFlags) => {
+        const { runOptimize } = await import('./optimize.ts');
+        return runOptimize(session, ref, command, flags);
       }),
     );
 }
