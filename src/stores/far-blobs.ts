@@ -13,6 +13,7 @@ import { PatientSource } from '../lazy/patient-source.ts';
 import { RequestQueue } from '../lazy/request-queue.ts';
 import { TraceRecorder } from '../lazy/read-trace.ts';
 import type { ExpectedBlob } from '../lazy/verified-reader.ts';
+import { keepMetricsFile } from './metrics-file.ts';
 import { Registries } from './registries.ts';
 
 export interface FarBlobsOptions {
@@ -101,5 +102,10 @@ export function farOpener(options: {
     return registries;
   };
   const blobs = new FarBlobs({ registriesOf });
-  return (place, blob, opening) => blobs.open(place, blob, opening);
+  let keepsMetrics = false;
+  return (place, blob, opening) => {
+    if (place.cache && !keepsMetrics) scope.use(keepMetricsFile(place.cache, blobs.counters));
+    keepsMetrics ||= place.cache !== undefined;
+    return blobs.open(place, blob, opening);
+  };
 }
