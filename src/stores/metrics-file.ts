@@ -22,7 +22,9 @@ export function keepMetricsFile(cache: AbsPath, counters: LazyCounters): AsyncDi
     await mkdir(directory, { recursive: true, mode: 0o700 });
     await writeFileAtomic(file, text, { mode: 0o600 });
   };
-  const timer = setInterval(() => (writing = writing.then(write).catch(() => {})), EVERY_MS).unref();
+  const timer = setInterval(() => {
+    writing = writing.then(write).catch(() => {});
+  }, EVERY_MS).unref();
   return {
     async [Symbol.asyncDispose]() {
       clearInterval(timer);
