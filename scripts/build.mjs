@@ -40,7 +40,7 @@ try {
     // Optional parts of the library for bills of materials, for XML.
     external: ['xmlbuilder2', 'libxmljs2'],
     // ink loads it only for its own debugging.
-    alias: { 'react-devtools-core': './scripts/no-devtools.mjs', undici: './scripts/undici-client.mjs' },
+    alias: { 'react-devtools-core': './scripts/no-devtools.mjs' },
     banner: {
       js: "#!/usr/bin/env node\nimport { createRequire as stkRequire } from 'node:module'; const require = stkRequire(import.meta.url);",
     },

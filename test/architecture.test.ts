@@ -98,7 +98,7 @@ describe('architecture', () => {
     ['child_process', /^(node:)?child_process$/, /^src\/host\//],
     ['ink and react', /^(ink|react)(\/|$)/, /^src\/cli\/ui\/ink\//],
     ['ajv', /^ajv(\/|$)/, /^src\/recipe\/[a-z-]*validator/],
-    ['undici', /^undici$/, /^src\/host\//],
+    ['HTTP', /^node:https?$/, /^src\/host\//],
     ['koffi', /^koffi$/, /^src\/host\/syscalls\/native\.ts$/],
     ['commander', /^commander$/, /^src\/cli\//],
     ['the test runner', /^(vitest|fast-check|ink-testing-library)(\/|$)/, /^$/],

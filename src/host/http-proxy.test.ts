@@ -1,9 +1,21 @@
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { connect, createServer as createSocketServer, type AddressInfo, type Server } from 'node:net';
+import { createServer as createSecureServer } from 'node:https';
+import { connect, createServer as createSocketServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { AsyncScope } from '../core/async-scope.ts';
 import { isDirect, parseProxy, proxyFor } from './http-proxy.ts';
 import { HttpClient } from './http.ts';
+
+/** A key, and a certificate that it signs itself. */
+function certificateFor(host: string): { readonly key: string; readonly cert: string } {
+  const args = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
+  const names = ['-subj', `/CN=${host}`, '-addext', `subjectAltName=DNS:${host}`, '-keyout', '-', '-out', '-'];
+  const text = execFileSync('openssl', [...args, ...names], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  const [key, cert] = text.split(/(?=-----BEGIN CERT)/);
+  return { key: key!, cert: cert! };
+}
 
 const parsed = (value: string) => {
   const { url, login } = parseProxy({ name: 'http_proxy', value });
@@ -176,6 +188,57 @@ describe('requests through a proxy', () => {
     const response = await client.request({ url: new URL('http://a.invalid/') });
     expect([(await response.bytes(10)).toString(), asked]).toEqual(['fine', 'a.invalid']);
   });
+
+  it.each(['http', 'socks5 with a login'])(
+    'speak TLS with the server through a tunnel, and keep it: %s',
+    async kind => {
+      await using scope = new AsyncScope();
+      const { key, cert } = certificateFor('b.invalid');
+      const server = createSecureServer({ key, cert }, (request, response) => void response.end(request.headers.host));
+      const port = Number((await listen(server, scope)).split(':')[1]);
+      const asked: string[] = [];
+      const join = (socket: Socket) => {
+        const upstream = connect(port, '127.0.0.1', () => void upstream.pipe(socket).pipe(upstream));
+        for (const one of [socket, upstream]) one.on('error', () => {});
+        scope.defer(() => void [upstream.destroy(), socket.destroy()]);
+      };
+      const http = createServer().on('connect', (request, socket) => {
+        asked.push(`${request.url} ${request.headers['proxy-authorization']}`);
+        socket.write('HTTP/1.1 200 Yes\r\n\r\n');
+        join(socket as Socket);
+      });
+      // RFC 1929 after RFC 1928; replies come in pieces.
+      const serve = async (socket: Socket) => {
+        socket.on('error', () => {});
+        const heard: Buffer[] = [];
+        for (const reply of [
+          [5, 2],
+          [1, 0],
+          [5, 0, 0, 3, 1, 65, 0, 0],
+        ]) {
+          heard.push((await once(socket, 'data'))[0] as Buffer);
+          for (const byte of reply) socket.write(Buffer.of(byte));
+        }
+        const [, login, wanted] = heard.map(bytes => bytes.toString('latin1'));
+        asked.push(`${wanted!.slice(5, -2)}:${heard[2]!.readUInt16BE(heard[2]!.length - 2)} ${login!.slice(1)}`);
+        join(socket);
+      };
+      const socks = createSocketServer(socket => void serve(socket));
+      const address = await listen(kind === 'http' ? http : socks, scope);
+      const value = kind === 'http' ? `http://u:p@${address}` : `socks5://u:p@${address}`;
+      const client = scope.use(new HttpClient({ ...OPTIONS, proxy: { https: { name: 'https_proxy', value } } }));
+      const url = new URL('https://b.invalid/');
+      const tls = { ca: [cert] };
+      for (let round = 0; round < 2; round++) {
+        const response = await client.request({ url, tls });
+        expect((await response.bytes(100)).toString()).toBe('b.invalid');
+      }
+      await expect(client.request({ url })).rejects.toMatchObject({ facts: { reason: 'DEPTH_ZERO_SELF_SIGNED_CERT' } });
+      const login = `Basic ${Buffer.from('u:p').toString('base64')}`;
+      const one = kind === 'http' ? `b.invalid:443 ${login}` : 'b.invalid:443 \u0001u\u0001p';
+      expect(asked).toEqual([one, one]);
+    },
+  );
 
   it('leave out this machine and what NO_PROXY lists', async () => {
     await using scope = new AsyncScope();

@@ -1,8 +1,8 @@
-import type { Dispatcher } from 'undici';
+import type { IncomingMessage } from 'node:http';
 import { contentCoding, decodeContent } from './content-coding.ts';
 import { StkError } from '../core/errors.ts';
 import { showUrl } from './http-url.ts';
-import { timedOut, transportError, type RequestContext } from './transport-error.ts';
+import { WireError, timedOut, transportError, type RequestContext } from './transport-error.ts';
 
 /** What is left of an unwanted body is read up to here to keep the connection; a longer one costs the connection. */
 const DISCARD_BYTES = 64 * 1024;
@@ -14,21 +14,24 @@ export class HttpResponse {
   readonly status: number;
   /** Where the answer came from, after redirects. */
   readonly url: URL;
-  readonly #data: Dispatcher.ResponseData;
+  readonly #body: IncomingMessage;
   readonly #context: RequestContext;
+  readonly #bodyTimeoutMs: number;
 
-  constructor(data: Dispatcher.ResponseData, context: RequestContext) {
-    this.status = data.statusCode;
+  /** @param bodyTimeoutMs longest silence within the body, while it is read */
+  constructor(answer: IncomingMessage, context: RequestContext, bodyTimeoutMs: number) {
+    this.status = answer.statusCode ?? 0;
     this.url = context.url;
-    this.#data = data;
+    this.#body = answer;
     this.#context = context;
+    this.#bodyTimeoutMs = bodyTimeoutMs;
     // A body that fails while nobody reads it must not end the process.
-    data.body.on('error', () => {});
+    answer.on('error', () => {});
   }
 
   /** A header by its lower-case name; repeated ones are joined with a comma. */
   header(name: string): string | undefined {
-    const value = this.#data.headers[name];
+    const value = this.#body.headers[name];
     return Array.isArray(value) ? value.join(', ') : value;
   }
 
@@ -51,16 +54,28 @@ export class HttpResponse {
   /** The body in pieces as it was sent, coded or not; each belongs to the reader. A dropped connection is `network`. */
   async *rawStream(): AsyncGenerator<Buffer, void, undefined> {
     const { patience } = this.#context;
+    const body = this.#body;
+    let isWaiting = true;
+    const silence = setTimeout(() => {
+      // A reader that takes its time is no silence.
+      if (isWaiting) body.destroy(new WireError('BODY_TIMEOUT', `nothing came for ${this.#bodyTimeoutMs} ms`));
+      else silence.refresh();
+    }, this.#bodyTimeoutMs);
     try {
       patience?.heard();
-      for await (const chunk of this.#data.body as AsyncIterable<Buffer>) {
+      for await (const chunk of body as AsyncIterable<Buffer>) {
         patience?.hold();
+        isWaiting = false;
         yield chunk;
+        isWaiting = true;
+        silence.refresh();
         patience?.heard();
       }
       patience?.hold();
     } catch (error) {
       throw transportError(error, this.#context);
+    } finally {
+      clearTimeout(silence);
     }
   }
 
@@ -75,7 +90,7 @@ export class HttpResponse {
   async bytes(maxBytes: number): Promise<Buffer> {
     const chunks: Buffer[] = [];
     let sizeBytes = 0;
-    const deadline = setTimeout(() => this.#data.body.destroy(timedOut(this.#context)), WHOLE_BODY_MS);
+    const deadline = setTimeout(() => this.#body.destroy(timedOut(this.#context)), WHOLE_BODY_MS);
     try {
       if (this.coding === undefined && (this.contentLength ?? 0) > maxBytes) throw tooLong(this.#context, maxBytes);
       for await (const chunk of this.stream()) {
@@ -84,7 +99,7 @@ export class HttpResponse {
         chunks.push(chunk);
       }
     } catch (error) {
-      this.#data.body.destroy();
+      this.#body.destroy();
       throw error;
     } finally {
       clearTimeout(deadline);
@@ -94,16 +109,24 @@ export class HttpResponse {
 
   /** Gives the connection back without reading a long body. Never throws. */
   async discard(): Promise<void> {
-    const deadline = setTimeout(() => this.#data.body.destroy(), 2000);
-    await this.#data.body.dump({ limit: DISCARD_BYTES }).catch(() => {});
-    clearTimeout(deadline);
+    const body = this.#body;
+    if ((this.contentLength ?? 0) > DISCARD_BYTES && !body.complete) return void body.destroy();
+    const deadline = setTimeout(() => body.destroy(), 2000);
+    try {
+      let left = DISCARD_BYTES;
+      for await (const chunk of body as AsyncIterable<Buffer>) if ((left -= chunk.byteLength) < 0) break;
+    } catch {
+      // Nobody wants to know.
+    } finally {
+      clearTimeout(deadline);
+    }
   }
 
   /** The beginning of a body as text, for messages. Never throws. */
   async excerpt(maxBytes: number): Promise<string> {
     const chunks: Buffer[] = [];
     let sizeBytes = 0;
-    const deadline = setTimeout(() => this.#data.body.destroy(), 5000);
+    const deadline = setTimeout(() => this.#body.destroy(), 5000);
     try {
       for await (const chunk of this.stream()) {
         chunks.push(chunk);

@@ -38,7 +38,7 @@ export interface HttpRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface HttpClientOptions extends Partial<AgentOptions> {
+export interface HttpClientOptions extends Partial<AgentOptions>, Partial<Timeouts> {
   readonly proxy?: ProxySettings;
   readonly userAgent?: string;
   readonly retry?: Partial<RetryPolicy>;
@@ -72,7 +72,7 @@ export class HttpClient implements AsyncDisposable, PatienceClock {
   constructor(options: HttpClientOptions = {}) {
     const { connectTimeoutMs = 20_000, headersTimeoutMs = 60_000, bodyTimeoutMs = 60_000 } = options;
     this.#timeouts = { headersTimeoutMs, bodyTimeoutMs };
-    this.#agents = new HttpAgents({ ...options, ...this.#timeouts, connectTimeoutMs });
+    this.#agents = new HttpAgents({ ...options, connectTimeoutMs });
     this.#proxy = options.proxy ?? {};
     this.#userAgent = options.userAgent ?? 'stk';
     this.retry = { ...DEFAULT_RETRY, ...options.retry };
@@ -162,15 +162,10 @@ export class HttpClient implements AsyncDisposable, PatienceClock {
     const body =
       typeof hop.body === 'function' ? watched(hop.body, patience, error => (sourceFailure = { error })) : hop.body;
     try {
-      const data = await this.#agents.dispatch(url, request.tls, isForeign, {
-        method,
-        headers,
-        ...(body === undefined ? {} : { body: body as Uint8Array }),
-        ...(request.signal ? { signal: request.signal } : {}),
-        headersTimeout: request.headersTimeoutMs ?? Math.min(headersTimeoutMs, mostMs),
-        bodyTimeout: Math.min(bodyTimeoutMs, mostMs),
-      });
-      return new HttpResponse(data, context);
+      const waitMs = request.headersTimeoutMs ?? Math.min(headersTimeoutMs, mostMs);
+      const exchange = { url, method, headers, body, headersTimeoutMs: waitMs, signal: request.signal };
+      const answer = await this.#agents.dispatch(exchange, request.tls, isForeign);
+      return new HttpResponse(answer, context, Math.min(bodyTimeoutMs, mostMs));
     } catch (error) {
       if (sourceFailure && request.signal?.aborted !== true) throw sourceFailure.error;
       throw transportError(error, context);
@@ -191,7 +186,12 @@ interface Hop {
   readonly patience: Patience;
 }
 
-type Timeouts = Pick<AgentOptions, 'headersTimeoutMs' | 'bodyTimeoutMs'>;
+interface Timeouts {
+  /** Longest silence before an answer's header, and between two pieces of a request's body. */
+  readonly headersTimeoutMs: number;
+  /** Longest silence within a body. */
+  readonly bodyTimeoutMs: number;
+}
 
 /** Tells a source that failed from a connection that did, and waiting for the one from waiting for the other. */
 async function* watched(

@@ -13,6 +13,20 @@ export interface RequestContext {
   readonly signal: AbortSignal | undefined;
 }
 
+/** What a connection fails with, besides what the codes of the system and of Node say. */
+export type WireCode =
+  'CONNECT_TIMEOUT' | 'HEADERS_TIMEOUT' | 'BODY_TIMEOUT' | 'CUT_SHORT' | 'REQUEST_LENGTH' | 'PROXY_REFUSED';
+
+/** Thrown by what speaks HTTP here. */
+export class WireError extends Error {
+  readonly code: WireCode;
+
+  constructor(code: WireCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
 interface Failure {
   readonly says: string;
   readonly hint?: string;
@@ -23,7 +37,7 @@ interface Failure {
 const LATER = 'the server, or something on the way to it, is stuck: try again later';
 const ADDRESS = 'check the address, the network, firewalls and proxies';
 
-/** What a connection may fail with, by the codes of Node and undici. */
+/** What a connection may fail with, by the codes of Node and `WireError`. */
 const FAILURES: Readonly<Record<string, Failure>> = {
   ENOTFOUND: { says: 'there is no such host', hint: 'check the host name and the name server' },
   EAI_AGAIN: {
@@ -41,23 +55,20 @@ const FAILURES: Readonly<Record<string, Failure>> = {
   ETIMEDOUT: { says: 'the connection timed out', hint: ADDRESS, transient: true },
   ENETUNREACH: { says: 'there is no way to its network', hint: ADDRESS, transient: true },
   EHOSTUNREACH: { says: 'there is no way to the host', hint: ADDRESS, transient: true },
-  UND_ERR_SOCKET: { says: 'the connection was cut off', hint: LATER, transient: true },
-  UND_ERR_CONNECT_TIMEOUT: { says: 'no connection came about in time', hint: ADDRESS, transient: true },
-  UND_ERR_HEADERS_TIMEOUT: { says: 'no answer came in time', hint: LATER, transient: true },
-  UND_ERR_BODY_TIMEOUT: { says: 'the answer stopped half-way', hint: LATER, transient: true },
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: {
+  CONNECT_TIMEOUT: { says: 'no connection came about in time', hint: ADDRESS, transient: true },
+  HEADERS_TIMEOUT: { says: 'no answer came in time', hint: LATER, transient: true },
+  BODY_TIMEOUT: { says: 'the answer stopped half-way', hint: LATER, transient: true },
+  CUT_SHORT: {
     says: 'the answer has another length than it says',
     hint: LATER,
     transient: true,
   },
-  UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: { says: 'there are more or fewer bytes to send than there should be' },
-  UND_ERR_HEADERS_OVERFLOW: {
+  REQUEST_LENGTH: { says: 'there are more or fewer bytes to send than there should be' },
+  HPE_HEADER_OVERFLOW: {
     says: 'the headers of the answer are too long',
     hint: 'check that it is the right server',
   },
-  UND_ERR_PRX_TLS: { says: 'the proxy refuses the connection', hint: 'check https_proxy' },
-  UND_ERR_DESTROYED: { says: 'the connection was closed' },
-  UND_ERR_CLOSED: { says: 'the connection was closed' },
+  PROXY_REFUSED: { says: 'the proxy refuses the connection', hint: 'check https_proxy' },
 };
 
 const HINTS: readonly (readonly [RegExp, string])[] = [
@@ -92,7 +103,7 @@ export function isTransient(error: unknown): error is StkError {
 /** Whether no connection came about at all. */
 export function isUnreachable(error: StkError): boolean {
   const { reason } = error.facts;
-  return /^(ECONNREFUSED|ENETUNREACH|EHOSTUNREACH|EAI_AGAIN|ETIMEDOUT|UND_ERR_CONNECT_TIMEOUT)$/.test(String(reason));
+  return /^(ECONNREFUSED|ENETUNREACH|EHOSTUNREACH|EAI_AGAIN|ETIMEDOUT|CONNECT_TIMEOUT)$/.test(String(reason));
 }
 
 /** Whether the server's certificate was not accepted. */
@@ -104,14 +115,14 @@ export function isCertificateError(error: unknown): boolean {
 export function cutShort(url: URL, sizeBytes: number, foundBytes: number): StkError {
   return new StkError('network', `${showUrl(url)}: the answer ended after ${foundBytes} of ${sizeBytes} bytes`, {
     hint: LATER,
-    facts: { url: showUrl(url), sizeBytes, foundBytes, reason: 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH' },
+    facts: { url: showUrl(url), sizeBytes, foundBytes, reason: 'CUT_SHORT' },
   });
 }
 
 export function timedOut(context: RequestContext): StkError {
   return new StkError('network', `${context.method} ${showUrl(context.url)}: the answer took too long`, {
     hint: LATER,
-    facts: { method: context.method, url: showUrl(context.url), reason: 'UND_ERR_BODY_TIMEOUT' },
+    facts: { method: context.method, url: showUrl(context.url), reason: 'BODY_TIMEOUT' },
   });
 }
 

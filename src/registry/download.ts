@@ -93,7 +93,7 @@ export async function openBlob(
   if (session.wasRedirected(response, target) && (response.status === 403 || response.status === 404)) {
     throw new StkError('network', `${showUrl(response.url)} answered ${response.status}`, {
       cause: refused,
-      facts: { ...refused.facts, reason: 'UND_ERR_SOCKET' },
+      facts: { ...refused.facts, reason: 'ECONNRESET' },
     });
   }
   throw refused;

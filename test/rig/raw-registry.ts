@@ -1,4 +1,6 @@
-import { Agent, request } from 'undici';
+import http, { type IncomingMessage } from 'node:http';
+import https from 'node:https';
+import { buffer } from 'node:stream/consumers';
 import { digestOf, type Digest } from '../../src/core/digest.ts';
 
 export interface RawOptions {
@@ -17,11 +19,12 @@ export interface RawAnswer {
 /** Talks to a registry in single requests, without any code of stk's: what it stored and sees is the other side's word. */
 export class RawRegistry implements AsyncDisposable {
   readonly #options: RawOptions;
-  readonly #agent: Agent;
+  readonly #agent: http.Agent;
 
   constructor(options: RawOptions) {
     this.#options = options;
-    this.#agent = new Agent(options.ca === undefined ? {} : { connect: { ca: options.ca } });
+    const { ca } = options;
+    this.#agent = ca === undefined ? new http.Agent({ keepAlive: true }) : new https.Agent({ keepAlive: true, ca });
   }
 
   /** @param path below `/v2/`, or a URL that the registry named */
@@ -34,16 +37,17 @@ export class RawRegistry implements AsyncDisposable {
     const { host, ca, login } = this.#options;
     const url = new URL(path, `${ca === undefined ? 'http' : 'https'}://${host}/v2/`);
     const pair = login && Buffer.from(`${login.username}:${login.password}`).toString('base64');
-    const answer = await request(url, {
-      method,
-      dispatcher: this.#agent,
-      headers: { ...(pair === undefined ? {} : { authorization: `Basic ${pair}` }), ...headers },
-      ...(body === undefined ? {} : { body: Buffer.from(body) }),
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      const { request } = ca === undefined ? http : https;
+      const authorization = pair === undefined ? {} : { authorization: `Basic ${pair}` };
+      request(url, { method, agent: this.#agent, headers: { ...authorization, ...headers } }, resolve)
+        .on('error', reject)
+        .end(body && Buffer.from(body));
     });
-    const bytes = Buffer.from(await answer.body.arrayBuffer());
+    const bytes = await buffer(answer);
     const { location } = answer.headers;
     if (method === 'GET' && answer.statusCode === 307) return this.send(method, String(location), headers);
-    return { status: answer.statusCode, headers: answer.headers, body: bytes };
+    return { status: answer.statusCode ?? 0, headers: answer.headers, body: bytes };
   }
 
   async putBlob(repository: string, bytes: Uint8Array): Promise<Digest> {
@@ -69,6 +73,6 @@ export class RawRegistry implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#agent.destroy();
+    this.#agent.destroy();
   }
 }
