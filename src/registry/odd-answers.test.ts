@@ -30,7 +30,7 @@ it('pushes a blob where the registry cannot say whether it has it', async () => 
   rig.fake.failNext({ match: /^HEAD .*blobs/, with: { kind: 'status', status: 500 }, times: 1000 });
   const descriptor = descriptorOf(BYTES);
   await rig.store.putBlob(descriptor, source(BYTES));
-  expect(rig.fake.state.blob(REPOSITORY, descriptor.digest)).toEqual(Buffer.from(BYTES));
+  expect(rig.fake.state.blob(REPOSITORY, descriptor.digest)?.equals(BYTES)).toBe(true);
   await expect(rig.store.hasBlob(descriptor)).rejects.toMatchObject({ code: 'registry' });
 });
 
