@@ -10,6 +10,7 @@ import { settingsKey } from '../recipe/definition.ts';
 import { identifyImport, type KnownImport } from '../sources/imports.ts';
 import type { StackLayer } from '../sources/ports.ts';
 import type { AppliedLayers } from './applied-layers.ts';
+import { rememberInputs, sayWhatChanged } from './changed-inputs.ts';
 import type { EmittedStep } from './emit-image.ts';
 import { findImage, type ImageRecord, type ImageResult } from './find-image.ts';
 import type { ImageBuild } from './image-build.ts';
@@ -38,13 +39,19 @@ export async function buildImage(build: ImageBuild): Promise<ImageResult> {
   for (const step of steps) {
     throwIfAborted(signal);
     const below = done.map(entry => entry.record);
-    const layers = below.map(({ layer }) => layer?.digest ?? null);
-    const key = stepKey(step, { base: stack.key, layers }, packing, options.epochSeconds);
+    const ground = { base: stack.key, layers: below.map(({ layer }) => layer?.digest ?? null) };
+    const key = stepKey(step, ground, packing, options.epochSeconds);
+    const { epochSeconds } = options;
+    const missed = { image: definition.name, platform, step, below: ground, packing, epochSeconds };
     // Two images may stand at the same step: it is done once, and both remember the same record.
     const { record, fresh } = await build.steps.run(key, async () => {
       const known = options.useCache ? await findKnown(build, key) : undefined;
+      if (!known && options.useCache) await sayWhatChanged(build.records, missed, build.emit);
       const record = known ?? (await runOne(build, step, { stack, done: below, imports }));
-      if (!known) await rememberStep(build.records, key, record);
+      if (!known) {
+        await rememberStep(build.records, key, record);
+        await rememberInputs(build.records, missed);
+      }
       for (const cache of build.stepCaches?.to ?? []) cache.rememberStep(key, record, build.layout, signal);
       return { record, fresh: known === undefined };
     });

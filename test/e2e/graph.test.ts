@@ -78,7 +78,7 @@ it('re-runs exactly what depends on a change', async () => {
   await build('1', 'x', ['base', 'left', 'right']);
   const unchanged = await build('1', 'x', []);
   for (const name of ['base', 'left', 'right']) expect(unchanged).toContain(`found cached layer ${name}`);
-  await build('1', 'y', ['left']);
+  expect(await build('1', 'y', ['left'])).toContain('left │ run: not cached: the variable env changed\n');
   // Another label makes another image, but the steps above it see the same files.
   await build('2', 'y', []);
   // Many entries are kept for one image.
