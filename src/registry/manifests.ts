@@ -8,6 +8,7 @@ import { MediaType, isIndexType, isManifestType } from '../oci/media-types.ts';
 import { parseManifest } from '../oci/parse-manifest.ts';
 import { isTag } from '../oci/reference.ts';
 import { refusal } from './refusal.ts';
+import { STORAGE_MS } from './upload-requests.ts';
 import type { RegistrySession } from './session.ts';
 
 /** How long a registry is asked for something that the work could go on without. */
@@ -132,7 +133,7 @@ async function assertStored(
   options: CallOptions,
 ): Promise<void> {
   const reference = tag ?? digest;
-  const patience = session.client.patience(`storing ${nameOf(session, reference)}`);
+  const patience = session.client.patience(`storing ${nameOf(session, reference)}`, STORAGE_MS);
   let found: Descriptor | undefined;
   do {
     try {

@@ -21,6 +21,8 @@ export interface UploadOptions extends Omit<PutOptions, 'mountFrom'> {
 const MONOLITHIC_BYTES = 1024 * 1024;
 /** A registry may hash, or copy in its storage, what was sent before it answers. */
 const COMMIT_TIMEOUT_MS = 10 * 60_000;
+/** How long a registry may take to show what it says it took; one that lies does not get better. */
+export const STORAGE_MS = 10_000;
 /** How long a registry is asked what it has of an upload, which can begin anew instead. */
 const RECOVERY_MS = 10_000;
 /** Nothing depends on it. */
@@ -62,6 +64,11 @@ export class Upload implements AsyncDisposable {
     const place = `${session.host}/${session.repository}`;
     this.name = `store blob ${descriptor.digest} in ${place}`;
     this.patience = session.client.patience(`sending blob ${descriptor.digest} to ${place}`);
+  }
+
+  /** For a registry that has taken the blob, and stores it later. */
+  waitForStorage(): Patience {
+    return this.#session.client.patience(`waiting for ${this.name}`, STORAGE_MS);
   }
 
   async begin(mountFrom?: RepositoryName): Promise<'mounted' | 'begun'> {

@@ -60,10 +60,10 @@ async function assertStored(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   if (upload.isSure) return;
-  upload.patience.renew();
+  const patience = upload.waitForStorage();
   do {
     if ((await look()) !== 'absent') return;
-  } while (await upload.patience.again('the registry took it, but does not have it yet', signal));
+  } while (await patience.again('the registry took it, but does not have it yet', signal));
   throw new StkError('registry', `cannot ${upload.name}: the registry took it, but does not have it`, {
     hint: 'the registry may need longer to store it: try again later',
   });
