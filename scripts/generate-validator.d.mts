@@ -1,1 +1,1 @@
-export declare function generateValidator(schemaText: string): Promise<string>;
+export declare function generateValidator(schemaText: string, name?: string): Promise<string>;

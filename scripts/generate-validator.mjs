@@ -1,15 +1,49 @@
-// Compiles schemas/recipe.schema.json to src/recipe/recipe-validator.generated.ts, so that no schema is compiled at start.
-// `--check` only tells whether the file is in step.
+// Compiles the schemas to modules, so that no schema is compiled at start. `--check` only tells whether they are in step.
 import { readFile, writeFile } from 'node:fs/promises';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import standalone from 'ajv/dist/standalone/index.js';
 import { build } from 'esbuild';
 
-const SCHEMA = new URL('../schemas/recipe.schema.json', import.meta.url);
-const TARGET = new URL('../src/recipe/recipe-validator.generated.ts', import.meta.url);
+/** Name of a schema, its module, and the function that it exports. */
+const MODULES = [
+  ['recipe', '../src/recipe/recipe-validator.generated.ts', 'validateRecipeSchema'],
+  ['fleet', '../src/fleet/fleet-validator.generated.ts', 'validateFleetSchema'],
+];
 
 /** The module's text for a schema given as JSON text. */
-export async function generateValidator(schemaText) {
+export async function generateValidator(schemaText, name = 'recipe') {
+  const [, , validate] = MODULES.find(([each]) => each === name);
+  const body = await compiledSchema(schemaText);
+  const schema = JSON.parse(schemaText);
+  const keys = JSON.stringify(Object.fromEntries(knownKeys('', schema, schema)));
+  return `// Generated from schemas/${name}.schema.json by scripts/generate-validator.mjs; do not edit.
+// @ts-nocheck
+/* oxlint-disable */
+// prettier-ignore
+${body}
+
+/** One violation, as ajv reports it. */
+export interface SchemaError {
+  readonly instancePath: string;
+  readonly schemaPath: string;
+  readonly keyword: string;
+  readonly params: Readonly<Record<string, unknown>>;
+  /** The key itself is at fault, not a value. */
+  readonly propertyName?: string;
+}
+
+/** Known keys of every map with a fixed set of them, by its place: "*" is an image, "[]" an item of a list. */
+// prettier-ignore
+export const schemaKeys: Readonly<Record<string, readonly string[]>> = ${keys};
+
+/** Validates the plain value of a ${name}; all violations, none if it is valid. */
+export function ${validate}(value: unknown): readonly SchemaError[] {
+  return validator(value) ? [] : (validator.errors ?? []);
+}
+`;
+}
+
+async function compiledSchema(schemaText) {
   const ajv = new Ajv2020({
     allErrors: true,
     allowUnionTypes: true,
@@ -31,34 +65,7 @@ export async function generateValidator(schemaText) {
     target: 'es2022',
     write: false,
   });
-  const body = bundled.outputFiles[0].text.trim().replace(/^"use strict";/, '');
-  const schema = JSON.parse(schemaText);
-  const keys = JSON.stringify(Object.fromEntries(knownKeys('', schema, schema)));
-  return `// Generated from schemas/recipe.schema.json by scripts/generate-validator.mjs; do not edit.
-// @ts-nocheck
-/* oxlint-disable */
-// prettier-ignore
-${body}
-
-/** One violation, as ajv reports it. */
-export interface SchemaError {
-  readonly instancePath: string;
-  readonly schemaPath: string;
-  readonly keyword: string;
-  readonly params: Readonly<Record<string, unknown>>;
-  /** The key itself is at fault, not a value. */
-  readonly propertyName?: string;
-}
-
-/** Known keys of every map with a fixed set of them, by its place: "*" is an image, "[]" an item of a list. */
-// prettier-ignore
-export const schemaKeys: Readonly<Record<string, readonly string[]>> = ${keys};
-
-/** Validates the plain value of a recipe; all violations, none if it is valid. */
-export function validateRecipeSchema(value: unknown): readonly SchemaError[] {
-  return validator(value) ? [] : (validator.errors ?? []);
-}
-`;
+  return bundled.outputFiles[0].text.trim().replace(/^"use strict";/, '');
 }
 
 /** The property names of every object of the schema by its place in a recipe: "*" is an image, "[]" an item of a list. */
@@ -71,7 +78,7 @@ function knownKeys(place, schema, root) {
     return knownKeys(place, target, root);
   }
   const inner = key => (place === '' ? key : `${place}/${key}`);
-  const found = schema.properties && place !== '' ? [[place, Object.keys(schema.properties)]] : [];
+  const found = schema.properties && (place !== '' || schema.required) ? [[place, Object.keys(schema.properties)]] : [];
   for (const [key, value] of Object.entries(schema.properties ?? {})) found.push(...knownKeys(inner(key), value, root));
   if (schema.items) found.push(...knownKeys(inner('[]'), schema.items, root));
   if (schema.additionalProperties) found.push(...knownKeys(inner('*'), schema.additionalProperties, root));
@@ -79,10 +86,13 @@ function knownKeys(place, schema, root) {
 }
 
 if (process.argv[1] === new URL(import.meta.url).pathname) {
-  const text = await generateValidator(await readFile(SCHEMA, 'utf8'));
-  if (process.argv.includes('--check')) {
-    if ((await readFile(TARGET, 'utf8')) !== text) throw new Error(`${TARGET.pathname} is out of step with the schema`);
-  } else {
-    await writeFile(TARGET, text);
+  for (const [name, module] of MODULES) {
+    const schema = new URL(`../schemas/${name}.schema.json`, import.meta.url);
+    const target = new URL(module, import.meta.url);
+    const text = await generateValidator(await readFile(schema, 'utf8'), name);
+    if (!process.argv.includes('--check')) await writeFile(target, text);
+    else if ((await readFile(target, 'utf8')) !== text) {
+      throw new Error(`${target.pathname} is out of step with the schema`);
+    }
   }
 }

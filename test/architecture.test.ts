@@ -28,10 +28,14 @@ const RANKS: Readonly<Record<string, number>> = {
   transfer: 6,
   update: 6,
   container: 6,
-  cli: 7,
+  fleet: 7,
+  cli: 8,
 };
 
-const GENERATED: ReadonlySet<string> = new Set(['src/recipe/recipe-validator.generated.ts']);
+const GENERATED: ReadonlySet<string> = new Set([
+  'src/recipe/recipe-validator.generated.ts',
+  'src/fleet/fleet-validator.generated.ts',
+]);
 const MAX_LINES = 300;
 
 interface SourceFile {
@@ -97,7 +101,7 @@ describe('architecture', () => {
     ['files by path', /^(node:)?fs(\/promises)?$/, /^src\/host\/(files|fuse\/device)\.ts$/],
     ['child_process', /^(node:)?child_process$/, /^src\/host\//],
     ['ink and react', /^(ink|react)(\/|$)/, /^src\/cli\/ui\/ink\//],
-    ['ajv', /^ajv(\/|$)/, /^src\/recipe\/[a-z-]*validator/],
+    ['ajv', /^ajv(\/|$)/, /^src\/(recipe|fleet)\/[a-z-]*validator/],
     ['HTTP', /^node:https?$/, /^src\/host\//],
     ['koffi', /^koffi$/, /^src\/host\/syscalls\/native\.ts$/],
     ['commander', /^commander$/, /^src\/cli\//],

@@ -13,6 +13,7 @@ import { addHostCommands } from './commands/host/host.command.ts';
 import { addMountCommands } from './commands/mount/mount.command.ts';
 import { addPublishCommands } from './commands/publish/publish.command.ts';
 import { addSbomCommands } from './commands/sbom/sbom.command.ts';
+import { addFleetCommands } from './commands/fleet/fleet.command.ts';
 import { addUpdateCommands } from './commands/update/update.command.ts';
 import type { CacheSettings } from './cache-settings.ts';
 import { addCacheCommands } from './commands/cache/cache.command.ts';
@@ -88,6 +89,7 @@ export function makeProgram(
   addSbomCommands(program, act);
   addCacheCommands(program, act);
   addUpdateCommands(program, act);
+  addFleetCommands(program, act);
   addPublishCommands(program, act);
   addHostCommands(program, act);
   addMountCommands(program, act);

@@ -15,10 +15,11 @@ import {
 import { MediaType } from '../oci/media-types.ts';
 import { BASE_DIGEST, BASE_NAME, baseAnnotations } from '../sources/bases.ts';
 import { withRole } from '../sources/layer-descriptor.ts';
-import { baseName, type ForeignSwap, type PartsFinder } from './find-parts.ts';
+import type { ForeignSwap, PartsFinder } from './find-parts.ts';
 import { assertSamePlatform, assertStandsOn, commonLayers, findRun, layerList } from './found-layers.ts';
 import type { UpdatedImage } from './update-image.ts';
 import type { StoredImage } from './update-plan.ts';
+import { baseName } from './part-places.ts';
 import { roleOf } from './update-segments.ts';
 
 /** What an image is found to be made of. */

@@ -3,7 +3,7 @@ import { StkError } from '../core/errors.ts';
 import { APPLY_LIST, baseConfigAnnotation, type AppliedEntry, type LayerRole } from '../oci/layer-annotations.ts';
 import { baseAnnotations } from '../sources/bases.ts';
 import { withRole } from '../sources/layer-descriptor.ts';
-import { baseName, type ForeignSwap, type PartsFinder } from './find-parts.ts';
+import type { ForeignSwap, PartsFinder } from './find-parts.ts';
 import {
   assertSamePlatform,
   assertStandsOn,
@@ -13,6 +13,7 @@ import {
   type LayerList,
 } from './found-layers.ts';
 import type { StoredImage, UpdateParts } from './update-plan.ts';
+import { baseName } from './part-places.ts';
 import { roleOf } from './update-segments.ts';
 
 /** An image that is taken for one that says what it is made of, and what it is made of next. */

@@ -6,7 +6,7 @@ import type { BlobStore } from '../oci/blob-store.ts';
 import type { Platform } from '../oci/descriptor.ts';
 import { APPLY_LIST, parseAppliedEntries, type AppliedEntry } from '../oci/layer-annotations.ts';
 import { formatImageName, parseImageName, type ImageName, type StoredName } from '../oci/image-name.ts';
-import { isHostLike, parseRegistryReference } from '../oci/reference.ts';
+import { baseName, entryName, inStoreOf, placeOf, whereIsBase } from './part-places.ts';
 import { heldImage } from './held-image.ts';
 import { partOnBase } from './part-on-base.ts';
 import { squashfsImage, type OpenConverter } from './squashfs-parts.ts';
@@ -66,11 +66,6 @@ export function appliedEntries(image: Pick<StoredImage, 'manifest' | 'name'>): r
   throw new StkError('invalid-input', `${image.name}: annotation ${APPLY_LIST} is malformed`);
 }
 
-/** A base as annotations call it (image-spec, annotations.md): without a transport. */
-export function baseName(ref: string): string {
-  return ref.replace(/^(?:docker:\/\/|oci:)/, '');
-}
-
 /** Finds the images that the next version of an image is made of. Remembers them from one image to the next. */
 export class PartsFinder {
   readonly #ports: PartsPorts;
@@ -114,13 +109,13 @@ export class PartsFinder {
 
   /** What a name stands for now, checked and as squashfs. Throws as `find` does. */
   async named(image: StoredImage, ref: string, why: string): Promise<StoredImage> {
-    return this.#image(inStoreOf(image, parseImageName(ref)), ref, image.config, why);
+    return this.#image(inStoreOf(image.store, parseImageName(ref)), ref, image.config, why);
   }
 
   /** As `named`, of an image that is only compared: unchecked, its layers as they lie. */
   async lookedAt(image: StoredImage, ref: string, digest?: Digest): Promise<StoredImage> {
     const { stores, tlsVerify, scope, signal } = this.#ports;
-    const opened = await stores.open(inStoreOf(image, parseImageName(ref)), { tlsVerify }, scope);
+    const opened = await stores.open(inStoreOf(image.store, parseImageName(ref)), { tlsVerify }, scope);
     const found = await resolveImage(opened.store, digest ?? imageReference(opened), image.config, { signal });
     return { ...found, store: opened.store, name: ref };
   }
@@ -128,7 +123,7 @@ export class PartsFinder {
   /** The base that annotations name: where it is, and which it was. Throws `usage` where they do not say. */
   async namedBaseOf(image: StoredImage): Promise<{ readonly ref: string; readonly digest: Digest | undefined }> {
     const { name, digest } = namedBase(image.manifest.annotations) ?? { name: undefined, digest: undefined };
-    const at = name === undefined ? undefined : await this.#whereIs(image, name);
+    const at = name === undefined ? undefined : await whereIsBase(image.store, name);
     if (at === undefined) {
       throw new StkError('usage', `${image.name} does not say which base it stands on, or not where that is`, {
         hint: 'name both: --old-base REF --new-base REF',
@@ -144,7 +139,7 @@ export class PartsFinder {
   ): Promise<UpdateParts['applied'][number]> {
     const ref = given ?? entry.ref;
     const name = given === undefined ? entryName(ref) : parseImageName(given);
-    const at = inStoreOf(image, name);
+    const at = inStoreOf(image.store, name);
     if (at.kind === 'tag' && given === undefined) {
       throw new StkError('usage', `${image.name} applies ${entry.name}, which was built together with it`, {
         hint: `say where its new version is: --apply ${entry.name}=docker://HOST/REPOSITORY:TAG`,
@@ -173,7 +168,7 @@ export class PartsFinder {
 
   /** Where the reference says; images of one repository share the answer. */
   async #sameElsewhere(image: StoredImage, { ref, digest }: AppliedEntry): Promise<StoredImage | undefined> {
-    const place = placeOf(image, ref);
+    const place = placeOf(image.store, ref);
     if (place === undefined) return undefined;
     const key = JSON.stringify([place, digest, image.config.os, image.config.architecture, image.config.variant]);
     return this.#applied.get(key, () => this.#byDigest(place, digest, image.config));
@@ -205,7 +200,7 @@ export class PartsFinder {
       given === undefined
         ? named === undefined
           ? undefined
-          : await this.#whereIs(image, named)
+          : await whereIsBase(image.store, named)
         : parseImageName(given);
     if (at === undefined) {
       throw new StkError('usage', `${image.name} does not say where its base ${named ?? ''} is`, {
@@ -215,14 +210,6 @@ export class PartsFinder {
     const ref = given ?? formatImageName(at);
     const found = await this.#image(at, ref, image.config, `${image.name} stands on ${named ?? ref}`);
     return { ...found, name: given === undefined ? (named ?? ref) : baseName(given) };
-  }
-
-  /** Annotations name a base without a transport: a tag of the same layout, or a registry with its host. */
-  async #whereIs(image: StoredImage, name: string): Promise<ImageName | undefined> {
-    const { store } = image;
-    if (store.place.kind === 'oci' && (await store.resolve(name))) return { ...store.place, tag: name };
-    const host = name.split('/')[0] ?? '';
-    return name.includes('/') && isHostLike(host) ? parseRegistryReference(name) : undefined;
   }
 
   #image(at: ImageName, ref: string, { os, architecture, variant }: Platform, why: string): Promise<StoredImage> {
@@ -250,31 +237,6 @@ export class PartsFinder {
         facts: { ...error.facts, reference: ref },
       });
     }
-  }
-}
-
-/** What an annotation calls an image: with a transport, or by the name that it was built under. */
-function entryName(ref: string): ImageName {
-  const name = parseImageName(ref);
-  return name.kind === 'archive' && !/^[a-z]+-archive:/.test(ref) ? { kind: 'tag', tag: ref } : name;
-}
-
-/** A bare tag is meant in the image's own layout. */
-function inStoreOf({ store: { place } }: StoredImage, name: ImageName): ImageName {
-  return name.kind === 'tag' && place.kind === 'oci' ? { ...name, ...place } : name;
-}
-
-/** The store of an entry's reference; an image that was built together with this one lies beside it in a registry. */
-function placeOf(image: StoredImage, ref: string): StoredName | undefined {
-  const name = entryName(ref);
-  if (name.kind === 'docker') return { kind: name.kind, host: name.host, repository: name.repository };
-  if (name.kind === 'oci') return { kind: name.kind, directory: name.directory };
-  const { place } = image.store;
-  if (name.kind === 'archive' || place.kind !== 'docker') return undefined;
-  try {
-    return parseRegistryReference(`${place.host}/${[...place.repository.split('/').slice(0, -1), ref].join('/')}`);
-  } catch {
-    return undefined;
   }
 }
 

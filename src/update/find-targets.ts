@@ -15,7 +15,8 @@ import { isImage, resolveManifest } from '../oci/resolve-image.ts';
 import { namedBase } from '../sources/bases.ts';
 import { imageReference } from '../stores/find-image.ts';
 import type { ImageStores } from '../stores/image-stores.ts';
-import { appliedEntries, baseName, type WantedParts } from './find-parts.ts';
+import { appliedEntries, type WantedParts } from './find-parts.ts';
+import { baseName } from './part-places.ts';
 
 /** An image to be updated. */
 export interface UpdateTarget {

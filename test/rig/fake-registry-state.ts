@@ -45,6 +45,11 @@ export class FakeRegistryState {
     return digest;
   }
 
+  /** Those that ever had a tag. */
+  repositories(): readonly string[] {
+    return [...this.#tags.keys()].sort();
+  }
+
   tags(repository: string): readonly string[] | undefined {
     const tags = this.#tags.get(repository);
     return tags && [...tags.keys()].sort();

@@ -13,6 +13,8 @@ export interface FakeRegistryOptions {
   /** Upload locations are on the second server. */
   readonly redirectUploads?: boolean;
   readonly referrersApi?: boolean;
+  /** Lists its repositories. */
+  readonly catalog?: boolean;
   readonly pageSize?: number;
   /** How locations of uploads are written; default `absolute`. */
   readonly locations?: 'absolute' | 'relative' | 'query';
@@ -124,6 +126,10 @@ export class FakeRegistry implements AsyncDisposable {
       return exchange.send(401, { 'www-authenticate': challenge }, errorBody('UNAUTHORIZED'));
     }
     if (path === '/v2/') return exchange.send(200, {}, Buffer.from('{}'));
+    if (path === '/v2/_catalog' && this.#options.catalog === true) {
+      const body = Buffer.from(JSON.stringify({ repositories: this.state.repositories() }));
+      return exchange.send(200, { 'content-type': 'application/json' }, body);
+    }
     if (kind === 'blobs' && rest.startsWith('uploads/')) return this.#upload(exchange, repository, rest.slice(8));
     if (kind === 'blobs') return this.#blob(server, exchange, repository, rest);
     if (kind === 'manifests') return this.#manifest(exchange, repository, rest);

@@ -1,4 +1,7 @@
 import { RecipeError, type Diagnostic } from '../../../core/diagnostics.ts';
+import { absPath, type AbsPath } from '../../../core/paths.ts';
+import { isFleetText, parseFleet } from '../../../fleet/read-fleet.ts';
+import { readFile, stat } from '../../../host/files.ts';
 import { EXIT } from '../../exit-status.ts';
 import { renderDiagnostic } from '../../render-error.ts';
 import type { Session } from '../../session.ts';
@@ -12,7 +15,14 @@ export async function runLint(
   files: readonly string[],
   flags: SubstitutionFlags & { readonly json?: boolean },
 ): Promise<number> {
-  const { diagnostics, sources, images } = await inspect(session, files, flags);
+  const { fleets, recipes } = await sortFiles(session, files);
+  const found = [
+    ...(recipes.length > 0 || fleets.length === 0 ? [await inspect(session, recipes, flags)] : []),
+    ...fleets.map(inspectFleet),
+  ];
+  const diagnostics = found.flatMap(each => each.diagnostics);
+  const sources = new Map(found.flatMap(each => [...each.sources]));
+  const images = found.reduce((sum, each) => sum + each.images, 0);
   const errors = diagnostics.filter(diagnostic => diagnostic.severity === 'error').length;
   if (flags.json) session.stdout.write(`${jsonText({ errors, images, diagnostics })}\n`);
   else {
@@ -24,11 +34,49 @@ export async function runLint(
   return errors === 0 ? EXIT.ok : EXIT.recipe;
 }
 
-async function inspect(
+interface Inspected {
+  readonly diagnostics: readonly Diagnostic[];
+  readonly sources: ReadonlyMap<string, string>;
+  readonly images: number;
+}
+
+interface FleetFile {
+  readonly file: AbsPath;
+  readonly text: string;
+}
+
+/** Fleet files are told from recipes by what is in them. What cannot be read here is for the recipes' reader to complain of. */
+async function sortFiles(
   session: Session,
   files: readonly string[],
-  flags: SubstitutionFlags,
-): Promise<{ diagnostics: readonly Diagnostic[]; sources: ReadonlyMap<string, string>; images: number }> {
+): Promise<{ readonly fleets: readonly FleetFile[]; readonly recipes: readonly string[] }> {
+  const fleets: FleetFile[] = [];
+  const recipes: string[] = [];
+  for (const name of files) {
+    const file = absPath(name, session.workingDirectory);
+    const isPath = name !== '-' && !/^https?:/.test(name);
+    const text = isPath ? await readRegularText(file) : undefined;
+    if (text !== undefined && isFleetText(text)) fleets.push({ file, text });
+    else recipes.push(name);
+  }
+  return { fleets, recipes };
+}
+
+/** Pipes can be read once only: they are left alone. */
+async function readRegularText(file: AbsPath): Promise<string | undefined> {
+  try {
+    return (await stat(file)).isFile() ? await readFile(file, 'utf8') : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function inspectFleet({ file, text }: FleetFile): Inspected {
+  const { fleet, diagnostics } = parseFleet(text, file);
+  return { diagnostics, sources: new Map([[file, text]]), images: fleet?.images.length ?? 0 };
+}
+
+async function inspect(session: Session, files: readonly string[], flags: SubstitutionFlags): Promise<Inspected> {
   try {
     const { warnings, sources, recipes } = await loadBuildRecipes(session, files, flags);
     return { diagnostics: warnings, sources, images: recipes.flatMap(recipe => recipe.images).length };
