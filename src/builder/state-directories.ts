@@ -10,6 +10,8 @@ export interface StateDirectories {
   readonly work: AbsPath;
   /** An OCI layout of images that were converted on their way to a registry. */
   readonly converted: AbsPath;
+  /** Records of rolls, a directory for each fleet file. */
+  readonly fleets: AbsPath;
   readonly fileDigests: AbsPath;
 }
 
@@ -23,6 +25,7 @@ export function stateDirectories(home: AbsPath): StateDirectories {
     cacheDirs: below('cache-dirs'),
     work: below('work'),
     converted: below('converted'),
+    fleets: below('fleets'),
     fileDigests: below('file-digests.json'),
   };
 }

@@ -16,7 +16,7 @@ export const EXIT = {
   storage: 10,
   tool: 11,
   conflict: 12,
-  /** What `diff --exit-code` compared differs. */
+  /** A difference was asked for and found: `diff` and `outdated` with `--exit-code`, `update --report`. */
   differs: 13,
   /** `stk run` could not run the command; other statuses are the command's. */
   notRun: 125,

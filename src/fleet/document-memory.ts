@@ -1,15 +1,13 @@
-import type { Digest } from '../core/digest.ts';
-import { isDigest } from '../core/digest.ts';
+import { digestOf, isDigest, type Digest } from '../core/digest.ts';
 import { StkError } from '../core/errors.ts';
-import type { BlobStore } from '../oci/blob-store.ts';
+import type { BlobStore, ManifestBytes } from '../oci/blob-store.ts';
 import { parseManifest, type ParsedManifest } from '../oci/parse-manifest.ts';
 import { isUnusable } from '../oci/unusable-document.ts';
 import { contentKey } from '../plan/content-key.ts';
 import type { RecordCache } from '../sources/record-cache.ts';
 
-/** A manifest or index, and its digest. */
-export interface KnownDocument {
-  readonly digest: Digest;
+/** A manifest or index as it is stored, and what it says. */
+export interface KnownDocument extends ManifestBytes {
   readonly parsed: ParsedManifest;
 }
 
@@ -30,18 +28,23 @@ export class DocumentMemory {
     if (digest === undefined) throw new StkError('not-found', `there is no ${name}`, { facts: { reference } });
     const key = contentKey('document', digest, null);
     const known = await this.#records.get('manifest', key);
-    const parsed = typeof known === 'string' ? parsedText(known, name) : undefined;
-    if (parsed) return { digest, parsed };
+    const remembered = typeof known === 'string' ? parsedText(known, digest, name) : undefined;
+    if (remembered) return remembered;
     const { descriptor, bytes } = await store.readManifest(digest, { signal });
-    const fresh = parseManifest(bytes, name);
+    const parsed = parseManifest(bytes, name);
     await this.#records.put('manifest', key, Buffer.from(bytes).toString('utf8'));
-    return { digest: descriptor.digest, parsed: fresh };
+    const { mediaType, size } = descriptor;
+    return { descriptor: { mediaType, digest, size }, bytes, parsed };
   }
 }
 
-function parsedText(text: string, name: string): ParsedManifest | undefined {
+/** What is not the very bytes, such as a text that is no UTF-8, is not remembered. */
+function parsedText(text: string, digest: Digest, name: string): KnownDocument | undefined {
+  const bytes = Buffer.from(text);
+  if (digestOf(bytes) !== digest) return undefined;
   try {
-    return parseManifest(Buffer.from(text), name);
+    const parsed = parseManifest(bytes, name);
+    return { descriptor: { mediaType: parsed.mediaType, digest, size: bytes.byteLength }, bytes, parsed };
   } catch (error) {
     if (isUnusable(error)) return undefined;
     throw error;

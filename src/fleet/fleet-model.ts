@@ -1,6 +1,7 @@
 import type { ConflictRule } from '../apply/merge-problem.ts';
 import type { AbsPath } from '../core/paths.ts';
 import type { Platform } from '../oci/descriptor.ts';
+import type { ImageState, PartState } from './image-state.ts';
 
 /** What a fleet file says, with its defaults filled in (schemas/fleet.schema.json). */
 export interface Fleet {
@@ -16,6 +17,8 @@ export interface Fleet {
   readonly signKey: string | undefined;
   readonly require: { readonly keys: readonly string[]; readonly policy: string | undefined };
   readonly tlsVerify: boolean;
+  /** Narrows what is moved further than a file can say. */
+  readonly isWanted?: ((image: ImageState, part: PartState) => boolean) | undefined;
 }
 
 export interface FleetLimits {

@@ -6,7 +6,7 @@ import { isManifestType } from '../oci/media-types.ts';
 import { matchPlatform } from '../oci/platform.ts';
 import { isImage } from '../oci/resolve-image.ts';
 import { namedBase } from '../sources/bases.ts';
-import type { DocumentMemory } from './document-memory.ts';
+import type { DocumentMemory, KnownDocument } from './document-memory.ts';
 import type { PartNow, PartsNow } from './parts-now.ts';
 
 /** A base or an applied image as an image holds it, and as it is now. */
@@ -57,17 +57,17 @@ interface SaidPart {
 }
 
 /**
- * The images that a tag stands for, with the state of all their parts. Reads manifests alone. Nothing for what is no image.
+ * The images that a document of a tag is or names, with the state of all their parts. Reads manifests alone. Nothing for what is
+ * no image.
  * @param platforms of an index; none: all
  */
 export async function imageStates(
-  target: { readonly store: BlobStore; readonly tag: string; readonly name: string },
+  { store, tag, name }: { readonly store: BlobStore; readonly tag: string; readonly name: string },
+  { descriptor: { digest }, parsed }: KnownDocument,
   platforms: readonly Platform[],
   ports: StatePorts,
 ): Promise<readonly ImageState[]> {
-  const { store, tag, name } = target;
   const { memory, signal } = ports;
-  const { digest, parsed } = await memory.read(store, tag, name, signal);
   if (parsed.kind === 'manifest') {
     if (!isImage(parsed.manifest)) return [];
     const parts = await partStates(store, parsed.manifest, ports);
@@ -83,7 +83,7 @@ export async function imageStates(
     if (found.parsed.kind !== 'manifest' || !isImage(found.parsed.manifest)) continue;
     const { manifest } = found.parsed;
     const parts = await partStates(store, manifest, ports);
-    states.push({ name, store, tag, digest: found.digest, platform: entry.platform, manifest, parts });
+    states.push({ name, store, tag, digest: found.descriptor.digest, platform: entry.platform, manifest, parts });
   }
   return states;
 }

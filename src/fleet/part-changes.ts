@@ -1,6 +1,9 @@
 import type { Digest } from '../core/digest.ts';
 import { isStkError } from '../core/errors.ts';
-import type { OpenLayers } from '../lazy/open-layers.ts';
+import { Remembered } from '../core/remembered.ts';
+import type { FoundPackage } from '../inventory/found-package.ts';
+import type { PartCache } from '../inventory/part-cache.ts';
+import { readInventory } from '../inventory/read-inventory.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
 import type { Descriptor, Platform } from '../oci/descriptor.ts';
 import { APPLY_LIST, parseAppliedEntries } from '../oci/layer-annotations.ts';
@@ -8,11 +11,12 @@ import { layerFormat } from '../oci/media-types.ts';
 import { findManifest } from '../oci/resolve-image.ts';
 import { roleOf } from '../update/update-segments.ts';
 import type { ImageState, PartState } from './image-state.ts';
-import { packageChanges, readPackages, type PackageChange, type PackageList } from './package-list.ts';
+import { packageChanges, type PackageChange } from './package-changes.ts';
 
 export interface ChangesPorts {
   readonly openStore: (ref: string) => Promise<BlobStore>;
-  readonly layers: OpenLayers;
+  /** What is known of layers. */
+  readonly cache: PartCache;
   /** Of images that do not stand in an index. */
   readonly hostPlatform: Platform;
   readonly signal: AbortSignal;
@@ -21,7 +25,7 @@ export interface ChangesPorts {
 /** Which packages differ between a part as images hold it and as it is now; told once for each pair of versions. */
 export class PartChanges {
   readonly #ports: ChangesPorts;
-  readonly #known = new Map<string, Promise<readonly PackageChange[] | undefined>>();
+  readonly #known = new Remembered<string, readonly PackageChange[] | undefined>();
 
   constructor(ports: ChangesPorts) {
     this.#ports = ports;
@@ -30,24 +34,23 @@ export class PartChanges {
   /** `undefined` where that cannot be read in place: layers are tar, or gone. */
   of(image: ImageState, part: PartState): Promise<readonly PackageChange[] | undefined> {
     const key = [part.held, part.now, image.platform && JSON.stringify(image.platform)].join(' ');
-    const known = this.#known.get(key);
-    if (known) return known;
-    const found = this.#compare(image, part);
-    this.#known.set(key, found);
-    return found;
+    return this.#known.get(key, () => this.#compare(image, part));
+  }
+
+  /** Packages of a part as it is now; `undefined` as for `of`. */
+  async now(image: ImageState, part: PartState): Promise<readonly FoundPackage[] | undefined> {
+    const { openStore, hostPlatform, signal } = this.#ports;
+    if (part.ref === undefined || part.now === undefined) return undefined;
+    const store = await openStore(part.ref);
+    const found = await findManifest(store, part.now, image.platform ?? hostPlatform, { signal });
+    return this.#packages(store, found.manifest.layers);
   }
 
   async #compare(image: ImageState, part: PartState): Promise<readonly PackageChange[] | undefined> {
-    const { openStore, hostPlatform, signal } = this.#ports;
     const held = heldLayers(image, part);
-    if (held === undefined || part.ref === undefined || part.now === undefined) return undefined;
+    if (held === undefined) return undefined;
     try {
-      const store = await openStore(part.ref);
-      const now = await findManifest(store, part.now, image.platform ?? hostPlatform, { signal });
-      const [before, after] = [
-        await this.#packages(image.store, held),
-        await this.#packages(store, now.manifest.layers),
-      ];
+      const [before, after] = [await this.#packages(image.store, held), await this.now(image, part)];
       return before && after && packageChanges(before, after);
     } catch (error) {
       if (isStkError(error, 'not-found', 'unsupported', 'invalid-input')) return undefined;
@@ -55,10 +58,10 @@ export class PartChanges {
     }
   }
 
-  async #packages(store: BlobStore, layers: readonly Descriptor[]): Promise<PackageList | undefined> {
+  async #packages(store: BlobStore, layers: readonly Descriptor[]): Promise<readonly FoundPackage[] | undefined> {
     if (layers.some(({ mediaType }) => layerFormat(mediaType).kind !== 'squashfs')) return undefined;
-    const { signal } = this.#ports;
-    return readPackages(await this.#ports.layers.stack(store, layers, signal), signal);
+    const { cache, signal } = this.#ports;
+    return (await readInventory(layers, { store, cache, signal })).packages;
   }
 }
 

@@ -1,6 +1,7 @@
 import type { AsyncScope } from '../core/async-scope.ts';
 import type { Digest } from '../core/digest.ts';
 import { isStkError } from '../core/errors.ts';
+import { Remembered } from '../core/remembered.ts';
 import type { BlobStore } from '../oci/blob-store.ts';
 import { formatImageName, parseImageName, referenceOf, type ImageName } from '../oci/image-name.ts';
 import type { ImageStores } from '../stores/image-stores.ts';
@@ -38,9 +39,9 @@ const NOWHERE: PartNow = { ref: undefined, digest: undefined, accepted: new Set(
 /** Bases and applied images as they are now; each is asked for once, however many images have it. */
 export class PartsNow {
   readonly #ports: PartsPorts;
-  readonly #known = new Map<string, Promise<PartNow>>();
-  readonly #places = new Map<string, Promise<ImageName | undefined>>();
-  readonly #tags = new Map<string, Promise<readonly string[]>>();
+  readonly #known = new Remembered<string, PartNow>();
+  readonly #places = new Remembered<string, ImageName | undefined>();
+  readonly #tags = new Remembered<string, readonly string[]>();
 
   constructor(ports: PartsPorts) {
     this.#ports = ports;
@@ -48,7 +49,7 @@ export class PartsNow {
 
   /** @param name what an annotation calls the base */
   async ofBase(store: BlobStore, name: string): Promise<PartNow> {
-    const at = await once(this.#places, `${store.name} ${name}`, () => whereIsBase(store, name));
+    const at = await this.#places.get(`${store.name} ${name}`, () => whereIsBase(store, name));
     return at === undefined ? NOWHERE : this.#at(at);
   }
 
@@ -60,7 +61,7 @@ export class PartsNow {
 
   #at(at: ImageName): Promise<PartNow> {
     const ref = formatImageName(at);
-    return once(this.#known, ref, () => this.#look(at, ref));
+    return this.#known.get(ref, () => this.#look(at, ref));
   }
 
   async #look(at: ImageName, ref: string): Promise<PartNow> {
@@ -70,10 +71,11 @@ export class PartsNow {
     const { store } = await stores.open(at, { tlsVerify }, scope);
     const newer =
       countVersions && at.tag !== undefined && at.digest === undefined
-        ? newerTags(at.tag, await once(this.#tags, store.name, () => store.tags({ signal })))
+        ? newerTags(at.tag, await this.#tags.get(store.name, () => store.tags({ signal })))
         : [];
     try {
-      const { digest, parsed } = await memory.read(store, reference, ref, signal);
+      const { descriptor, parsed } = await memory.read(store, reference, ref, signal);
+      const { digest } = descriptor;
       const within = parsed.kind === 'index' ? parsed.manifest.manifests.map(entry => entry.digest) : [];
       return { ref, digest, accepted: new Set([digest, ...within]), newer };
     } catch (error) {
@@ -81,13 +83,4 @@ export class PartsNow {
       return { ref, digest: undefined, accepted: new Set(), newer };
     }
   }
-}
-
-function once<T>(memory: Map<string, Promise<T>>, key: string, find: () => Promise<T>): Promise<T> {
-  let found = memory.get(key);
-  if (!found) {
-    found = find();
-    memory.set(key, found);
-  }
-  return found;
 }

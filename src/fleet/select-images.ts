@@ -98,14 +98,19 @@ async function openPlaces(from: string, ports: SelectPorts): Promise<readonly Bl
 
 async function tagsOf(store: BlobStore, by: FleetImages, signal: AbortSignal): Promise<readonly string[]> {
   const isWanted = matcher(by.tags);
-  const isExcluded = matcher(by.exclude);
-  const { place } = store;
-  const repository = place.kind === 'docker' ? place.repository : '';
+  const isExcluded = tagMatcher(by.exclude);
   const tags = (await store.tags({ signal })).filter(
-    tag => !isAttachmentTag(tag) && isWanted(tag) && !isExcluded(tag) && !isExcluded(`${repository}:${tag}`),
+    tag => !isAttachmentTag(tag) && isWanted(tag) && !isExcluded({ store, tag }),
   );
   const newestFirst = tags.toSorted((a, b) => compareTags(b, a));
   return newestFirst.slice(0, by.newest ?? newestFirst.length).toSorted();
+}
+
+/** Whether a tag matches any of some globs, of `TAG` or of `REPOSITORY:TAG`. */
+export function tagMatcher(globs: readonly string[]): (selected: Pick<SelectedTag, 'store' | 'tag'>) => boolean {
+  const isMatch = matcher(globs);
+  return ({ store: { place }, tag }) =>
+    isMatch(tag) || (place.kind === 'docker' && isMatch(`${place.repository}:${tag}`));
 }
 
 /** Whether a name matches any of some globs. */

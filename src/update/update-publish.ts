@@ -16,6 +16,10 @@ export interface PublishUpdateOptions {
   readonly expected: Digest | undefined;
   /** Signs what the tag will stand for before it moves. */
   readonly sign?: ((manifest: Descriptor) => Promise<void>) | undefined;
+  /** Looks at what the tag will stand for before it moves; a failure leaves the tag where it is. */
+  readonly check?: ((manifest: Descriptor) => Promise<void>) | undefined;
+  /** Called right before the tag moves. */
+  readonly beforeMove?: ((manifest: Descriptor) => Promise<void>) | undefined;
   readonly emit?: Emit;
   readonly signal?: AbortSignal | undefined;
 }
@@ -46,16 +50,19 @@ export async function publishUpdate(
   const call = signal ? { signal } : {};
   const root = index ?? images[0]!.manifest;
   // A layout's index, an index and a signature name what is there already; a registry takes a manifest with its tag.
-  const isNamed = index !== undefined || options.sign !== undefined || store.place.kind === 'oci';
+  const isLookedAt = options.sign !== undefined || options.check !== undefined;
+  const isNamed = index !== undefined || isLookedAt || store.place.kind === 'oci';
   const sent: PublishedUpdate[] = [];
   for (const image of images) {
     sent.push(await sendImage(store, image, options));
     if (isNamed) await store.putManifest(image.manifest, undefined, { ...call, named: true });
   }
-  if (index && (options.sign || store.place.kind === 'oci')) {
+  if (index && (isLookedAt || store.place.kind === 'oci')) {
     await store.putManifest(index, undefined, { ...call, named: true });
   }
   await options.sign?.(root.descriptor);
+  await options.check?.(root.descriptor);
+  await options.beforeMove?.(root.descriptor);
   await store.putManifest(root, tag, { ...call, expected: { digest: expected } });
   return sent;
 }

@@ -30,6 +30,10 @@ export interface UpdateRun {
   readonly parts: PartsFinder;
   /** Signs a manifest or index under its name. */
   readonly sign: ((store: BlobStore, subject: Descriptor, name: ImageName) => Promise<void>) | undefined;
+  /** Looks at a new version, which its digest names, before the tag moves. */
+  readonly check?: ((target: UpdateTarget, subject: Descriptor) => Promise<void>) | undefined;
+  /** Called right before a tag moves. */
+  readonly beforeMove?: ((target: UpdateTarget, subject: Descriptor) => Promise<void>) | undefined;
   readonly openPlace: OpenPlace;
   /** Opens what reads tar layers as squashfs, and makes tar layers. */
   readonly converter: () => Promise<OpenConverter>;
@@ -136,7 +140,7 @@ export async function finishUpdate(
     changed.map(({ target: { image }, updated }) => [image.descriptor.digest, updated.manifest.descriptor]),
   );
   const index = target.index && replaceInIndex(target.index, replaced);
-  const { sign } = run;
+  const { sign, check, beforeMove } = run;
   const sent = await publishUpdate(
     store,
     { images: changed.map(each => each.updated), index },
@@ -144,6 +148,8 @@ export async function finishUpdate(
       tag: target.tag,
       expected: target.expected,
       sign: sign && (subject => sign(store, subject, signedName(target))),
+      check: check && (subject => check(target, subject)),
+      beforeMove: beforeMove && (subject => beforeMove(target, subject)),
       emit: run.emit,
       signal,
     },

@@ -1,9 +1,11 @@
 import type { Command } from 'commander';
 import type { Act } from '../../act.ts';
+import { collect } from '../../repeatable.ts';
 import { tlsVerify } from '../images/image-flags.ts';
 import type { OutdatedFlags } from './outdated.ts';
+import type { ReportPageFlags } from './report.ts';
 
-/** The commands about many images: outdated. */
+/** The commands about many images: outdated, report. */
 export function addFleetCommands(program: Command, act: Act): void {
   program
     .command('outdated [images...]')
@@ -32,6 +34,31 @@ Examples:
       act(async (session, images: string[], flags: OutdatedFlags) => {
         const { runOutdated } = await import('./outdated.ts');
         return runOutdated(session, images, flags);
+      }),
+    );
+  program
+    .command('report [images...]')
+    .description('write one page of HTML about images, the layers that they share and what is behind')
+    .option('-o, --output <file>', 'where the page goes (default: standard output)')
+    .option('--fleet <file>', 'the images of a fleet file')
+    .option('--report <file>', 'vulnerabilities that Trivy or Grype found (repeatable)', collect, [])
+    .option('--title <text>', 'heading of the page')
+    .option('--json', 'the data of the page as JSON')
+    .addOption(tlsVerify())
+    .addHelpText(
+      'after',
+      `
+IMAGES are as for stk outdated. The page needs nothing from elsewhere: images with their sizes and what sharing saves,
+their parts and what an update of each would move, shared layers as a matrix; sorted by a click, searched, printed.
+
+Examples:
+  stk report -o report.html
+  stk report --fleet fleet.yaml --report trivy.json -o report.html`,
+    )
+    .action(
+      act(async (session, images: string[], flags: ReportPageFlags) => {
+        const { runReportPage } = await import('./report.ts');
+        return runReportPage(session, images, flags);
       }),
     );
 }

@@ -1,10 +1,9 @@
 import { stateDirectories } from '../../../builder/state-directories.ts';
 import { AsyncScope } from '../../../core/async-scope.ts';
 import type { ImageState, PartState } from '../../../fleet/image-state.ts';
-import type { PackageChange } from '../../../fleet/package-list.ts';
+import type { PackageChange } from '../../../fleet/package-changes.ts';
 import { PartChanges } from '../../../fleet/part-changes.ts';
-import { isBehind, survey, throwFailedPlaces } from '../../../fleet/survey.ts';
-import { OpenLayers } from '../../../lazy/open-layers.ts';
+import { Surveyor, isBehind, throwFailedPlaces } from '../../../fleet/survey.ts';
 import { parseImageName } from '../../../oci/image-name.ts';
 import { formatPlatform, hostPlatform } from '../../../oci/platform.ts';
 import { RecordCache } from '../../../sources/record-cache.ts';
@@ -13,6 +12,7 @@ import type { Session } from '../../session.ts';
 import { jsonText } from '../../ui/json-text.ts';
 import { printableLine } from '../../ui/printable-line.ts';
 import { formatTable, type Column } from '../../ui/table.ts';
+import { partCache } from '../sbom/part-cache.ts';
 import type { ImageFlags } from '../images/image-flags.ts';
 import { openFleet, wantedTags } from './fleet-file.ts';
 
@@ -54,20 +54,22 @@ export async function runOutdated(session: Session, refs: readonly string[], fla
   const tlsVerify = flags.tlsVerify !== false && fleet?.tlsVerify !== false;
   const ports = { stores, tlsVerify, scope, signal };
   const selected = await wantedTags(refs, fleet, ports);
-  const found = await survey(selected.tags, {
+  const surveyor = new Surveyor({
     ...ports,
     records: new RecordCache(stateDirectories(session.global.stkDir).records),
     ...(fleet && fleet.apply !== 'all' ? { given: fleet.apply } : {}),
     countVersions: flags.versions !== false,
   });
+  const found = await surveyor.all(selected.tags);
+  const images = found.tags.flatMap(each => each.images);
   const changes = new PartChanges({
     openStore: async ref => (await stores.open(parseImageName(ref), { tlsVerify }, scope)).store,
-    layers: scope.use(new OpenLayers()),
+    cache: await partCache(session),
     hostPlatform: hostPlatform(),
     signal,
   });
   const told: ToldImage[] = [];
-  for (const image of found.images) {
+  for (const image of images) {
     const parts: ToldPart[] = [];
     for (const part of image.parts) {
       const wanted = flags.packages && part.state === 'behind';
@@ -75,7 +77,7 @@ export async function runOutdated(session: Session, refs: readonly string[], fla
     }
     told.push({ image, parts });
   }
-  const behind = found.images.filter(isBehind).length;
+  const behind = images.filter(isBehind).length;
   if (flags.json) stdout.write(`${jsonText(told.map(imageJson), 2)}\n`);
   else writeTable(stdout, told, flags.all === true);
   throwFailedPlaces([...selected.failed, ...found.failed]);
@@ -131,7 +133,7 @@ function imageJson({ image, parts }: ToldImage): object {
       ...(packages && {
         packages: packages.map(({ name: of, before, after }) => ({
           name: of,
-          kind: (after ?? before)!.kind,
+          type: (after ?? before)!.type,
           before: before?.version,
           after: after?.version,
         })),

@@ -4,6 +4,7 @@ import type { JsonValue } from '../../../core/canonical-json.ts';
 import { stateDirectories } from '../../../builder/state-directories.ts';
 import { collectGarbage } from '../../../oci/gc.ts';
 import { containersHome, listContainers } from '../../../container/container-record.ts';
+import { keptManifests } from '../../../fleet/roll-journal.ts';
 import { readPrivileges } from '../../../host/privileges.ts';
 import { mountedDigests } from '../../../mount/mounted-digests.ts';
 import { stateHome } from '../../../mount/state-directory.ts';
@@ -23,6 +24,8 @@ export async function runGc(
   for (const { record } of await listContainers(containersHome(session.global.stkDir))) {
     if (record) keep.add(record.digest);
   }
+  // What a roll replaced can be put back.
+  for (const digest of await keptManifests(stateDirectories(session.global.stkDir).fleets)) keep.add(digest);
   if (flags.keepCache) {
     const records = new RecordCache(stateDirectories(session.global.stkDir).records);
     for (const kind of ['step', 'image', 'apply', 'convert'] as const) {

@@ -1,17 +1,13 @@
-import path from 'node:path';
 import { AsyncScope } from '../../../core/async-scope.ts';
 import { StkError } from '../../../core/errors.ts';
 import { textOfByteString } from '../../../core/host-text.ts';
-import type { AbsPath } from '../../../core/paths.ts';
 import type { Inventory } from '../../../inventory/inventory.ts';
-import { PartCache } from '../../../inventory/part-cache.ts';
 import { readInventory } from '../../../inventory/read-inventory.ts';
 import { warningText, type SbomSubject } from '../../../inventory/sbom-subject.ts';
 import { OpenLayers } from '../../../lazy/open-layers.ts';
 import type { Descriptor } from '../../../oci/descriptor.ts';
 import { layerFormat } from '../../../oci/media-types.ts';
 import type { FoundImage } from '../../../stores/find-image.ts';
-import { userCacheDirectory } from '../../../stores/user-cache.ts';
 import type { Session } from '../../session.ts';
 import { jsonText } from '../../ui/json-text.ts';
 import { OutputLines } from '../../ui/output-lines.ts';
@@ -19,6 +15,7 @@ import { printableLine } from '../../ui/printable-line.ts';
 import { quotedByteString } from '../../ui/quoted-name.ts';
 import type { ImageFlags } from '../images/image-flags.ts';
 import { findNamed, imageName } from '../images/image-names.ts';
+import { partCache } from './part-cache.ts';
 
 export interface SbomFlags extends ImageFlags {
   readonly format: 'cyclonedx' | 'spdx' | 'list';
@@ -40,12 +37,6 @@ export async function runSbom(session: Session, ref: string, flags: SbomFlags): 
   else if (flags.format === 'list') await writeList(session, inventory, flags);
   else session.stdout.write(await formatSbom(flags.format, subjectOf(session, image, layers), inventory));
   return 0;
-}
-
-/** Where parts of layers are remembered for the user. */
-async function partCache({ environment }: Pick<Session, 'environment'>): Promise<PartCache> {
-  const directory = await userCacheDirectory(environment);
-  return new PartCache(directory && (path.join(directory, 'parts') as AbsPath));
 }
 
 /** The document of an inventory; the same inventory gives the same text. */

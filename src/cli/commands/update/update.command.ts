@@ -1,11 +1,13 @@
-import { Option, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import { StkError } from '../../../core/errors.ts';
 import type { Act } from '../../act.ts';
 import type { DiffFlags } from './diff.ts';
 import { signatureOptions } from '../signature/require-signature.ts';
 import { ANY_IMAGE, platformOption, tlsVerify } from '../images/image-flags.ts';
 import type { AdoptFlags } from './adopt.ts';
 import type { HoldersFlags } from './holders.ts';
-import type { UpdateFlags } from './update.ts';
+import type { ReportFlags } from '../fleet/report-update.ts';
+import type { RollFlags } from '../fleet/roll.ts';
 import { collect } from '../../repeatable.ts';
 
 /** As commander gives them. */
@@ -48,6 +50,26 @@ function addUpdate(program: Command, act: Act): void {
         'tar',
       ]),
     )
+    .option('--fleet <file>', 'every image of a fleet file that is behind')
+    .option('--plan', 'with --fleet: only say which images are behind and would be updated')
+    .option('--only <glob>', 'with --fleet: TAG or REPOSITORY:TAG, those that wait included (repeatable)', collect, [])
+    .option('--limit <n>', 'with --fleet: most images that are updated; run again for the others', positiveNumber)
+    .option('--canary <n>', 'with --fleet: images that --check looks at before the others follow', positiveNumber)
+    .option('--check <command>', 'with --fleet: gets the reference of a new version before its tag moves')
+    .option('--rollback', 'with --fleet: puts every tag that the last roll moved back')
+    .option(
+      '--report <file>',
+      'swap what carries fixes for what Trivy (json, sarif) or Grype (json, sarif) found (repeatable)',
+      collect,
+      [],
+    )
+    .option('--vex <file>', 'with --report: write what is fixed and what stays as OpenVEX')
+    .option(
+      '--write-back <file>',
+      'replace references in a YAML file where a comment says stk: IMAGE (repeatable)',
+      collect,
+      [],
+    )
     .option('-n, --dry-run', 'only say what would change')
     .option('--sign-key <file>', 'sign the new version with this private key before the tag moves')
     .option('--kernel', 'where a program of the image has to run: mount its layers with the kernel, also unknown ones')
@@ -65,12 +87,24 @@ Examples:
   stk update app --apply ssl
   stk update docker://registry.example/app:1.0 --apply ssl=docker://registry.example/ssl:2 --dry-run
   stk update --all --apply ssl
+  stk update app --report trivy.json --vex app.vex.json
+  stk update --fleet fleet.yaml --canary 2 --check './smoke-test {}' --write-back deploy/app.yaml
   stk update docker://registry.example/app:1.0 --rebase --old-base docker://registry.example/debian:12.1 \
     --new-base docker://registry.example/debian:12.2
   stk update app --replace-layers docker://registry.example/jre:1=docker://registry.example/jre:2`,
   );
   command.action(
-    act(async (session, image: string | undefined, flags: UpdateFlags) => {
+    act(async (session, image: string | undefined, flags: ReportFlags) => {
+      if (flags.report.length > 0) {
+        const { runReportUpdate } = await import('../fleet/report-update.ts');
+        return runReportUpdate(session, image, flags);
+      }
+      if (flags.vex !== undefined) throw new StkError('usage', '--vex tells of what --report found: add --report FILE');
+      if (flags.fleet !== undefined) {
+        const { runRoll } = await import('../fleet/roll.ts');
+        return runRoll(session, image, { ...flags, fleet: flags.fleet });
+      }
+      assertNoFleetFlags(flags);
       const { runUpdate } = await import('./update.ts');
       return runUpdate(session, image, flags);
     }),
@@ -163,4 +197,21 @@ Examples:
         return runHolders(session, layer, flags);
       }),
     );
+}
+
+function positiveNumber(value: string): number {
+  if (/^[1-9][0-9]{0,8}$/.test(value)) return Number(value);
+  throw new InvalidArgumentError('a whole number of 1 or more');
+}
+
+function assertNoFleetFlags(flags: Omit<RollFlags, 'fleet'>): void {
+  const { plan, only, limit, canary, check, rollback, writeBack } = flags;
+  if (
+    plan ||
+    rollback ||
+    only.length + writeBack.length > 0 ||
+    [limit, canary, check].some(each => each !== undefined)
+  ) {
+    throw new StkError('usage', 'an option belongs to --fleet, which is not there', { hint: 'add --fleet FILE' });
+  }
 }

@@ -62,38 +62,12 @@ export async function updateImages(
 ): Promise<number> {
   const rules = flags.conflict.map(parseRule);
   assertFlags(ref, flags);
-  const epochSeconds = parseEpoch(session.environment['SOURCE_DATE_EPOCH']);
-  const signer = flags.signKey === undefined ? undefined : await openSigner(session, flags.signKey);
   let needsNamespaces = false;
   {
     await using scope = new AsyncScope();
     await using ui = openSessionUi(session);
-    const converter = openConverterOnce(session, ui, scope);
-    const newParts = () =>
-      new PartsFinder({
-        stores: session.stores,
-        tlsVerify: flags.tlsVerify,
-        converter,
-        check: ({ name, store, reference }) => requireSignature(session, { name, store, reference }, flags),
-        scope,
-        signal: session.signal,
-      });
-    const run: UpdateRun = {
-      dryRun: flags.dryRun === true,
-      wanted,
-      rules,
-      sign: signer && ((store, subject, name) => signer.sign(store, subject, name, ui.emit)),
-      openPlace: openPlaceOnce(session, flags, scope),
-      converter,
-      layerType: flags.layerType,
-      emit: ui.emit,
-      shared: scope.use(new OpenLayers(session.signal)),
-      scratch: scope.use(await makeTempDir(session.environment['TMPDIR'] ?? '/tmp', 'stk-update')).path,
-      epochSeconds,
-      renumberLimitBytes: parseRenumberLimit(flags.renumberLimit),
-      created: new Date(epochSeconds === undefined ? Date.now() : epochSeconds * 1000).toISOString(),
-      parts: newParts(),
-    };
+    const { newParts, ...opened } = await openUpdateRun(session, flags, ui, scope);
+    const run: UpdateRun = { ...opened, parts: newParts(), wanted, rules };
     const ports = { stores: session.stores, scope, signal: session.signal };
     const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
     const options = { ...flags, wanted, platform };
@@ -145,6 +119,45 @@ export async function updateImages(
   return needsNamespaces ? session.enter() : 0;
 }
 
+/** A run but for what is swapped; it finds parts anew where images that it updated are parts of others. */
+export interface OpenedRun extends Omit<UpdateRun, 'wanted' | 'rules' | 'parts'> {
+  readonly newParts: () => PartsFinder;
+}
+
+/** What all images of one run have in common. The scope owns what is opened. */
+export async function openUpdateRun(
+  session: Session,
+  flags: Omit<ImagesFlags, 'conflict'>,
+  ui: Ui,
+  scope: AsyncScope,
+): Promise<OpenedRun> {
+  const epochSeconds = parseEpoch(session.environment['SOURCE_DATE_EPOCH']);
+  const signer = flags.signKey === undefined ? undefined : await openSigner(session, flags.signKey);
+  const converter = openConverterOnce(session, ui, scope);
+  return {
+    dryRun: flags.dryRun === true,
+    sign: signer && ((store, subject, name) => signer.sign(store, subject, name, ui.emit)),
+    openPlace: openPlaceOnce(session, flags, scope),
+    converter,
+    layerType: flags.layerType,
+    emit: ui.emit,
+    shared: scope.use(new OpenLayers(session.signal)),
+    scratch: scope.use(await makeTempDir(session.environment['TMPDIR'] ?? '/tmp', 'stk-update')).path,
+    epochSeconds,
+    renumberLimitBytes: parseRenumberLimit(flags.renumberLimit),
+    created: new Date(epochSeconds === undefined ? Date.now() : epochSeconds * 1000).toISOString(),
+    newParts: () =>
+      new PartsFinder({
+        stores: session.stores,
+        tlsVerify: flags.tlsVerify,
+        converter,
+        check: ({ name, store, reference }) => requireSignature(session, { name, store, reference }, flags),
+        scope,
+        signal: session.signal,
+      }),
+  };
+}
+
 /** One converter for all images, which keeps what it converts. */
 function openConverterOnce(session: Session, { emit }: Ui, scope: AsyncScope): () => Promise<OpenConverter> {
   let opened: Promise<OpenConverter> | undefined;
@@ -162,7 +175,11 @@ function openConverterOnce(session: Session, { emit }: Ui, scope: AsyncScope): (
 }
 
 /** One workshop for all images, opened at the first use. */
-function openPlaceOnce(session: Session, { kernel = false }: ImagesFlags, scope: AsyncScope): OpenPlace {
+function openPlaceOnce(
+  session: Session,
+  { kernel = false }: Pick<ImagesFlags, 'kernel'>,
+  scope: AsyncScope,
+): OpenPlace {
   const trust = () => undefined;
   let workshop: ReturnType<OpenPlace> | undefined;
   return async () => {
