@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { FakeRegistry } from '../rig/fake-registry.ts';
 import { nextSsl, tagDigest, writeApp } from '../rig/applied-app.ts';
 import { requires } from '../rig/gates.ts';
-import { inRole, packFiles, writeStack } from '../rig/stack-image.ts';
+import { applyList, inRole, packFiles, writeStack } from '../rig/stack-image.ts';
 import { StkRig } from '../rig/stk-rig.ts';
 
 requires('root', 'tool:veritysetup', 'tool:mksquashfs');
@@ -44,17 +44,23 @@ describe('what is behind', () => {
     await using rig = await StkRig.open();
     await using registry = await FakeRegistry.start({ catalog: true });
     const at = (name: string) => `docker://${registry.host}/team/${name}`;
-    const file = (content: string, dest: string) => ({ imports: [{ content, dest }] });
-    const on = (url: string) => ({ from: { type: 'docker', url } });
-    const build = async (recipe: object) => {
-      await rig.write('stacker.yaml', recipe);
-      await rig.ok(['build']);
+    const oci = rig.path('oci');
+    const base = inRole(await packFiles({ b: 'b' }), 'base');
+    const writeSsl = async (content: string) => {
+      const ssl = inRole(await packFiles({ ssl: content }), 'run');
+      return { ssl, digest: await writeStack(oci, 'ssl', { layers: [base, ssl] }) };
     };
-    await build({ base: { from: { type: 'scratch' }, ...file('b', '/b') } });
+    const { ssl, digest } = await writeSsl('one');
+    await writeStack(oci, 'app', {
+      layers: [base, inRole(ssl, 'apply'), inRole(await packFiles({ app: 'a' }), 'run')],
+      annotations: {
+        'org.opencontainers.image.base.name': `${registry.host}/team/base:1`,
+        'org.opencontainers.image.base.digest': await writeStack(oci, 'base', { layers: [base] }),
+        ...applyList([{ name: 'ssl', ref: at('ssl:1.9'), digest }]),
+      },
+    });
     await rig.ok(['publish', 'base', at('base:1')]);
-    await build({ ssl: { ...on(at('base:1')), ...file('one', '/ssl') } });
     for (const tag of ['1.9', '1.10']) await rig.ok(['publish', 'ssl', at(`ssl:${tag}`)]);
-    await build({ app: { ...on(at('base:1')), apply: [at('ssl:1.9')], ...file('a', '/app') } });
     for (const app of ['app-a:1', 'app-a:2', 'app-b:1']) await rig.ok(['publish', 'app', at(app)]);
     await rig.write('fleet.yaml', { images: [{ from: at('app-*'), newest: 1 }] });
     const requests = async () => {
@@ -70,7 +76,7 @@ describe('what is behind', () => {
       { state: 'current', newer: ['1.10'] },
     ]);
     expect(first.ofApps.length).toBeLessThanOrEqual(4);
-    await build({ ssl: { ...on(at('base:1')), ...file('two', '/ssl') } });
+    await writeSsl('two');
     await rig.ok(['publish', 'ssl', at('ssl:1.9')]);
     const later = await requests();
     expect(later.told.map(({ behind }) => behind)).toEqual([true, true]);

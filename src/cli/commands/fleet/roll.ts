@@ -57,8 +57,8 @@ export async function runRoll(
     const journal = isLook && !flags.rollback ? undefined : scope.use(await RollJournal.open(home));
     try {
       await (flags.rollback
-        ? takeBack(session, flags, fleet, journal!, scope)
-        : bring(session, flags, fleet, journal, scope));
+        ? takeBack(session, flags, fleet, { journal: journal!, scope })
+        : bring(session, flags, fleet, { journal, scope }));
     } catch (error) {
       needsNamespaces = error instanceof NamespacesNeeded;
       if (!needsNamespaces) throw error;
@@ -71,8 +71,7 @@ async function bring(
   session: Session,
   flags: RollFlags,
   fleet: Fleet,
-  journal: RollJournal | undefined,
-  scope: AsyncScope,
+  { journal, scope }: { readonly journal: RollJournal | undefined; readonly scope: AsyncScope },
 ): Promise<void> {
   const { stores, signal } = session;
   await using ui = openSessionUi(session);
@@ -127,8 +126,7 @@ async function takeBack(
   session: Session,
   flags: RollFlags,
   fleet: Fleet,
-  journal: RollJournal,
-  scope: AsyncScope,
+  { journal, scope }: { readonly journal: RollJournal; readonly scope: AsyncScope },
 ): Promise<void> {
   const { stores, signal } = session;
   const { tlsVerify, limits } = fleet;
