@@ -37,6 +37,7 @@ export interface PlannedMount {
 /** What is mounted already. */
 export interface StandingMounts {
   readonly records: readonly MountRecord[];
+  /** Of those servers that show layers of the planned mount. */
   readonly deadServers: ReadonlySet<string>;
 }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { digestHex } from '../core/digest.ts';
+import { digestHex, type Digest } from '../core/digest.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { mkdir, rm } from '../host/files.ts';
 import { mountAt, readMountTable } from '../host/mount-table.ts';
@@ -24,13 +24,16 @@ export function serverDirectories(state: MountState, uses: readonly LayerUse[]):
   return serverNames(uses).map(name => joinInside(state.served, name));
 }
 
-/** Names of those file servers that records count on, but that answer no more. */
+/**
+ * Names of those file servers that show any of the layers according to the records, but that answer no more. Others are not
+ * asked: whoever mounts would wait for a server that has nothing to do with it, and everybody else for the lock.
+ */
 export async function findDeadServers(
   state: MountState,
-  records: readonly MountRecord[],
+  { records, layers }: { readonly records: readonly MountRecord[]; readonly layers: ReadonlySet<Digest> },
   signal?: AbortSignal,
 ): Promise<ReadonlySet<string>> {
-  const names = serverNames(records.flatMap(record => record.layers));
+  const names = serverNames(records.flatMap(record => record.layers).filter(use => layers.has(use.digest)));
   const table = await readMountTable();
   const isMounted = (name: string) => mountAt(table, joinInside(state.served, name)) !== undefined;
   const dead = new Set(names.filter(name => !isMounted(name)));

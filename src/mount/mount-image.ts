@@ -189,7 +189,8 @@ async function begin(
   const { image, layers, method, target } = found;
   const id = recordId(target);
   const records = await readRecords(state);
-  const deadServers = await findDeadServers(state, records, request.signal);
+  const wanted = new Set(layers.map(({ descriptor }) => descriptor.digest));
+  const deadServers = await findDeadServers(state, { records, layers: wanted }, request.signal);
   const upper = request.upper && (await planUpper(request.upper, id));
   if (upper && upper.scratch === undefined) await assertUnused(state, request.home, upper.upper);
   const isThere = await checkTarget(target, [
