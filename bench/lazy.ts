@@ -1,9 +1,10 @@
 // Time to the first output of a command of an image in a registry, and what is fetched for it, over a link of 100 Mbit/s with
-// a round trip of 20 ms: stk lazily, with a trace, again with what was kept; stk and podman pulling all of it first.
+// a round trip of 20 ms: stk lazily, with a trace, again with what was kept; stk and podman pulling all of it first (podman without the run).
 //
 //   npm run bench lazy ROOT.tar [PACKAGES] [COMMAND]     for example a Debian root, "python3-minimal"; run as root
 //
 // Needs docker-registry, and podman for its row.
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -20,7 +21,11 @@ if (tar === undefined) {
 const stk = `${process.execPath} ${path.resolve('dist/stk.js')}`;
 const work = path.join(os.tmpdir(), `stk-bench-${process.pid}`);
 mkdirSync(work);
-process.on('exit', () => rmSync(work, { recursive: true, force: true }));
+process.on('exit', () => {
+  // podman leaves its storage mounted on itself.
+  spawnSync('umount', [path.join(work, 'storage/overlay')], { stdio: 'ignore' });
+  rmSync(work, { recursive: true, force: true });
+});
 const env = { XDG_CACHE_HOME: path.join(work, 'cache') };
 const storage = `--root ${work}/storage --runroot ${work}/runroot`;
 
@@ -41,19 +46,23 @@ await shell(
 );
 const far = `docker://${link.host}/app:1`;
 const forget = `rm -rf ${env.XDG_CACHE_HOME} ${work}/pulled`;
-const fetched = new Map<string, number[]>();
+const fetched = new Map<string, number>();
 
-/** What went over the link since the last time belongs to the command before. */
+/** What went over the link since the last preparation belongs to the command before. */
+let last: string | undefined;
+function note(name?: string): void {
+  if (last !== undefined) fetched.set(last, link.receivedBytes);
+  last = name;
+  link.receivedBytes = 0;
+}
+
 function counted(row: Command): Command {
-  return {
-    ...row,
-    ...inWork,
-    prepare: async () => {
-      await row.prepare?.();
-      link.receivedBytes = 0;
-    },
-    script: row.script,
+  const prepare = async () => {
+    note();
+    await row.prepare?.();
+    note(row.name);
   };
+  return { ...row, ...inWork, prepare };
 }
 
 function fresh(name: string, script: string, before = ''): Command {
@@ -67,18 +76,14 @@ const rows: readonly Command[] = [
   counted({ name: 'stk run, lazy once more', script: `${stk} run --prefetch off ${far} ${command}` }),
   fresh('stk publish and run', `${stk} publish ${far} oci:pulled:app && ${stk} run oci:pulled:app ${command}`),
   fresh(
-    'podman pull and run',
-    `podman ${storage} run --rm --tls-verify=false --network none --cgroups disabled ${link.host}/tar:1 ${command}`,
+    'podman pull',
+    `podman ${storage} pull -q --tls-verify=false ${link.host}/tar:1`,
     `podman ${storage} rmi -a -f >/dev/null 2>&1 || true`,
   ),
 ];
 await shell(`${forget}; ${stk} optimize docker://${registry.host}/app:1 ${command}`, inWork);
 
-for (const row of rows) {
-  await row.prepare?.();
-  await shell(row.script, inWork);
-  fetched.set(row.name, [link.receivedBytes]);
-}
 report(`first output of ${command}`, await sideBySide(rows, ROUNDS));
+note();
 process.stdout.write('\n| what | fetched MB |\n| --- | --- |\n');
-for (const [name, [bytes = 0]] of fetched) process.stdout.write(`| ${name} | ${(bytes / 1e6).toFixed(2)} |\n`);
+for (const [name, bytes] of fetched) process.stdout.write(`| ${name} | ${(bytes / 1e6).toFixed(2)} |\n`);

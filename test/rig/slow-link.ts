@@ -7,6 +7,9 @@ export interface SlowLinkOptions {
   readonly bytesPerSecond: number;
 }
 
+/** Pieces that are on their way at once. */
+const MAX_CHUNKS = 32;
+
 /** Hands connections on to a server as a link would that is far and narrow, and counts what comes back. */
 export class SlowLink implements AsyncDisposable {
   receivedBytes = 0;
@@ -54,19 +57,30 @@ export class SlowLink implements AsyncDisposable {
   }
 
   #carry(from: Socket, to: Socket, queue: (length: number) => number): void {
-    let inFlight = 0;
-    from.on('data', chunk => {
-      const waitMs = queue(chunk.length) + this.#options.latencyMs;
+    const waiting: { readonly chunk: Buffer | undefined; readonly dueMs: number }[] = [];
+    let timer: NodeJS.Timeout | undefined;
+    const deliver = () => {
+      timer = undefined;
+      while (waiting.length > 0 && waiting[0]!.dueMs <= performance.now()) {
+        const { chunk } = waiting.shift()!;
+        if (to.destroyed) continue;
+        if (chunk) to.write(chunk);
+        else to.end();
+      }
       // As much as the narrow place holds up, not all that the server has.
-      if (++inFlight >= 32) from.pause();
-      setTimeout(() => {
-        if (!to.destroyed) to.write(chunk);
-        if (--inFlight < 32) from.resume();
-      }, waitMs);
+      if (waiting.length < MAX_CHUNKS) from.resume();
+      if (waiting.length > 0) timer = setTimeout(deliver, Math.max(1, waiting[0]!.dueMs - performance.now()));
+    };
+    const add = (chunk?: Buffer) => {
+      waiting.push({ chunk, dueMs: performance.now() + queue(chunk?.length ?? 0) + this.#options.latencyMs });
+      if (waiting.length >= MAX_CHUNKS) from.pause();
+      timer ??= setTimeout(deliver, this.#options.latencyMs);
+    };
+    from.on('data', (chunk: Buffer) => add(chunk));
+    from.on('end', () => add());
+    from.on('close', () => {
+      if (from.errored) to.destroy();
     });
-    from.on('close', () =>
-      setTimeout(() => to.end(), this.#options.latencyMs + Math.max(0, this.#freeMs - performance.now())),
-    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
