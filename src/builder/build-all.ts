@@ -21,6 +21,7 @@ import type { ImageResult } from './find-image.ts';
 import { imagePlatform } from './image-platform.ts';
 import { imageGraph } from './image-graph.ts';
 import type { StepOutcome } from './image-build.ts';
+import type { ImageOrigin } from './image-origin.ts';
 import type { Workshop } from './do-step.ts';
 import { tagFor, type LayerType } from './layer-types.ts';
 import type { BuildOptions } from './options.ts';
@@ -67,6 +68,7 @@ export interface BuildResult {
     readonly digest: Digest;
     readonly layers: readonly Descriptor[];
   }[];
+  readonly origin: ImageOrigin;
 }
 
 /** Builds the wanted images and what they need, side by side where they do not depend on each other, and tags them. */
@@ -202,6 +204,7 @@ async function publish(
     layers: result.layers.map(layer => layer.squashfs),
     merged: result.merged,
     remarks: result.remarks,
+    origin: result.origin,
   };
 }
 

@@ -12,18 +12,22 @@ import type { StackLayer } from '../sources/ports.ts';
 import type { AppliedLayers } from './applied-layers.ts';
 import { rememberInputs, sayWhatChanged } from './changed-inputs.ts';
 import type { EmittedStep } from './emit-image.ts';
-import { findImage, type ImageRecord, type ImageResult } from './find-image.ts';
+import { findImage, type ImageRecord, type ImageResult, type KnownImage } from './find-image.ts';
 import type { ImageBuild } from './image-build.ts';
 import { identifyStack, type ImageStack } from './image-stack.ts';
+import { findOrigin, rememberOrigin, type ImageOrigin, type StepOrigin } from './image-origin.ts';
+import { materialsOf } from './image-materials.ts';
 import { imagePlatform } from './image-platform.ts';
 import { imageSettings } from './image-settings.ts';
 import { imageSteps, stepKey, type ImageStep } from './image-steps.ts';
+import { buildParameters } from './build-parameters.ts';
 import type { BuildOptions } from './options.ts';
 import { findStep, rememberStep, type StepRecord } from './step-record.ts';
 
 /** Builds one image: looks each step up, does those that are missing, writes manifest and configuration. Moves no tag. */
 export async function buildImage(build: ImageBuild): Promise<ImageResult> {
   const { definition, options, signal } = build;
+  const startedAt = new Date().toISOString();
   const platform = imagePlatform(definition, options);
   const packing = packOptionsKey(options.packing);
   const stack = await identifyStack(build, platform, packing);
@@ -35,6 +39,7 @@ export async function buildImage(build: ImageBuild): Promise<ImageResult> {
   );
   const steps = await imageSteps(definition, options, { imports, files: build.files }, signal);
   const done: { step: ImageStep; record: StepRecord }[] = [];
+  const origins: StepOrigin[] = [];
   let ran = false;
   for (const step of steps) {
     throwIfAborted(signal);
@@ -57,8 +62,27 @@ export async function buildImage(build: ImageBuild): Promise<ImageResult> {
     });
     ran ||= fresh;
     done.push({ step, record });
+    const { kind, label } = step;
+    const layer = record.layer?.digest ?? null;
+    origins.push({ kind, label, key, cached: !fresh, layer, created: record.created });
   }
-  return finish(build, { platform, stack, done, ran });
+  const result = await finish(build, { platform, stack, done, ran });
+  const known = result.cached ? await findOrigin(build.records, result.manifest.digest) : undefined;
+  if (known) return { ...result, origin: known };
+  const origin: ImageOrigin = {
+    name: definition.name,
+    platform,
+    recipe: build.provenance.recipe,
+    materials: materialsOf(stack, imports),
+    steps: origins,
+    startedAt,
+    finishedAt: new Date().toISOString(),
+    parameters: buildParameters(options),
+  };
+  if (!result.cached) {
+    for (const { digest } of result.manifests) await rememberOrigin(build.records, digest, origin);
+  }
+  return { ...result, origin };
 }
 
 /** A step that was done here, or on another machine: that is remembered as if it had been done here. */
@@ -113,7 +137,7 @@ interface Finished {
 }
 
 /** An image whose inputs are all known is the one that was written before, byte for byte, if that is still there. */
-async function finish(build: ImageBuild, finished: Finished): Promise<ImageResult> {
+async function finish(build: ImageBuild, finished: Finished): Promise<KnownImage> {
   const { definition, options, records } = build;
   const { stack, done, platform } = finished;
   const { base } = stack;

@@ -2,12 +2,19 @@ import type { Remark } from '../apply/driver.ts';
 import type { JsonValue } from '../core/canonical-json.ts';
 import type { Descriptor, ImageConfig } from '../oci/descriptor.ts';
 import type { LayoutStore } from '../oci/layout.ts';
+import type { ImageOrigin } from './image-origin.ts';
 import { parseImageConfig, parseManifest } from '../oci/parse-manifest.ts';
 import { namedBase } from '../sources/bases.ts';
 import type { BuiltImage, NamedBase, StackLayer } from '../sources/ports.ts';
 import type { MergedPath } from './applied-layers.ts';
 
-export interface ImageResult extends BuiltImage {
+export interface ImageResult extends KnownImage {
+  /** How it came about, or would have. */
+  readonly origin: ImageOrigin;
+}
+
+/** An image that is in the layout. */
+export interface KnownImage extends BuiltImage {
   /** Manifest per wanted layer type, the first one first. */
   readonly manifests: readonly Descriptor[];
   /** Whether no step ran and nothing was written. */
@@ -31,7 +38,7 @@ export async function findImage(
   name: string,
   record: ImageRecord | JsonValue | undefined,
   layout: LayoutStore,
-): Promise<ImageResult | undefined> {
+): Promise<KnownImage | undefined> {
   if (!isImageRecord(record)) return undefined;
   const { manifests, layers, merged, remarks } = record;
   const [first] = manifests;

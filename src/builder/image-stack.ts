@@ -14,6 +14,8 @@ export interface ImageStack {
   /** Decides everything that is built on it. */
   readonly key: Digest;
   readonly base: KnownBase;
+  /** In the order of application. */
+  readonly applied: readonly KnownApplied[];
   /** Annotations for the manifest: the base, and what is applied. */
   readonly annotations: Readonly<Record<string, string>>;
   /** Brings all of it into the layout; the first call does the work. */
@@ -38,6 +40,7 @@ export async function identifyStack(build: ImageBuild, platform: Platform, packi
   return {
     key: known.length === 0 ? base.key : stackKey(base, known, packing, build.options.epochSeconds),
     base,
+    applied: known,
     annotations: {
       ...baseAnnotations(base),
       ...baseConfigAnnotation(base.config?.config),

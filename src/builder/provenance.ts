@@ -4,10 +4,12 @@ import type { AbsPath } from '../core/paths.ts';
 import { runTool } from '../host/exec.ts';
 import { access } from '../host/files.ts';
 import type { Recipe } from '../recipe/model.ts';
+import { recipeOrigin, type RecipeOrigin } from './image-origin.ts';
 
 /** Where an image comes from: annotations for its manifest. */
 export interface Provenance {
   readonly annotations: Readonly<Record<string, string>>;
+  readonly recipe: RecipeOrigin;
 }
 
 /**
@@ -22,6 +24,7 @@ export async function provenanceOf(
 ): Promise<Provenance> {
   const git = await gitVersion(recipe.directory, signal);
   return {
+    recipe: recipeOrigin(recipe, git),
     annotations: {
       [`${namespace}.stacker.stacker_yaml`]: maskUrls(recipe.text).text,
       ...(git === undefined ? {} : { [`${namespace}.stacker.git_version`]: git }),

@@ -4,6 +4,7 @@ import { ownOptions, separateCommand, type OwnOptions } from './own-options.ts';
 import { absPath } from '../core/paths.ts';
 import { parseDuration } from '../core/quantities.ts';
 import type { Act } from './act.ts';
+import { addAttestCommands } from './commands/attest/attest.command.ts';
 import { addBuildCommands } from './commands/build/build.command.ts';
 import { addRunCommands } from './commands/run/run.command.ts';
 import { addBundleCommand } from './commands/run/bundle.command.ts';
@@ -91,6 +92,7 @@ export function makeProgram(
   addUpdateCommands(program, act);
   addFleetCommands(program, act);
   addPublishCommands(program, act);
+  addAttestCommands(program, act);
   addHostCommands(program, act);
   addMountCommands(program, act);
   addRunCommands(program, act);

@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { contentKey } from '../plan/content-key.ts';
 import type { JsonValue } from '../core/canonical-json.ts';
 import { isDigest, type Digest } from '../core/digest.ts';
@@ -7,7 +8,7 @@ import type { Descriptor, ImageConfig, Manifest, Platform } from '../oci/descrip
 import type { BlobStore } from '../oci/blob-store.ts';
 import { layerFormat } from '../oci/media-types.ts';
 import { resolveImage } from '../oci/resolve-image.ts';
-import type { Base } from '../recipe/model.ts';
+import type { Base, FileSource } from '../recipe/model.ts';
 import { resolveRemembered } from './resolve-remembered.ts';
 import type { FileDigests } from './file-digests.ts';
 import type { RecordCache } from './record-cache.ts';
@@ -24,6 +25,10 @@ export interface KnownBase {
   /** For `org.opencontainers.image.base.name` and `.digest`, where the base is an image. */
   readonly name: string | undefined;
   readonly digest: Digest | undefined;
+  /** Where it comes from, as the recipe has it; `undefined` for `scratch`. */
+  readonly uri: string | undefined;
+  /** Of the file, where the base is one. */
+  readonly contentDigest?: Digest;
   /** What the base's own manifest says that it was built on. */
   readonly builtOn: NamedBase | undefined;
   /** Configuration to inherit from. */
@@ -62,6 +67,7 @@ export async function identifyBase(
         key: contentKey('scratch', undefined, null),
         name: undefined,
         digest: undefined,
+        uri: undefined,
         builtOn: undefined,
         config: undefined,
         layers: async () => [],
@@ -80,6 +86,7 @@ export async function identifyBase(
         key: contentKey('image', undefined, { manifest: image.descriptor.digest, packing }),
         name,
         digest: image.descriptor.digest,
+        uri: base.type === 'oci' ? `oci:${base.url}` : base.url,
         builtOn: namedBase(image.manifest.annotations),
         config: image.config,
         layers: async inner => {
@@ -114,6 +121,7 @@ function builtBase(image: BuiltImage): KnownBase {
     key: contentKey('built', undefined, { layers: image.layers.map(layer => layer.squashfs.digest) }),
     name: image.name,
     digest: image.manifest.digest,
+    uri: `stacker://${image.name}`,
     builtOn: image.base,
     config: image.config,
     layers: async () => image.layers,
@@ -138,10 +146,18 @@ async function tarBase(
     key: contentKey('tar', undefined, { digest, packing }),
     name: undefined,
     digest: undefined,
+    uri: sourceUri(source),
+    contentDigest: digest,
     builtOn: undefined,
     config: undefined,
     layers: async inner => [await (await ports.converter()).bringFile(file, digest, inner ?? signal)],
   };
+}
+
+/** Files of the host by their names alone: their directories are the host's own matter. */
+function sourceUri(source: FileSource): string {
+  if (source.type === 'http') return source.url;
+  return source.type === 'image' ? `stacker://${source.image}${source.path}` : `file:${path.basename(source.path)}`;
 }
 
 function assertLayers(store: BlobStore, reference: string, manifest: Manifest): readonly Descriptor[] {

@@ -7,12 +7,14 @@ import { mkdir, readFile, readdir } from '../host/files.ts';
 import { readUnnoticed } from '../host/unnoticed-read.ts';
 
 /** Kinds of remembered work; each is a directory. */
-export type RecordKind = 'step' | 'image' | 'apply' | 'convert' | 'extract' | 'http' | 'manifest' | 'built' | 'inputs';
+export type RecordKind =
+  'step' | 'image' | 'apply' | 'convert' | 'extract' | 'http' | 'manifest' | 'built' | 'inputs' | 'origin';
 
 /**
  * Small JSON facts about finished work under content keys. A record is a promise about content-addressed inputs, so it
  * never goes stale; what it points to may be gone, which the reader must check. Damaged records count as absent. Only
- * `built` and `inputs` are about names, and say what was made last, and of what.
+ * `built` and `inputs` are about names, and say what was made last, and of what. `origin` tells how images came about, by
+ * their manifests.
  */
 export class RecordCache {
   readonly #directory: AbsPath;

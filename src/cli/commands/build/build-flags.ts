@@ -1,7 +1,8 @@
+import type { AttachFlags } from '../attest/attach-flags.ts';
 import type { SignatureFlags } from '../signature/require-signature.ts';
 
 /** Flags of `build` and `recursive-build`, as commander gives them. */
-export interface BuildFlags extends SignatureFlags {
+export interface BuildFlags extends SignatureFlags, AttachFlags {
   readonly cache: boolean;
   readonly substitute: readonly string[];
   readonly substituteFile: readonly string[];
@@ -20,7 +21,6 @@ export interface BuildFlags extends SignatureFlags {
   readonly annotationsNamespace: string;
   readonly cacheFrom?: readonly string[];
   readonly cacheTo?: readonly string[];
-  readonly signKey?: string;
   readonly stableIds: boolean;
   readonly renumberLimit?: string;
   readonly kernel?: boolean;

@@ -2,6 +2,7 @@ import { Option, type Command } from 'commander';
 import type { Act } from '../../act.ts';
 import type { ChrootFlags } from './chroot.ts';
 import type { BuildFlags } from './build-flags.ts';
+import { attachOptions } from '../attest/attach-flags.ts';
 import { signatureOptions } from '../signature/require-signature.ts';
 import { collect } from '../../repeatable.ts';
 
@@ -21,6 +22,7 @@ Examples:
                                                tag app (squashfs) and app-tar (tar+gzip)
   stk build --secret id=token,src=./token      give a secret that no layer will hold
   stk build --platform linux/amd64,linux/arm64 an index of both; foreign steps run in an emulator
+  stk build --sbom --provenance --sign-key k   keep what is in it and how it was built beside it, signed
   SOURCE_DATE_EPOCH=0 stk build                byte-identical output for identical input`,
     )
     .action(
@@ -93,7 +95,7 @@ Examples:
 }
 
 function buildFlags(command: Command): Command {
-  return signatureOptions(command, 'bases and applied images')
+  return attachOptions(signatureOptions(command, 'bases and applied images'))
     .option('--no-cache', 'do every step again')
     .option('--substitute <NAME=VALUE>', 'value for ${{NAME}} (repeatable)', collect, [])
     .option('--substitute-file <file>', 'YAML map of such values (repeatable)', collect, [])

@@ -20,6 +20,7 @@ import { jsonText } from '../../ui/json-text.ts';
 import { holdCaches } from '../cache/hold-caches.ts';
 import { openUi, type Ui } from '../../ui/open-ui.ts';
 import type { BuildFlags } from './build-flags.ts';
+import { attachAndSign } from './attach-and-sign.ts';
 import { buildOptions } from './build-options.ts';
 import { loadBuildRecipes } from './load-recipes.ts';
 import type { Vouched } from '../../../stores/base-stores.ts';
@@ -52,7 +53,7 @@ export async function runBuild(
     const shares = (flags.cacheTo ?? []).length > 0;
     const quick = shares ? undefined : await tryFromCache(session, wish, flags);
     if (quick === undefined) return session.enter();
-    await signResults(session, quick, flags);
+    await attachAndSign(session, quick, flags);
     await report(session, quick, flags);
     return 0;
   }
@@ -91,7 +92,7 @@ export async function runBuild(
       flags,
       trust,
     });
-    await signResults(session, results, flags);
+    await attachAndSign(session, results, flags);
   } finally {
     await scope[Symbol.asyncDispose]();
   }
@@ -192,16 +193,6 @@ async function stepCachesOf(
   if ((flags.cacheFrom ?? []).length + (flags.cacheTo ?? []).length === 0) return undefined;
   const { openStepCaches } = await import('./publish-caches.ts');
   return openStepCaches(session, flags, scope, emit);
-}
-
-async function signResults(session: Session, results: readonly BuildResult[], flags: BuildFlags): Promise<void> {
-  if (flags.signKey === undefined) return;
-  const { openSigner } = await import('../publish/sign.ts');
-  const signer = await openSigner(session, flags.signKey);
-  const layout = await LayoutStore.open(session.global.ociDir);
-  for (const { tag, manifest } of results.flatMap(result => result.tags)) {
-    await signer.sign(layout, manifest, { kind: 'oci', directory: layout.directory, tag });
-  }
 }
 
 export function openSessionUi(session: Session): Ui & AsyncDisposable {

@@ -61,13 +61,15 @@ function addTo(parent: Command, act: Act, name: string): void {
     );
   signatureOptions(parent.command('verify <ref>'))
     .description('check every blob of an image against its digest, and every layer against its verity root')
+    .option('--attestation <type>', 'check that a key of --key signed such a statement about the image, instead')
+    .option('--predicate-has <file>', 'with --attestation: JSON whose members the statement must have')
     .option('--json', 'print JSON')
     .addOption(platformOption())
     .addOption(tlsVerify())
     .addOption(new Option('--no-tls-verify', 'same as --tls-verify=false').hideHelp())
     .addHelpText(
       'after',
-      `\n${ANY_IMAGE}\nOne in a registry is read in full without being kept; with --key or --policy only its signature is.\n\nExamples:\n  ${name} verify app\n  ${name} verify docker://registry.example/app:1.0 --key release.pub`,
+      `\n${ANY_IMAGE}\nOne in a registry is read in full without being kept; with --key or --policy only its signature is.\n\nExamples:\n  ${name} verify app\n  ${name} verify docker://registry.example/app:1.0 --key release.pub\n  ${name} verify app --attestation slsaprovenance1 --key release.pub`,
     )
     .action(
       act(async (session, ref: string, flags: VerifyFlags) => {

@@ -7,17 +7,19 @@ import { hostPlatform } from '../../../oci/platform.ts';
 import { imageReference, pinPlatform } from '../../../stores/find-image.ts';
 import type { Session } from '../../session.ts';
 import { jsonText } from '../../ui/json-text.ts';
-import type { ImageFlags } from '../images/image-flags.ts';
+import type { AttestationCheckFlags } from '../attest/attestation-check.ts';
 import { imageName } from '../images/image-names.ts';
-import { demandsSignature, type SignatureFlags } from '../signature/require-signature.ts';
+import { demandsSignature } from '../signature/require-signature.ts';
 
-export interface VerifyFlags extends SignatureFlags, ImageFlags {
-  readonly json?: boolean;
-}
+export type VerifyFlags = AttestationCheckFlags;
 
 /** `stk verify REF`: the signature where one is demanded; every byte of the image, unless a signature in a registry is. */
 export async function runVerify(session: Session, ref: string, flags: VerifyFlags): Promise<number> {
   const name = imageName(ref, flags);
+  if (flags.attestation !== undefined || flags.predicateHas !== undefined) {
+    const { runAttestationCheck } = await import('../attest/attestation-check.ts');
+    return runAttestationCheck(session, name, flags);
+  }
   let digest: Digest | undefined;
   if (demandsSignature(flags)) {
     const { runSignatureCheck } = await import('./sign-check.ts');

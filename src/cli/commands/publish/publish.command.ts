@@ -3,6 +3,7 @@ import type { Act } from '../../act.ts';
 import type { ConvertFlags } from './convert.ts';
 import type { LoginFlags } from './login.ts';
 import type { PublishFlags } from './publish.ts';
+import { attachOptions } from '../attest/attach-flags.ts';
 import { signatureOptions } from '../signature/require-signature.ts';
 import type { SignFlags } from './sign.ts';
 import { ANY_IMAGE, platformOption, tlsVerify } from '../images/image-flags.ts';
@@ -17,7 +18,7 @@ export function addPublishCommands(program: Command, act: Act): void {
 }
 
 function addPublish(program: Command, act: Act): void {
-  signatureOptions(program.command('publish [args...]'), 'what is published')
+  attachOptions(signatureOptions(program.command('publish [args...]'), 'what is published'))
     .usage('[options] DEST | SRC DEST')
     .description('copy built images, or any image, to a registry or a layout')
     .option('-f, --stacker-file <file>', 'the recipe: a path or an http(s) URL', 'stacker.yaml')
@@ -53,7 +54,8 @@ Examples:
   stk publish docker://registry.example/team --tag 1.0
                                        each image as registry.example/team/NAME:1.0
   stk publish app docker://registry.example/app:1.0
-  stk publish docker://a.example/app:1.0 docker://b.example/app:1.0 --referrers`,
+  stk publish docker://a.example/app:1.0 docker://b.example/app:1.0 --referrers
+  stk publish app docker://registry.example/app:1.0 --sbom spdx --provenance --sign-key release.key`,
     )
     .action(
       act(async (session, args: string[], flags: PublishFlags) => {

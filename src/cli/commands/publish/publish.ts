@@ -21,11 +21,14 @@ import { loadBuildRecipes } from '../build/load-recipes.ts';
 import { imageName } from '../images/image-names.ts';
 import { requireSignature, type SignatureFlags } from '../signature/require-signature.ts';
 import { logInOnce, type PublishLogin } from './publish-login.ts';
+import type { Attacher } from '../attest/attacher.ts';
+import { wantsDocuments, type AttachFlags } from '../attest/attach-flags.ts';
 import { openSigner, type Signer } from './sign.ts';
 
 export interface PublishFlags
   extends
     SignatureFlags,
+    AttachFlags,
     PublishLogin,
     Pick<
       BuildFlags,
@@ -46,7 +49,6 @@ export interface PublishFlags
   readonly showOnly?: boolean;
   readonly force?: boolean;
   readonly referrers?: boolean;
-  readonly signKey?: string;
   readonly url?: string;
   readonly skipTls?: boolean;
   readonly tlsVerify: boolean;
@@ -85,10 +87,11 @@ export async function runPublish(session: Session, args: readonly string[], flag
       return 0;
     }
     const signer = flags.signKey === undefined ? undefined : await openSigner(session, flags.signKey);
+    const attacher = wantsDocuments(flags) ? await openAttacherLate(session, flags) : undefined;
     await using ui = openSessionUi(session);
     for (const name of plan.skipped ?? []) say(ui.emit, 'info', `${name} is build_only: it is not published`, name);
     for (const publication of plan.publications) {
-      await publish(session, plan.source, publication, { flags, scope, emit: ui.emit, signer });
+      await publish(session, plan.source, publication, { flags, scope, emit: ui.emit, signer, attacher });
     }
   } finally {
     await scope[Symbol.asyncDispose]();
@@ -210,6 +213,13 @@ interface PublishContext {
   readonly scope: AsyncScope;
   readonly emit: Emit;
   readonly signer: Signer | undefined;
+  readonly attacher: Attacher | undefined;
+}
+
+/** Few publish with documents. */
+async function openAttacherLate(session: Session, flags: PublishFlags): Promise<Attacher> {
+  const { openAttacher } = await import('../attest/attacher.ts');
+  return openAttacher(session, flags);
 }
 
 async function publish(
@@ -218,7 +228,7 @@ async function publish(
   publication: Publication,
   context: PublishContext,
 ): Promise<void> {
-  const { flags, scope, emit, signer } = context;
+  const { flags, scope, emit, signer, attacher } = context;
   const { name, from, reference, targets } = publication;
   const [target, ...others] = targets;
   if (!target) return;
@@ -226,14 +236,17 @@ async function publish(
   const { signal } = session;
   const store = await session.stores.openTarget(target, { tlsVerify: verify(flags) }, scope);
   // What is signed before its tag moves is never seen without its signature.
-  const first = signer ? undefined : target.tag;
+  const isLate = signer !== undefined || attacher !== undefined;
+  const first = isLate ? undefined : target.tag;
   const result = await copyImage(
     { store: source, reference: checked ?? reference },
     { store, tag: first },
     { emit, group: name, referrers: flags.referrers === true, signal },
   );
+  const attested = { store, from: source, root: result.root.descriptor, name: target };
+  await attacher?.attach(attested, { kind: 'build' }, emit);
   if (signer) await signer.sign(store, result.root.descriptor, target, emit);
-  for (const { tag } of signer ? targets : others) await store.putManifest(result.root, tag, { signal });
+  for (const { tag } of isLate ? targets : others) await store.putManifest(result.root, tag, { signal });
   say(emit, 'info', `published: ${summary(result)}`, name);
   for (const each of targets) {
     session.stdout.write(`${printableLine(formatImageName(each))} ${result.root.descriptor.digest}\n`);

@@ -61,7 +61,8 @@ export async function openSigner(session: Session, keyFile: string): Promise<Sig
   };
 }
 
-async function openKey(session: Session, name: string): Promise<KeyObject> {
+/** A private key, its password asked for where it has one. Throws `not-found` and as `parseSigningKey` does. */
+export async function openKey(session: Session, name: string): Promise<KeyObject> {
   const file = absPath(name, session.workingDirectory);
   const pem = await session.given.read(file).catch((cause: unknown) => {
     throw new StkError('not-found', `cannot read key ${file}`, { cause, facts: { path: file } });

@@ -3,7 +3,7 @@ import { StkError } from '../../../core/errors.ts';
 import { textOfByteString } from '../../../core/host-text.ts';
 import type { Inventory } from '../../../inventory/inventory.ts';
 import { readInventory } from '../../../inventory/read-inventory.ts';
-import { warningText, type SbomSubject } from '../../../inventory/sbom-subject.ts';
+import { warningText } from '../../../inventory/sbom-subject.ts';
 import { OpenLayers } from '../../../lazy/open-layers.ts';
 import type { Descriptor } from '../../../oci/descriptor.ts';
 import { layerFormat } from '../../../oci/media-types.ts';
@@ -16,6 +16,7 @@ import { quotedByteString } from '../../ui/quoted-name.ts';
 import type { ImageFlags } from '../images/image-flags.ts';
 import { findNamed, imageName } from '../images/image-names.ts';
 import { partCache } from './part-cache.ts';
+import { formatSbom, sbomSubject } from './sbom-document.ts';
 
 export interface SbomFlags extends ImageFlags {
   readonly format: 'cyclonedx' | 'spdx' | 'list';
@@ -35,27 +36,14 @@ export async function runSbom(session: Session, ref: string, flags: SbomFlags): 
   for (const warning of warningText(inventory)) session.stderr.write(`warning: ${printableLine(warning)}\n`);
   if (flags.unowned) await writeUnowned(session, { image, layers, inventory }, flags);
   else if (flags.format === 'list') await writeList(session, inventory, flags);
-  else session.stdout.write(await formatSbom(flags.format, subjectOf(session, image, layers), inventory));
+  else {
+    const tag = image.reference.startsWith('sha256:') ? undefined : image.reference;
+    const subject = sbomSubject(session, { ...image, tag });
+    // One layer is a thing of its own, which is not its image.
+    const part = layers === image.manifest.layers ? subject : { ...subject, digest: layers[0]!.digest };
+    session.stdout.write(await formatSbom(flags.format, part, inventory));
+  }
   return 0;
-}
-
-/** The document of an inventory; the same inventory gives the same text. */
-async function formatSbom(format: 'cyclonedx' | 'spdx', subject: SbomSubject, inventory: Inventory): Promise<string> {
-  if (format === 'spdx') return (await import('../../../inventory/spdx.ts')).toSpdx(subject, inventory);
-  return (await import('../../../inventory/cyclonedx.ts')).toCycloneDx(subject, inventory);
-}
-
-function subjectOf({ version }: Session, image: FoundImage, layers: readonly Descriptor[]): SbomSubject {
-  const { place } = image.store;
-  const isWhole = layers === image.manifest.layers;
-  return {
-    name: place.kind === 'docker' ? place.repository : image.reference.replace(/^sha256:.*$/, 'image'),
-    digest: isWhole ? image.descriptor.digest : layers[0]!.digest,
-    platform: image.config,
-    repository: place.kind === 'docker' ? `${place.host}/${place.repository}` : undefined,
-    created: image.config.created ?? '1970-01-01T00:00:00Z',
-    stkVersion: version,
-  };
 }
 
 function wantedLayers({ manifest, name }: FoundImage, wanted: string | undefined): readonly Descriptor[] {

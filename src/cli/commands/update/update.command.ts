@@ -2,6 +2,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import { StkError } from '../../../core/errors.ts';
 import type { Act } from '../../act.ts';
 import type { DiffFlags } from './diff.ts';
+import { attachOptions } from '../attest/attach-flags.ts';
 import { signatureOptions } from '../signature/require-signature.ts';
 import { ANY_IMAGE, platformOption, tlsVerify } from '../images/image-flags.ts';
 import type { AdoptFlags } from './adopt.ts';
@@ -75,6 +76,7 @@ function addUpdate(program: Command, act: Act): void {
     .option('--kernel', 'where a program of the image has to run: mount its layers with the kernel, also unknown ones')
     .option('--json', 'print JSON')
     .addOption(tlsVerify());
+  attachOptions(command);
   signatureOptions(command, 'what is swapped in').addHelpText(
     'after',
     `
@@ -88,6 +90,7 @@ Examples:
   stk update docker://registry.example/app:1.0 --apply ssl=docker://registry.example/ssl:2 --dry-run
   stk update --all --apply ssl
   stk update app --report trivy.json --vex app.vex.json
+  stk update --all --apply ssl --sbom --provenance --sign-key release.key
   stk update --fleet fleet.yaml --canary 2 --check './smoke-test {}' --write-back deploy/app.yaml
   stk update docker://registry.example/app:1.0 --rebase --old-base docker://registry.example/debian:12.1 \
     --new-base docker://registry.example/debian:12.2

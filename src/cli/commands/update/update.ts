@@ -15,9 +15,10 @@ import { parseEpoch, parseRenumberLimit } from '../build/build-options.ts';
 import { openSessionUi } from '../build/build.ts';
 import { demandsSignature, requireSignature, type SignatureFlags } from '../signature/require-signature.ts';
 import type { Ui } from '../../ui/open-ui.ts';
-import { openSigner } from '../publish/sign.ts';
+import type { AttachFlags } from '../attest/attach-flags.ts';
 import { PartsFinder, type WantedParts } from '../../../update/find-parts.ts';
 import { NamespacesNeeded, type OpenPlace } from '../../../update/regenerate-in-layout.ts';
+import { keptBeside } from './kept-beside.ts';
 import { parseRule, wantedParts, type SwapFlags } from './wanted-parts.ts';
 import { OutcomeList, writeOutcome } from './update-report.ts';
 import { updateInRounds } from './in-rounds.ts';
@@ -31,13 +32,12 @@ import { parsePlatform } from '../../../oci/platform.ts';
 export interface UpdateFlags extends SwapFlags, ImagesFlags {}
 
 /** How images are updated, whatever is swapped in them. */
-export interface ImagesFlags extends SignatureFlags {
+export interface ImagesFlags extends SignatureFlags, AttachFlags {
   readonly all?: boolean;
   readonly conflict: readonly string[];
   readonly tag?: string;
   readonly dryRun?: boolean;
   readonly json?: boolean;
-  readonly signKey?: string;
   readonly platform?: string;
   readonly renumberLimit?: string;
   readonly kernel?: boolean;
@@ -127,16 +127,15 @@ export interface OpenedRun extends Omit<UpdateRun, 'wanted' | 'rules' | 'parts'>
 /** What all images of one run have in common. The scope owns what is opened. */
 export async function openUpdateRun(
   session: Session,
-  flags: Omit<ImagesFlags, 'conflict'>,
+  flags: Omit<ImagesFlags, 'conflict'> & Partial<Pick<ImagesFlags, 'conflict'>>,
   ui: Ui,
   scope: AsyncScope,
 ): Promise<OpenedRun> {
   const epochSeconds = parseEpoch(session.environment['SOURCE_DATE_EPOCH']);
-  const signer = flags.signKey === undefined ? undefined : await openSigner(session, flags.signKey);
   const converter = openConverterOnce(session, ui, scope);
   return {
     dryRun: flags.dryRun === true,
-    sign: signer && ((store, subject, name) => signer.sign(store, subject, name, ui.emit)),
+    sign: await keptBeside(session, flags, ui),
     openPlace: openPlaceOnce(session, flags, scope),
     converter,
     layerType: flags.layerType,
