@@ -13,6 +13,8 @@ export interface StateDirectories {
   /** Records of rolls, a directory for each fleet file. */
   readonly fleets: AbsPath;
   readonly fileDigests: AbsPath;
+  /** What builds did, a directory for each. */
+  readonly history: AbsPath;
 }
 
 export function stateDirectories(home: AbsPath): StateDirectories {
@@ -27,5 +29,6 @@ export function stateDirectories(home: AbsPath): StateDirectories {
     converted: below('converted'),
     fleets: below('fleets'),
     fileDigests: below('file-digests.json'),
+    history: below('history'),
   };
 }

@@ -10,6 +10,7 @@ import { addRunCommands } from './commands/run/run.command.ts';
 import { addBundleCommand } from './commands/run/bundle.command.ts';
 import { addCommitCommand } from './commands/run/commit.command.ts';
 import { addLayoutCommands } from './commands/layout/layout.command.ts';
+import { addHistoryCommands } from './commands/history/history.command.ts';
 import { addHostCommands } from './commands/host/host.command.ts';
 import { addMountCommands } from './commands/mount/mount.command.ts';
 import { addPublishCommands } from './commands/publish/publish.command.ts';
@@ -88,6 +89,7 @@ export function makeProgram(
   addBuildCommands(program, act);
   addLayoutCommands(program, act);
   addSbomCommands(program, act);
+  addHistoryCommands(program, act);
   addCacheCommands(program, act);
   addUpdateCommands(program, act);
   addFleetCommands(program, act);

@@ -5,6 +5,7 @@ import { say, type Emit, type StkEvent } from '../../../core/events.ts';
 import { absPath, type AbsPath } from '../../../core/paths.ts';
 import type { BuildResult } from '../../../builder/build-all.ts';
 import { buildPlatforms } from '../../../builder/build-platforms.ts';
+import { HistoryRecorder } from '../../../builder/build-history.ts';
 import type { Workshop } from '../../../builder/do-step.ts';
 import { imageGraph } from '../../../builder/image-graph.ts';
 import { writeFile } from '../../../host/files.ts';
@@ -68,6 +69,7 @@ export async function runBuild(
   let workshop: Promise<Workshop> | undefined;
   const layout = await LayoutStore.create(session.global.ociDir);
   takeUsualUmask();
+  const history = await HistoryRecorder.open(stateDirectories(session.global.stkDir).history);
   let results: readonly BuildResult[];
   try {
     scope.use(await layout.lockBlobs('shared', { signal: session.signal }));
@@ -87,7 +89,7 @@ export async function runBuild(
       wish,
       layout,
       workshop: open,
-      emit: ui.emit,
+      emit: history.watch(ui.emit),
       stepCaches,
       flags,
       trust,
@@ -95,6 +97,7 @@ export async function runBuild(
     await attachAndSign(session, results, flags);
   } finally {
     await scope[Symbol.asyncDispose]();
+    await history.close();
   }
   await report(session, results, flags);
   return 0;
