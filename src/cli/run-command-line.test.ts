@@ -119,7 +119,7 @@ const REFUSED: readonly (readonly [number, string, readonly string[]])[] = [
   [2, 'usage', ['inspect', 'app:/etc']],
   [2, 'usage', ['update']],
   [2, 'usage', ['update', 'app']],
-  [2, 'usage', ['mount', 'docker://h.example/app', 'm']],
+  [2, 'usage', ['mount', 'saved.tar', 'm']],
   [2, 'usage', ['mount', 'app', 'm', '--rw', '--upper', 'u']],
   [2, 'usage', ['verify', 'app', '--identity', 'x']],
   [2, 'usage', ['completion', 'tcsh']],
@@ -154,7 +154,7 @@ const REFUSED: readonly (readonly [number, string, readonly string[]])[] = [
   [9, 'invalid-input', ['convert', 'app', 'docker://h.example/App']],
   [9, 'unsupported', ['update', 'saved.tar', '--apply', 'ssl']],
   [125, 'usage', ['run']],
-  [125, 'usage', ['run', 'docker://h.example/app']],
+  [125, 'usage', ['run', 'saved.tar']],
   [125, 'usage', ['run', 'app', '--network', 'bridge']],
   [125, 'invalid-input', ['run', 'docker://h.example/App']],
 ];
