@@ -33,7 +33,10 @@ export function wantedPlatforms(
       found.set(key, wanted);
     }
   }
-  return [...found.values()];
+  // Names that no image has are refused by whoever builds them.
+  const unknown = names.filter(name => !images.some(image => image.name === name));
+  const [first = { platform: host, names: [] }, ...others] = found.values();
+  return [{ ...first, names: [...first.names, ...unknown] }, ...others];
 }
 
 export interface BuildPlatforms extends Omit<BuildAll, 'recipes'> {

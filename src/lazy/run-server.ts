@@ -92,10 +92,12 @@ class BlockServer {
   async #leave(): Promise<void> {
     if (!this.#hasName) return;
     this.#hasName = false;
-    const { socket, log } = this.#start.settings;
+    const { socket, inode, log } = this.#start.settings;
     const said = await stat(log).catch(() => undefined);
     if (said?.size === 0) await rm(log, { force: true });
-    await rm(socket, { force: true });
+    // One that was silent for long has lost its name to another.
+    const named = await stat(socket).catch(() => undefined);
+    if (named?.ino === inode) await rm(socket, { force: true });
   }
 
   /** Ends where there is nothing to do, after a while. */
@@ -125,6 +127,7 @@ class BlockServer {
           this.#look();
         },
       });
+      connection.say({ listens: true });
     }
     this.#look();
   }

@@ -97,6 +97,22 @@ describe('a server and those who come and go', () => {
     expect((await server).exitCode).toBe(0);
   });
 
+  it('leaves one that does not answer to its mounts, and starts another', async () => {
+    const stopped = await rig.start([blob]);
+    process.kill(stopped.pid, 'SIGSTOP');
+    const other = await rig.restart(rig.spec([blob]), { silenceMs: 200 });
+    expect(other.pid).not.toBe(stopped.pid);
+    expect((await readFile(`${other.target}/blob`)).length).toBe(DATA);
+    process.kill(stopped.pid, 'SIGCONT');
+    expect((await readFile(`${stopped.target}/blob`)).length).toBe(DATA);
+    await end(stopped.target, stopped.pid);
+    // The name is the other's.
+    const third = await rig.restart(rig.spec([blob]));
+    expect(third.pid).toBe(other.pid);
+    await execa('umount', [third.target]);
+    await end(other.target, other.pid);
+  });
+
   it('fails reads once it was killed with its keeper, and another takes its place', async () => {
     const server = await rig.start([blob]);
     const file = await open(`${server.target}/blob`, 'r');

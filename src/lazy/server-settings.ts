@@ -16,6 +16,8 @@ export const IDLE_MS = 10_000;
 export interface ServerSettings {
   /** What it listens on. */
   readonly socket: AbsPath;
+  /** Of the socket in the filesystem: another server may have taken the name. */
+  readonly inode: number;
   /** Where its standard streams go; removed at its end if nothing is in it. */
   readonly log: AbsPath;
   /** How long it stays without a mount. */
@@ -64,14 +66,14 @@ export function readServerEnvironment(environment: Readonly<Record<string, strin
   readonly settings: ServerSettings;
   readonly taken: TakenOver;
 } {
-  const { socket, log, idleMs } = parse(environment[SETTINGS]) as Readonly<Record<string, unknown>>;
-  if (!isPath(socket) || !isPath(log) || !Number.isSafeInteger(idleMs)) throw wrong();
+  const { socket, inode, log, idleMs } = parse(environment[SETTINGS]) as Readonly<Record<string, unknown>>;
+  if (!isPath(socket) || !isPath(log) || ![inode, idleMs].every(Number.isSafeInteger)) throw wrong();
   const devices = new Map<string, number>();
   for (const word of (environment[KEPT_DEVICES] ?? '').split(' ')) {
     const [name, fd] = word.split('=');
     if (name && /^\d+$/.test(fd ?? '')) devices.set(decodeURIComponent(name), Number(fd));
   }
-  const settings = { socket, log, idleMs: idleMs as number };
+  const settings = { socket, inode: inode as number, log, idleMs: idleMs as number };
   return { settings, taken: { deaths: Number(environment[DEATHS] ?? 0), devices } };
 }
 

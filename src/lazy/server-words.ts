@@ -1,10 +1,11 @@
 import { StkError, isStkError, messageOf, type ErrorCode, type ErrorFacts } from '../core/errors.ts';
 
 /**
- * What a server says to whoever asked it to serve a mount, a line of JSON each: that it has the device, and then that files
- * can be read, or why not. Where it says nothing, it never took the device.
+ * What a server says to whoever asks it to serve a mount, a line of JSON each: that it listens, before anything is asked; that
+ * it has the device; and then that files can be read, or why not. Where it does not say so, it never took the device.
  */
 export type ServerWord =
+  | { readonly listens: true }
   | { readonly taken: true }
   | { readonly ready: true; readonly pid: number; readonly keeper?: number }
   | {

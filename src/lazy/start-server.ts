@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { StkError, isStkError } from '../core/errors.ts';
 import type { AbsPath } from '../core/paths.ts';
-import { closeSync, mkdir, rm } from '../host/files.ts';
+import { closeSync, mkdir, rm, stat } from '../host/files.ts';
 import { isDisconnected } from '../host/filesystem-answers.ts';
 import { mountDevice } from '../host/fuse/mount-device.ts';
 import { detachFuse } from '../host/fuse/mount-point.ts';
@@ -16,12 +16,18 @@ import { IDLE_MS, serverEnvironment, serverPlaces, type ServerProgram } from './
 
 /** A server that is too busy to answer within this lives. */
 const ANSWER_TIMEOUT_MS = 2000;
+/** A running server answers at once; one that is stopped, or waits for a disk that is gone, does not. */
+const SILENCE_MS = 10_000;
+/** What the start of a server may take on a busy machine. */
+const START_TIMEOUT_MS = 60_000;
 /** A server may end of itself at the moment when it is asked. */
 const ATTEMPTS = 3;
 
 export interface StartServerOptions extends ServerProgram {
   /** How long the server stays without a mount. */
   readonly idleMs?: number;
+  /** After so long a running server that does not answer is left to its mounts, and another one is started. */
+  readonly silenceMs?: number;
   /** Opening a blob without a verity tree reads all of it, so this may take long. */
   readonly readyTimeoutMs?: number;
   readonly signal?: AbortSignal;
@@ -55,43 +61,55 @@ export async function startServer(files: FilesToMount, options: StartServerOptio
   for (const file of [spec.logFile, spec.stateFile]) await mkdir(path.dirname(file), { recursive: true });
   const settings: ServeSpec = { ...spec, unmountWith };
   // It starts while the mount is made.
-  let connection: number | undefined = await reachServer(settings, options);
+  let reached: ReachedServer | undefined = await reachServer(settings, options);
   try {
     const mount = { allowOther, subtype: FUSE_SUBTYPE };
     await using device = await mountDevice(spec.target, mount, canMount ? 'mount' : 'fusermount3', signal);
     for (let attempt = 1; ; attempt++) {
-      const asking = connection ?? (await reachServer(settings, options));
-      connection = undefined;
-      const server = await askServer(asking, { spec: settings, device: device.fd }, options);
-      if (server) return server;
+      const { connection, isNew, socket } = reached ?? (await reachServer(settings, options));
+      reached = undefined;
+      const greetingTimeoutMs = isNew ? START_TIMEOUT_MS : (options.silenceMs ?? SILENCE_MS);
+      const files = { spec: settings, device: device.fd };
+      const answer = await askServer(connection, files, { ...options, greetingTimeoutMs });
+      if (typeof answer === 'object') return answer;
+      // The name is for the next one.
+      if (answer === 'silent') await rm(socket, { force: true });
       if (attempt === ATTEMPTS) throw notStarted(settings, options);
     }
   } catch (error) {
-    if (connection !== undefined) closeSync(connection);
+    if (reached !== undefined) closeSync(reached.connection);
     if (!isStkError(error, 'conflict')) await detachFuse(spec.target, unmountWith).catch(() => {});
     throw error;
   }
 }
 
+interface ReachedServer {
+  readonly connection: number;
+  readonly socket: AbsPath;
+  /** Just started. */
+  readonly isNew: boolean;
+}
+
 /** A connection to the server, which may be about to start. */
-async function reachServer({ stateFile }: ServeSpec, options: StartServerOptions): Promise<number> {
+async function reachServer({ stateFile }: ServeSpec, options: StartServerOptions): Promise<ReachedServer> {
   const { socket, log } = serverPlaces(path.dirname(stateFile) as AbsPath, options);
   const found = connectTo(socket);
-  if (found !== undefined) return found;
+  if (found !== undefined) return { connection: found, socket, isNew: false };
   // What a killed one left.
   await rm(socket, { force: true });
   const listening = listenAt(socket);
   try {
+    const { ino: inode } = await stat(socket);
     await spawnServer({
       command: options.command,
-      env: serverEnvironment({ socket, log, idleMs: options.idleMs ?? IDLE_MS }),
+      env: serverEnvironment({ socket, inode, log, idleMs: options.idleMs ?? IDLE_MS }),
       listening,
       logFile: log,
       signal: options.signal,
     });
     const connection = connectTo(socket);
     if (connection === undefined) throw notStarted({ stateFile }, options);
-    return connection;
+    return { connection, socket, isNew: true };
   } finally {
     closeSync(listening);
   }

@@ -147,7 +147,7 @@ it('finds layouts and archives whose names hold what separates names', async () 
 });
 
 it.each([
-  ['mount', ['docker://h.example/a', 'mnt'], 2, /in a registry, and images are mounted from a layout/],
+  ['mount', ['saved.tar', 'mnt'], 2, /in an archive, and images are mounted from a layout or a registry/],
   ['run', ['saved.tar'], 125, /in an archive, and images run from a layout/],
   ['sign', ['saved.tar', '--key', 'k'], 8, /cannot read key/],
   ['inspect', ['here:/etc'], 2, /not a path in it/],

@@ -117,10 +117,13 @@ export class FileServerRig implements AsyncDisposable {
     return this.restart(this.spec(blobs, options));
   }
 
-  async restart(spec: StartedFileServer['spec']): Promise<StartedFileServer> {
+  async restart(
+    spec: StartedFileServer['spec'],
+    options: { readonly silenceMs?: number } = {},
+  ): Promise<StartedFileServer> {
     const command = [process.execPath, this.path('server.mjs')];
     // It ends with its last mount.
-    const { pid, keeper = 0 } = await startServer(spec, { command, build: 'rig', idleMs: 0 });
+    const { pid, keeper = 0 } = await startServer(spec, { command, build: 'rig', idleMs: 0, ...options });
     const logged = async (event: string) => {
       const lines = (await readFile(spec.logFile, 'utf8')).split('\n').filter(line => line.startsWith('{'));
       return lines.map(line => JSON.parse(line) as Record<string, unknown>).filter(entry => entry['event'] === event);
