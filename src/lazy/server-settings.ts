@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { StkError } from '../core/errors.ts';
+import { hostBytes, hostText } from '../core/host-text.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { DEATHS, KEPT_DEVICES } from '../host/fuse/keep-server.ts';
 import { toolEnvironment } from '../host/tool-path.ts';
@@ -71,7 +72,7 @@ export function readServerEnvironment(environment: Readonly<Record<string, strin
   const devices = new Map<string, number>();
   for (const word of (environment[KEPT_DEVICES] ?? '').split(' ')) {
     const [name, fd] = word.split('=');
-    if (name && /^\d+$/.test(fd ?? '')) devices.set(decodeURIComponent(name), Number(fd));
+    if (name && /^\d+$/.test(fd ?? '')) devices.set(hostText(Buffer.from(name, 'base64url')), Number(fd));
   }
   const settings = { socket, inode: inode as number, log, idleMs: idleMs as number };
   return { settings, taken: { deaths: Number(environment[DEATHS] ?? 0), devices } };
@@ -79,7 +80,7 @@ export function readServerEnvironment(environment: Readonly<Record<string, strin
 
 /** A state file as a keeper's name for the device of its mount. */
 export function keptName(stateFile: string): string {
-  return encodeURIComponent(stateFile);
+  return hostBytes(stateFile).toString('base64url');
 }
 
 function isPath(value: unknown): value is AbsPath {
