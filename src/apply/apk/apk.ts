@@ -102,11 +102,13 @@ function ownText(bytes: Buffer, side: number, { accounts }: MergeContext): strin
   return owners === undefined ? text : renumberInstalled(text, owners);
 }
 
-async function mergedInstalled({ path, sides: changed }: PathVersions, context: MergeContext): Promise<Outcome> {
-  const analysis = await analyse(path, context);
+async function mergedInstalled(versions: PathVersions, context: MergeContext): Promise<Outcome> {
+  const analysis = await analyse(versions.path, context);
   if (analysis === undefined) {
-    const [only] = changed;
-    return textOutcome(ownText(await only!.read(MAX_BYTES), only!.side, context));
+    const contents = await readContents(versions, MAX_BYTES);
+    if (isConflict(contents)) return contents;
+    const only = contents.sides.at(-1);
+    return only?.bytes ? textOutcome(ownText(only.bytes, only.side, context)) : takeLast(versions);
   }
   if (isConflict(analysis)) return analysis;
   const { ancestor, sides, choice } = analysis;
