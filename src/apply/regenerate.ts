@@ -6,8 +6,9 @@ import { makeTempDir } from '../host/temp-dir.ts';
 import { blame } from '../layer/find-fault.ts';
 import type { PackOptions } from '../layer/pack-options.ts';
 import { VERITY_ROOT } from '../oci/layer-annotations.ts';
+import type { Platform } from '../oci/descriptor.ts';
 import { MediaType } from '../oci/media-types.ts';
-import type { ProgramSupport } from '../sandbox/emulators.ts';
+import type { Emulators } from '../sandbox/emulators.ts';
 import type { LayerFile, MountedLayers } from '../sandbox/mounted-layers.ts';
 import { fullDiskError } from '../sandbox/full-disk.ts';
 import { runStep, sandboxMountPoints } from '../sandbox/run-step.ts';
@@ -24,11 +25,12 @@ export interface RegeneratePlace {
   /** For what lives as long as the run, on a filesystem that can hold an upper directory. */
   readonly directory: AbsPath;
   readonly rootless: boolean;
-  /** How the image's programs run. */
-  readonly programs?: ProgramSupport | undefined;
+  readonly emulators: Emulators;
 }
 
 export interface RegenerateRequest {
+  /** What the image is for. */
+  readonly platform: Platform;
   readonly problem: MergeProblem;
   /** Without conflicts. */
   readonly result: MergeResult;
@@ -64,7 +66,7 @@ export async function regenerate(request: RegenerateRequest): Promise<MergeResul
         layers,
         directory: directory.path,
         rootless: place.rootless,
-        userNamespace: place.programs?.userNamespace,
+        userNamespace: (await place.emulators.supportFor(request.platform, signal)).userNamespace,
         onOutput: (stream, line) => task.output(stream, [line]),
         signal,
       });

@@ -4,7 +4,7 @@ import { mergeTrees } from '../apply/merge-trees.ts';
 import { writeMergeLayer } from '../apply/merge-layer.ts';
 import { conflictError } from '../apply/conflict-report.ts';
 import { openMergeProblem, type MergePlan } from '../apply/open-merge-problem.ts';
-import { regenerate, type RegeneratePlace } from '../apply/regenerate.ts';
+import { regenerate } from '../apply/regenerate.ts';
 import { imagePlatform } from './image-platform.ts';
 import { planStack, type StackPlan } from '../apply/stack-plan.ts';
 import { AsyncScope } from '../core/async-scope.ts';
@@ -186,13 +186,14 @@ async function merge(build: ImageBuild, problem: MergeProblem, plain: readonly S
         result.regenerate.length === 0
           ? result
           : await regenerate({
+              platform: imagePlatform(definition, options),
               problem,
               result,
               layers: plain.map(({ squashfs }) => ({ descriptor: squashfs, file: layout.blobPath(squashfs.digest) })),
               draft: joinInside(temporary.path, 'draft'),
               packing,
               epochSeconds,
-              place: await mergePlace(build),
+              place: await build.workshop(),
               emit: build.emit,
               group: definition.name,
               signal,
@@ -210,13 +211,6 @@ async function merge(build: ImageBuild, problem: MergeProblem, plain: readonly S
     },
     signal,
   );
-}
-
-/** Programs of an image that applies others are for its platform, whatever programs they are. */
-async function mergePlace(build: ImageBuild): Promise<RegeneratePlace> {
-  const workshop = await build.workshop();
-  const { architecture } = imagePlatform(build.definition, build.options);
-  return { ...workshop, programs: await workshop.emulators.supportFor(architecture, build.signal) };
 }
 
 function asMergeRecord(value: unknown): MergeRecord | undefined {

@@ -52,7 +52,7 @@ export async function buildImage(build: ImageBuild): Promise<ImageResult> {
     const { record, fresh } = await build.steps.run(key, async () => {
       const known = options.useCache ? await findKnown(build, key) : undefined;
       if (!known && options.useCache) await sayWhatChanged(build.records, missed, build.emit);
-      const record = known ?? (await runOne(build, step, { stack, done: below, imports }));
+      const record = known ?? (await runOne(build, step, { platform, stack, done: below, imports }));
       if (!known) {
         await rememberStep(build.records, key, record);
         await rememberInputs(build.records, missed);
@@ -101,6 +101,7 @@ async function findKnown(build: ImageBuild, key: CacheKey): Promise<StepRecord |
 
 /** What a step finds when its turn comes. */
 interface StepGround {
+  readonly platform: Platform;
   readonly stack: ImageStack;
   /** The steps before it. */
   readonly done: readonly StepRecord[];
@@ -108,7 +109,7 @@ interface StepGround {
 }
 
 async function runOne(build: ImageBuild, step: ImageStep, ground: StepGround): Promise<StepRecord> {
-  const { done, imports } = ground;
+  const { platform, done, imports } = ground;
   const workshop = await build.workshop();
   const { base, applied } = await ground.stack.parts();
   const own = done.flatMap(record => (record.layer ? [{ squashfs: record.layer }] : []));
@@ -117,7 +118,7 @@ async function runOne(build: ImageBuild, step: ImageStep, ground: StepGround): P
   const { doStep } = await import('./do-step.ts');
   return doStep({
     definition,
-    platform: imagePlatform(definition, options),
+    platform,
     step,
     stack,
     imports,

@@ -192,7 +192,7 @@ async function openScript(
   await using secrets = await mountSecrets(definition.secrets, options.secrets, directory);
   for (const { id, value } of secrets.secrets) warnOfShort(work, id, value);
   await using cacheDirs = await openCacheDirs(definition.cacheDirs, workshop.cacheDirs, signal);
-  const programs = await workshop.emulators.supportFor(work.platform.architecture, signal);
+  const programs = await workshop.emulators.supportFor(work.platform, signal);
   const root = await withTask(
     work.emit,
     { group: definition.name, kind: 'run', label: work.step.label },

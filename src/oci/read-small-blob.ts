@@ -3,13 +3,13 @@ import { StkError } from '../core/errors.ts';
 import { MAX_MANIFEST_BYTES, type BlobStore, type CallOptions } from './blob-store.ts';
 import type { Descriptor } from './descriptor.ts';
 
-/** A blob that is to be parsed: at most 4 MiB, verified. Throws `invalid-input` for a larger one. */
+/** A blob that is to be parsed, verified. Throws `invalid-input` for one of more than `maxBytes`, 4 MiB by default. */
 export async function readSmallBlob(
   store: BlobStore,
   descriptor: Descriptor,
-  options: CallOptions = {},
+  { maxBytes = MAX_MANIFEST_BYTES, ...options }: CallOptions & { readonly maxBytes?: number } = {},
 ): Promise<Buffer> {
-  if (descriptor.size > MAX_MANIFEST_BYTES) {
+  if (descriptor.size > maxBytes) {
     throw new StkError(
       'invalid-input',
       `${store.name}: ${descriptor.mediaType} of ${descriptor.size} bytes is too large`,

@@ -1,11 +1,13 @@
 import { isStkError, StkError } from '../core/errors.ts';
 import { AsyncScope } from '../core/async-scope.ts';
-import { SingleFlight } from '../core/single-flight.ts';
+import { Remembered } from '../core/remembered.ts';
 import type { AbsPath } from '../core/paths.ts';
 import { findTool, missingTool } from '../host/find-tool.ts';
 import { runTool } from '../host/exec.ts';
 import { makeTempDir } from '../host/temp-dir.ts';
 import { openUnnamedFile } from '../host/tools/bwrap-arguments.ts';
+import type { Platform } from '../oci/descriptor.ts';
+import { normalizePlatform } from '../oci/platform.ts';
 import { EmulationNamespace } from './emulation-namespace.ts';
 import { foreignArchitecture, PROBE_STATUS, probeProgram, type Architecture } from './foreign-architectures.ts';
 
@@ -21,10 +23,9 @@ export interface ProgramSupport {
 export class Emulators implements AsyncDisposable {
   readonly #directory: AbsPath;
   readonly #hostArchitecture: string;
-  readonly #known = new Map<string, ProgramSupport>();
-  readonly #asked = new SingleFlight<string, ProgramSupport>();
+  readonly #known = new Remembered<string, ProgramSupport>();
+  readonly #namespaces = new Remembered<'own', EmulationNamespace>();
   readonly #scope = new AsyncScope();
-  #namespace: Promise<EmulationNamespace> | undefined;
 
   /** @param directory for what lives as long as this */
   constructor(directory: AbsPath, hostArchitecture: string) {
@@ -32,25 +33,19 @@ export class Emulators implements AsyncDisposable {
     this.#hostArchitecture = hostArchitecture;
   }
 
-  /** Finds out how programs of an architecture, by its name in the image specification, can run. */
-  async supportFor(name: string, signal?: AbortSignal): Promise<ProgramSupport> {
+  /** Finds out how programs of an image for a platform can run. */
+  async supportFor(platform: Platform, signal?: AbortSignal): Promise<ProgramSupport> {
+    const { architecture: name } = normalizePlatform(platform);
     const architecture = foreignArchitecture(name);
     if (name === this.#hostArchitecture || architecture === undefined) return {};
-    const known = this.#known.get(name);
-    if (known) return known;
-    return this.#asked.run(name, async () => {
-      const found = await this.#find(name, architecture, signal);
-      this.#known.set(name, found);
-      return found;
-    });
+    return this.#known.get(name, () => this.#find(name, architecture, signal));
   }
 
   async #find(name: string, architecture: Architecture, signal: AbortSignal | undefined): Promise<ProgramSupport> {
     if (await this.#runs(architecture, undefined, signal)) return {};
     try {
       const emulator = await findEmulator(architecture);
-      this.#namespace ??= this.#open(signal);
-      const namespace = await this.#namespace;
+      const namespace = await this.#namespaces.get('own', () => this.#open(signal));
       await namespace.register(`stk-${name}`, architecture, emulator);
       if (await this.#runs(architecture, namespace.fd, signal)) return { userNamespace: namespace.fd };
       const hint = 'an emulator that is linked statically is needed: apt-get install -y qemu-user-static';
@@ -80,7 +75,7 @@ export class Emulators implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#namespace?.catch(() => undefined);
+    await this.#known.settle();
     await this.#scope[Symbol.asyncDispose]();
   }
 }

@@ -1,11 +1,13 @@
 import type { KeyObject } from 'node:crypto';
 import type { Digest } from '../core/digest.ts';
-import { StkError, isStkError } from '../core/errors.ts';
+import { StkError } from '../core/errors.ts';
 import { mapLimited } from '../core/limiter.ts';
 import { attachmentTag } from '../oci/attachment-tag.ts';
 import type { BlobStore, CallOptions } from '../oci/blob-store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { parseManifest } from '../oci/parse-manifest.ts';
+import { readSmallBlob } from '../oci/read-small-blob.ts';
+import { ifUsable } from './if-usable.ts';
 import { envelopeSigner, parseEnvelope, type Envelope } from './dsse.ts';
 import { parseBundle } from './sigstore-bundle.ts';
 import { keyFingerprint } from './signing-key.ts';
@@ -72,12 +74,13 @@ export async function findDocuments(
       .filter(({ mediaType, size }) => mediaType !== SIGNATURE && size <= MAX_DOCUMENT_BYTES)
       .map(layer => ({ artifact, layer, created: manifest.annotations?.[CREATED] })),
   );
+  const readDocument = (layer: Descriptor) => readSmallBlob(store, layer, { ...options, maxBytes: MAX_DOCUMENT_BYTES });
   // Small ones first: junk that is large uses nothing up that those need.
   let readBytes = 0;
   const read = new Map<Descriptor, Buffer | undefined>();
   for (const { layer } of layers.toSorted((a, b) => a.layer.size - b.layer.size)) {
     if (!isAttestation(layer) || (readBytes += layer.size) > MAX_READ_BYTES) continue;
-    read.set(layer, await ifUsable(() => readDocument(store, layer, options)));
+    read.set(layer, await ifUsable(() => readDocument(layer)));
   }
   return layers.flatMap(({ artifact, layer, created }) => {
     const bytes = read.get(layer);
@@ -85,9 +88,7 @@ export async function findDocuments(
     const envelope = bytes && envelopeOf(bytes);
     const statement = bytes && parseStatement(envelope?.payload ?? bytes);
     const predicateType = statement?.predicateType;
-    return [
-      { artifact, layer, predicateType, envelope, statement, created, read: () => readDocument(store, layer, options) },
-    ];
+    return [{ artifact, layer, predicateType, envelope, statement, created, read: () => readDocument(layer) }];
   });
 }
 
@@ -150,19 +151,4 @@ async function readManifest(store: BlobStore, reference: string, options: CallOp
   const { bytes, descriptor } = await store.readManifest(reference, options);
   const parsed = parseManifest(bytes, `${store.name} ${reference}`);
   return parsed.kind === 'manifest' ? { digest: descriptor.digest, manifest: parsed.manifest } : undefined;
-}
-
-async function readDocument(store: BlobStore, layer: Descriptor, options: CallOptions): Promise<Buffer> {
-  const parts: Uint8Array[] = [];
-  for await (const part of store.readBlob(layer, options)) parts.push(part);
-  return Buffer.concat(parts);
-}
-
-async function ifUsable<T>(read: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await read();
-  } catch (error) {
-    if (isStkError(error, 'not-found', 'invalid-input', 'integrity', 'unsupported')) return undefined;
-    throw error;
-  }
 }

@@ -9,6 +9,7 @@ import { parseManifest } from '../oci/parse-manifest.ts';
 import { readSmallBlob } from '../oci/read-small-blob.ts';
 import { attachmentTag } from '../oci/attachment-tag.ts';
 import { putDocument } from '../oci/put-document.ts';
+import { ifUsable } from './if-usable.ts';
 
 /** As cosign names them (cosign, "Signature Specification"). */
 export const SIGNATURE_LAYER = 'application/vnd.dev.cosign.simplesigning.v1+json';
@@ -191,16 +192,6 @@ async function readSignatureManifest(
 ): Promise<Manifest | undefined> {
   const parsed = parseManifest((await store.readManifest(reference, options)).bytes, `${store.name} ${reference}`);
   return parsed.kind === 'manifest' ? parsed.manifest : undefined;
-}
-
-/** Whoever may add something broken beside an image must not thereby hide the signatures that are good. */
-async function ifUsable<T>(read: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await read();
-  } catch (error) {
-    if (isStkError(error, 'not-found', 'invalid-input', 'integrity', 'unsupported')) return undefined;
-    throw error;
-  }
 }
 
 function isSame(a: Descriptor, b: Descriptor): boolean {

@@ -5,7 +5,7 @@ import type { Emit } from '../core/events.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { createWriteStream } from '../host/files.ts';
 import type { PackOptions } from '../layer/pack-options.ts';
-import type { LayoutStore } from '../oci/layout.ts';
+import type { Platform } from '../oci/descriptor.ts';
 import type { LayerFile } from '../sandbox/mounted-layers.ts';
 import type { PlacedLayer, Regenerate } from './update-image.ts';
 
@@ -13,10 +13,10 @@ import type { PlacedLayer, Regenerate } from './update-image.ts';
 export class NamespacesNeeded extends Error {}
 
 /** Where programs of images run, opened at the first use. Throws `NamespacesNeeded` outside of the namespaces. */
-export type OpenPlace = (layout: LayoutStore) => Promise<RegeneratePlace>;
+export type OpenPlace = () => Promise<RegeneratePlace>;
 
 export interface RegenerateContext {
-  readonly layout: LayoutStore;
+  readonly platform: Platform;
   readonly openPlace: OpenPlace;
   readonly emit: Emit;
   /** For the first draft of the layer, and for layers that come from a registry. */
@@ -28,15 +28,16 @@ export interface RegenerateContext {
 
 /** Runs programs of an image of a layout on its mounted layers, in the sandbox of a step and without a network. */
 export function regenerateInLayout(context: RegenerateContext): Regenerate {
-  const { layout, openPlace, scratch, emit, packing, epochSeconds, signal } = context;
+  const { platform, openPlace, scratch, emit, packing, epochSeconds, signal } = context;
   let place: Promise<RegeneratePlace> | undefined;
   return async ({ problem, result, layers }) => {
-    const opened = await (place ??= openPlace(layout));
+    const opened = await (place ??= openPlace());
     const files: LayerFile[] = [];
     for (const layer of layers) {
       files.push({ descriptor: layer.descriptor, file: await fileOf(layer, scratch, signal) });
     }
     return regenerate({
+      platform,
       problem,
       result,
       layers: files,

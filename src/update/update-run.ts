@@ -101,7 +101,7 @@ export async function computeUpdate(
     shared: run.shared,
     form: resultForm(work, parts, { type: run.layerType, scratch, converter: run.converter, emit, signal }),
     regenerate: isLayout(work.store)
-      ? regenerateInLayout({ ...packing, layout: work.store, openPlace, emit, scratch, signal })
+      ? regenerateInLayout({ ...packing, platform: work.config, openPlace, emit, scratch, signal })
       : undefined,
     emit,
     signal,

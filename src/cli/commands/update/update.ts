@@ -191,8 +191,8 @@ function openPlaceOnce(
 
 /** Once images were written it is too late to begin again inside of namespaces. */
 function onlyInside(session: Session, open: OpenPlace): OpenPlace {
-  return layout => {
-    if (session.inside) return open(layout);
+  return () => {
+    if (session.inside) return open();
     throw new StkError('unsupported', 'a program of the image has to run for it, which this update did not expect', {
       hint: 'run the same command again',
     });
