@@ -13,8 +13,8 @@ export interface MountToServe {
 }
 
 export interface Patience {
-  /** How long a server may take to say that it listens. */
-  readonly greetingTimeoutMs: number;
+  /** How long a server that runs may take to say that it listens; one that was just started has all the time. */
+  readonly silenceMs?: number | undefined;
   readonly readyTimeoutMs?: number;
   readonly signal?: AbortSignal;
 }
@@ -27,7 +27,7 @@ export interface Patience {
 export async function askServer(
   connection: number,
   { spec, device }: MountToServe,
-  { greetingTimeoutMs, readyTimeoutMs = 60_000, signal }: Patience,
+  { silenceMs, readyTimeoutMs = 60_000, signal }: Patience,
 ): Promise<{ readonly pid: number; readonly keeper?: number } | 'ended' | 'silent'> {
   const text = Buffer.from(JSON.stringify(spec));
   const length = Buffer.alloc(LENGTH_BYTES);
@@ -36,8 +36,12 @@ export async function askServer(
   using asking = openLineConnection(connection, signal ? AbortSignal.any([signal, timeout]) : timeout);
   throwIfAborted(signal);
   const lines = asking.lines();
-  const greeting = await withinTime(lines.next(), greetingTimeoutMs);
-  if (signal?.aborted) throw interrupted(signal);
+  const assertInTime = () => {
+    if (signal?.aborted) throw interrupted(signal);
+    if (timeout.aborted) throw new StkError('tool-failed', `the server was not ready after ${readyTimeoutMs} ms`);
+  };
+  const greeting = await (silenceMs === undefined ? lines.next() : withinTime(lines.next(), silenceMs));
+  assertInTime();
   if (greeting === undefined) return 'silent';
   if (greeting.done) return 'ended';
   try {
@@ -55,8 +59,7 @@ export async function askServer(
     else if (word.ready) return word;
     else throw refusedError(word);
   }
-  if (signal?.aborted) throw interrupted(signal);
-  if (timeout.aborted) throw new StkError('tool-failed', `the server was not ready after ${readyTimeoutMs} ms`);
+  assertInTime();
   if (isTaken) throw new StkError('tool-failed', 'the server ended before files could be read');
   return 'ended';
 }

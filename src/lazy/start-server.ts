@@ -18,8 +18,6 @@ import { IDLE_MS, serverEnvironment, serverPlaces, type ServerProgram } from './
 const ANSWER_TIMEOUT_MS = 2000;
 /** A running server answers at once; one that is stopped, or waits for a disk that is gone, does not. */
 const SILENCE_MS = 10_000;
-/** What the start of a server may take on a busy machine. */
-const START_TIMEOUT_MS = 60_000;
 /** A server may end of itself at the moment when it is asked. */
 const ATTEMPTS = 3;
 
@@ -68,9 +66,9 @@ export async function startServer(files: FilesToMount, options: StartServerOptio
     for (let attempt = 1; ; attempt++) {
       const { connection, isNew, socket } = reached ?? (await reachServer(settings, options));
       reached = undefined;
-      const greetingTimeoutMs = isNew ? START_TIMEOUT_MS : (options.silenceMs ?? SILENCE_MS);
+      const silenceMs = isNew ? undefined : (options.silenceMs ?? SILENCE_MS);
       const files = { spec: settings, device: device.fd };
-      const answer = await askServer(connection, files, { ...options, greetingTimeoutMs });
+      const answer = await askServer(connection, files, { ...options, silenceMs });
       if (typeof answer === 'object') return answer;
       // The name is for the next one.
       if (answer === 'silent') await rm(socket, { force: true });
