@@ -1,12 +1,10 @@
-import { stateDirectories } from '../../../builder/state-directories.ts';
 import { AsyncScope } from '../../../core/async-scope.ts';
 import type { ImageState, PartState } from '../../../fleet/image-state.ts';
 import type { PackageChange } from '../../../fleet/package-changes.ts';
 import { PartChanges } from '../../../fleet/part-changes.ts';
-import { Surveyor, isBehind, throwFailedPlaces } from '../../../fleet/survey.ts';
+import { isBehind, throwFailedPlaces } from '../../../fleet/survey.ts';
 import { parseImageName } from '../../../oci/image-name.ts';
 import { formatPlatform, hostPlatform } from '../../../oci/platform.ts';
-import { RecordCache } from '../../../sources/record-cache.ts';
 import { EXIT } from '../../exit-status.ts';
 import type { Session } from '../../session.ts';
 import { jsonText } from '../../ui/json-text.ts';
@@ -14,7 +12,7 @@ import { printableLine } from '../../ui/printable-line.ts';
 import { formatTable, type Column } from '../../ui/table.ts';
 import { partCache } from '../sbom/part-cache.ts';
 import type { ImageFlags } from '../images/image-flags.ts';
-import { openFleet, wantedTags } from './fleet-file.ts';
+import { surveyImages } from './survey-images.ts';
 
 export interface OutdatedFlags extends ImageFlags {
   readonly fleet?: string;
@@ -50,18 +48,9 @@ interface ToldImage {
 export async function runOutdated(session: Session, refs: readonly string[], flags: OutdatedFlags): Promise<number> {
   await using scope = new AsyncScope();
   const { stores, signal, stdout } = session;
-  const fleet = flags.fleet === undefined ? undefined : await openFleet(session, flags.fleet);
-  const tlsVerify = flags.tlsVerify !== false && fleet?.tlsVerify !== false;
-  const ports = { stores, tlsVerify, scope, signal };
-  const selected = await wantedTags(refs, fleet, ports);
-  const surveyor = new Surveyor({
-    ...ports,
-    records: new RecordCache(stateDirectories(session.global.stkDir).records),
-    ...(fleet && fleet.apply !== 'all' ? { given: fleet.apply } : {}),
-    countVersions: flags.versions !== false,
-  });
-  const found = await surveyor.all(selected.tags);
-  const images = found.tags.flatMap(each => each.images);
+  const countVersions = flags.versions !== false;
+  const wish = { refs, fleet: flags.fleet, tlsVerify: flags.tlsVerify, countVersions };
+  const { images, failed, tlsVerify } = await surveyImages(session, wish, scope);
   const changes = new PartChanges({
     openStore: async ref => (await stores.open(parseImageName(ref), { tlsVerify }, scope)).store,
     cache: await partCache(session),
@@ -80,7 +69,7 @@ export async function runOutdated(session: Session, refs: readonly string[], fla
   const behind = images.filter(isBehind).length;
   if (flags.json) stdout.write(`${jsonText(told.map(imageJson), 2)}\n`);
   else writeTable(stdout, told, flags.all === true);
-  throwFailedPlaces([...selected.failed, ...found.failed]);
+  throwFailedPlaces(failed);
   return flags.exitCode && behind > 0 ? EXIT.differs : EXIT.ok;
 }
 

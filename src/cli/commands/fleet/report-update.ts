@@ -1,11 +1,9 @@
-import { stateDirectories } from '../../../builder/state-directories.ts';
 import { AsyncScope } from '../../../core/async-scope.ts';
 import { StkError } from '../../../core/errors.ts';
 import type { ImageState, PartState } from '../../../fleet/image-state.ts';
-import { Surveyor, throwFailedPlaces } from '../../../fleet/survey.ts';
+import { throwFailedPlaces } from '../../../fleet/survey.ts';
 import type { Finding } from '../../../fleet/vulnerability-report.ts';
 import { formatPlatform } from '../../../oci/platform.ts';
-import { RecordCache } from '../../../sources/record-cache.ts';
 import type { WantedParts } from '../../../update/find-parts.ts';
 import { EXIT } from '../../exit-status.ts';
 import type { Session } from '../../session.ts';
@@ -13,10 +11,10 @@ import { jsonText } from '../../ui/json-text.ts';
 import { printableLine } from '../../ui/printable-line.ts';
 import { updateImages } from '../update/update.ts';
 import { beforeFirstWrite } from './first-write.ts';
-import { openFleet, wantedTags } from './fleet-file.ts';
 import { judgeImages, readReports, type JudgedImage } from './judge-images.ts';
 import { runRoll, type RollFlags } from './roll.ts';
 import { writeVex } from './write-vex.ts';
+import { surveyImages } from './survey-images.ts';
 
 export interface ReportFlags extends Omit<RollFlags, 'fleet'> {
   readonly fleet?: string;
@@ -68,20 +66,10 @@ async function judge(
   findings: readonly Finding[],
 ): Promise<readonly JudgedImage[]> {
   await using scope = new AsyncScope();
-  const { stores, signal } = session;
-  const fleet = flags.fleet === undefined ? undefined : await openFleet(session, flags.fleet);
-  const tlsVerify = flags.tlsVerify && fleet?.tlsVerify !== false;
-  const ports = { stores, tlsVerify, scope, signal };
-  const selected = await wantedTags(ref === undefined ? [] : [ref], fleet, ports);
-  const surveyor = new Surveyor({
-    ...ports,
-    records: new RecordCache(stateDirectories(session.global.stkDir).records),
-    ...(fleet && fleet.apply !== 'all' ? { given: fleet.apply } : {}),
-    countVersions: false,
-  });
-  const { tags, failed } = await surveyor.all(selected.tags);
-  throwFailedPlaces([...selected.failed, ...failed]);
-  const images = tags.flatMap(each => each.images);
+  const refs = ref === undefined ? [] : [ref];
+  const wish = { refs, fleet: flags.fleet, tlsVerify: flags.tlsVerify, countVersions: false };
+  const { images, failed, tlsVerify } = await surveyImages(session, wish, scope);
+  throwFailedPlaces(failed);
   return await judgeImages(session, images, findings, { tlsVerify, scope });
 }
 

@@ -10,9 +10,8 @@ import { planRoll } from '../../../fleet/roll-plan.ts';
 import { rollBack } from '../../../fleet/roll-back.ts';
 import { roll, type RollOutcome } from '../../../fleet/roll.ts';
 import { selectTags, tagMatcher, type SelectedTag } from '../../../fleet/select-images.ts';
-import { Surveyor, throwFailedPlaces, type SurveyedTag } from '../../../fleet/survey.ts';
+import { throwFailedPlaces, type SurveyedTag } from '../../../fleet/survey.ts';
 import type { WrittenReference } from '../../../fleet/write-back.ts';
-import { RecordCache } from '../../../sources/record-cache.ts';
 import { NamespacesNeeded } from '../../../update/regenerate-in-layout.ts';
 import type { Session } from '../../session.ts';
 import { openSessionUi } from '../build/build.ts';
@@ -22,6 +21,7 @@ import { checkCommand } from './check-command.ts';
 import { openFleet } from './fleet-file.ts';
 import { RollReport } from './roll-report.ts';
 import { writeBackFiles } from './write-back.ts';
+import { makeSurveyor } from './survey-images.ts';
 
 export interface RollFlags extends UpdateFlags {
   readonly fleet: string;
@@ -77,12 +77,7 @@ async function bring(
   await using ui = openSessionUi(session);
   const ports = { stores, tlsVerify: fleet.tlsVerify, scope, signal };
   const selected = await selectTags(fleet.images, ports);
-  const surveyor = new Surveyor({
-    ...ports,
-    records: new RecordCache(stateDirectories(session.global.stkDir).records),
-    ...(fleet.apply === 'all' ? {} : { given: fleet.apply }),
-    countVersions: false,
-  });
+  const surveyor = makeSurveyor(session, fleet, { ...ports, countVersions: false });
   const survey = await surveyor.all(selected.tags);
   const plan = planRoll(survey.tags, fleet, {
     only: flags.only.length === 0 ? undefined : tagMatcher(flags.only),
