@@ -5,7 +5,6 @@ import { say, type Emit, type StkEvent } from '../../../core/events.ts';
 import { absPath, type AbsPath } from '../../../core/paths.ts';
 import type { BuildResult } from '../../../builder/build-all.ts';
 import { buildPlatforms } from '../../../builder/build-platforms.ts';
-import { HistoryRecorder } from '../../../builder/build-history.ts';
 import type { Workshop } from '../../../builder/do-step.ts';
 import { imageGraph } from '../../../builder/image-graph.ts';
 import { writeFile } from '../../../host/files.ts';
@@ -18,7 +17,6 @@ import { FileDigests } from '../../../sources/file-digests.ts';
 import type { StepCaches } from '../../../sources/step-cache.ts';
 import type { Session } from '../../session.ts';
 import { jsonText } from '../../ui/json-text.ts';
-import { holdCaches } from '../cache/hold-caches.ts';
 import { openUi, type Ui } from '../../ui/open-ui.ts';
 import type { BuildFlags } from './build-flags.ts';
 import { attachAndSign } from './attach-and-sign.ts';
@@ -58,6 +56,8 @@ export async function runBuild(
     await report(session, quick, flags);
     return 0;
   }
+  // An unchanged build ends above, and loads nothing of this.
+  const { holdCaches } = await import('../cache/hold-caches.ts');
   await holdCaches(session);
   await using ui = openSessionUi(session);
   for (const warning of loaded.warnings) {
@@ -65,6 +65,7 @@ export async function runBuild(
   }
   const { openWorkshop } = await import('../../../builder/open-workshop.ts');
   const { failureHook } = await import('./run-before-user.ts');
+  const { HistoryRecorder } = await import('../../../builder/build-history.ts');
   const scope = new AsyncScope();
   let workshop: Promise<Workshop> | undefined;
   const layout = await LayoutStore.create(session.global.ociDir);
