@@ -40,8 +40,8 @@ export interface BuildAll {
   readonly workshop: () => Promise<Workshop>;
   /** Steps shared with other machines. */
   readonly stepCaches?: StepCaches | undefined;
-  /** No tag moves: an index will name the images. Those of one platform alone are remembered by their names. */
-  readonly partOfIndex?: { readonly remembered: boolean } | undefined;
+  /** No tag moves: an index will name the images. What a name stands for is remembered for those alone that are new to it. */
+  readonly partOfIndex?: { readonly known: { has(name: string): boolean } } | undefined;
   readonly emit: Emit;
   readonly signal: AbortSignal;
 }
@@ -152,7 +152,7 @@ export async function buildAll(build: BuildAll): Promise<readonly BuildResult[]>
       try {
         const result = await one(name, results, signal);
         const outcome = await publish(build, definitions.get(name)!, result, signal);
-        if (build.partOfIndex?.remembered !== false) await rememberBuilt(records, name, result);
+        if (!build.partOfIndex?.known.has(name)) await rememberBuilt(records, name, result);
         outcomes.set(name, outcome);
         end(
           result.cached ? 'cached' : 'done',

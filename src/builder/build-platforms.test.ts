@@ -20,8 +20,8 @@ it.each([
     names: ['b'],
     named: [],
     wanted: [
-      [arm64, ['b']],
       [amd64, ['b']],
+      [arm64, ['b']],
     ],
   },
   { names: [], named: [arm64], wanted: [[arm64, ['a', 'b', 'c']]] },
@@ -29,8 +29,8 @@ it.each([
     names: ['a', 'c'],
     named: [arm64, amd64],
     wanted: [
-      [arm64, ['a', 'c']],
       [amd64, ['a']],
+      [arm64, ['a', 'c']],
     ],
   },
   { names: ['x'], named: [], wanted: [[amd64, ['x']]] },
@@ -38,8 +38,8 @@ it.each([
     names: ['b', 'x'],
     named: [],
     wanted: [
-      [arm64, ['b', 'x']],
       [amd64, ['b']],
+      [arm64, ['b', 'x']],
     ],
   },
 ])('builds $names for $named', ({ names, named, wanted }) => {

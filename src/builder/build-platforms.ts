@@ -15,7 +15,7 @@ export interface WantedPlatform {
 
 /**
  * Which images to build for which platforms: for those that the caller names, else for those of an image's own `platforms`,
- * else for the host's. An image whose recipe says its `arch` has that one, whatever is named.
+ * else for the host's, which comes first. An image whose recipe says its `arch` has that one, whatever is named.
  */
 export function wantedPlatforms(
   images: readonly ImageDefinition[],
@@ -36,7 +36,13 @@ export function wantedPlatforms(
   // Names that no image has are refused by whoever builds them.
   const unknown = names.filter(name => !images.some(image => image.name === name));
   const [first = { platform: host, names: [] }, ...others] = found.values();
-  return [{ ...first, names: [...first.names, ...unknown] }, ...others];
+  const wanted = [{ ...first, names: [...first.names, ...unknown] }, ...others];
+  // What a name alone stands for is what this host can run.
+  return wanted.toSorted((a, b) => Number(isSame(b.platform, host)) - Number(isSame(a.platform, host)));
+}
+
+function isSame(a: Platform, b: Platform): boolean {
+  return formatPlatform(normalizePlatform(a)) === formatPlatform(normalizePlatform(b));
 }
 
 export interface BuildPlatforms extends Omit<BuildAll, 'recipes'> {
@@ -57,13 +63,10 @@ export async function buildPlatforms(build: BuildPlatforms): Promise<readonly Bu
     return buildAll({ ...build, recipes: await recipesFor(first.platform), options: one });
   }
   const parts = new Map<string, BuildResult[]>();
-  const host = formatPlatform(normalizePlatform(options.platform));
-  const remembered = platforms.find(({ platform }) => formatPlatform(normalizePlatform(platform)) === host) ?? first;
-  for (const wanted of platforms) {
-    const { platform, names } = wanted;
+  for (const { platform, names } of platforms) {
     say(build.emit, 'info', `building for ${formatPlatform(platform)}`);
     const recipes = await recipesFor(platform);
-    const partOfIndex = { remembered: wanted === remembered };
+    const partOfIndex = { known: new Set(parts.keys()) };
     const results = await buildAll({ ...build, recipes, options: { ...options, platform, names }, partOfIndex });
     for (const result of results) parts.set(result.name, [...(parts.get(result.name) ?? []), result]);
   }
@@ -81,14 +84,14 @@ async function publishIndex(build: BuildPlatforms, results: readonly BuildResult
   const { layout, options, signal } = build;
   const first = results[0]!;
   const tags: { tag: string; type: LayerType; manifest: Descriptor }[] = [];
-  for (const [at, type] of options.layerTypes.entries()) {
-    const entries = results.map(({ manifests, platform }) => {
-      const { mediaType, digest, size } = manifests[at]!;
-      return { mediaType, digest, size, platform };
-    });
-    const document = indexOf(entries);
+  for (const [at, type] of first.buildOnly ? [] : options.layerTypes.entries()) {
+    const document = indexOf(
+      results.map(({ manifests, platform }) => {
+        const { mediaType, digest, size } = manifests[at]!;
+        return { mediaType, digest, size, platform };
+      }),
+    );
     const manifest = document?.descriptor ?? first.manifests[at]!;
-    if (first.buildOnly) continue;
     const tag = tagFor(first.name, type, options.layerTypes);
     if (document) await layout.putManifest(document, tag, { signal });
     else await layout.tag(manifest, tag, signal);

@@ -54,8 +54,10 @@ describe.each<Actor>(['root', 'user'])('as %s', actor => {
   it('builds an index of a platform of its own and a foreign one, and finds both again', async () => {
     await using rig = await openRig(actor);
     const run = 'uname -m >/machine; touch /file; chown 33:44 /file; id -u >/user';
-    await rig.write('stacker.yaml', recipe({ run, platforms: [`linux/${HOST}`, `linux/${FOREIGN}`] }));
-    const [, digest = ''] = (await rig.ok(['build'])).trim().split(' ');
+    const images = recipe({ run, platforms: [`linux/${FOREIGN}`, `linux/${HOST}`] });
+    await rig.write('stacker.yaml', { ...images, other: { ...images['app'], platforms: `linux/${FOREIGN}` } });
+    const first = await rig.ok(['build']);
+    const digest = /^app (.*)$/m.exec(first)![1]!;
     const { mediaType, manifests } = await readIndex(rig, digest);
     expect(mediaType).toBe('application/vnd.oci.image.index.v1+json');
     expect(manifests.map(({ platform }) => platform)).toEqual(
@@ -72,7 +74,15 @@ describe.each<Actor>(['root', 'user'])('as %s', actor => {
       const seen = await execa('skopeo', ['inspect', '--override-arch', architecture, `oci:${rig.path('oci')}:app`]);
       expect(JSON.parse(seen.stdout)).toMatchObject({ Architecture: architecture, Os: 'linux' });
     }
-    expect(await rig.ok(['build'])).toBe(`app ${digest}\n`);
+    expect(await rig.ok(['build'])).toBe(first);
+    // A name alone is what this host can run, where there is that.
+    for (const [name, architecture] of [
+      ['app', HOST],
+      ['other', FOREIGN],
+    ] as const) {
+      await rig.ok(['grab', `${name}:/machine`, `${name}-machine`]);
+      expect(await readFile(rig.path(`${name}-machine`), 'utf8')).toBe(`${MACHINES[architecture]}\n`);
+    }
   });
 
   it('runs the programs of a foreign image in a place where the host has none of its own', async () => {

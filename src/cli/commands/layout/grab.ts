@@ -9,7 +9,8 @@ import { rename, stat } from '../../../host/files.ts';
 import { makeTempDir } from '../../../host/temp-dir.ts';
 import { LayoutStore } from '../../../oci/layout.ts';
 import { layerFormat } from '../../../oci/media-types.ts';
-import { parseManifest } from '../../../oci/parse-manifest.ts';
+import { hostPlatform } from '../../../oci/platform.ts';
+import { findManifest } from '../../../oci/resolve-image.ts';
 import { copyNode } from '../../../sources/extract.ts';
 import { openLayerStack } from '../../../sources/layer-stack.ts';
 import type { StackLayer } from '../../../sources/ports.ts';
@@ -60,7 +61,7 @@ async function targetOf(session: Session, dest: string | undefined, name: string
   return target;
 }
 
-/** Squashfs layers of what was built last under a name; of the tag where something else has moved it since. */
+/** Squashfs layers of what was built last under a name; of the tag, for this host, where something else has moved it since. */
 async function layersOf(
   session: Session,
   layout: LayoutStore,
@@ -68,16 +69,17 @@ async function layersOf(
 ): Promise<readonly Pick<StackLayer, 'squashfs'>[]> {
   const records = new RecordCache(stateDirectories(session.global.stkDir).records);
   const built = await findBuilt(records, layout, name);
-  const tagged = (await layout.resolve(name))?.digest;
-  if (built && (tagged === undefined || built.manifests.some(({ digest }) => digest === tagged))) return built.layers;
-  if (tagged === undefined) {
+  const { signal } = session;
+  const isTagged = (await layout.resolve(name)) !== undefined;
+  if (built && !isTagged) return built.layers;
+  if (!isTagged) {
     throw new StkError('not-found', `no image ${name} has been built`, { hint: `build it: stk build ${name}` });
   }
-  const { bytes } = await layout.readManifest(tagged, { signal: session.signal });
-  const parsed = parseManifest(bytes, name);
-  const layers = parsed.kind === 'manifest' ? parsed.manifest.layers : [];
-  if (parsed.kind !== 'manifest' || layers.some(layer => layerFormat(layer.mediaType).kind !== 'squashfs')) {
-    throw new StkError('unsupported', `${name} is no single image with squashfs layers`, {
+  const { descriptor, manifest } = await findManifest(layout, name, hostPlatform(), { signal });
+  if (built?.manifests.some(({ digest }) => digest === descriptor.digest)) return built.layers;
+  const { layers } = manifest;
+  if (layers.some(layer => layerFormat(layer.mediaType).kind !== 'squashfs')) {
+    throw new StkError('unsupported', `${name} is no image with squashfs layers`, {
       hint: `convert it first: stk convert ${name} ${name}-squashfs`,
     });
   }
