@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { finished } from 'node:stream/promises';
 import type { Emit, StkEvent, TaskOutcome } from '../core/events.ts';
 import { joinInside, type AbsPath } from '../core/paths.ts';
 import { writeFileAtomic } from '../host/atomic-write.ts';
@@ -86,14 +87,17 @@ export class HistoryRecorder {
     stream.write(`${lines.join('\n')}\n`);
   }
 
-  /** Ends the record, and forgets the oldest ones. A build that did nothing leaves none. */
+  /** Ends the record, and forgets the oldest ones. A build that did nothing leaves none, nor does one that cannot write it. */
   async close(): Promise<void> {
     for (const { stream } of this.#logs.values()) {
-      await new Promise<void>(resolve => {
-        stream.once('close', () => resolve());
-        stream.end();
-      });
+      stream.end();
+      // One that failed has ended before.
+      await finished(stream).catch(() => {});
     }
+    await this.#write().catch(() => {});
+  }
+
+  async #write(): Promise<void> {
     const directory = joinInside(this.#home, this.#id);
     if (this.#tasks.length === 0) {
       await rm(directory, { recursive: true, force: true });
