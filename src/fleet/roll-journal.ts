@@ -110,8 +110,12 @@ export class RollJournal implements AsyncDisposable {
   async children({ bytes, descriptor }: ManifestBytes): Promise<readonly ManifestBytes[]> {
     const parsed = parseManifest(bytes, descriptor.digest);
     if (parsed.kind !== 'index') return [];
-    const found = await Promise.all(parsed.manifest.manifests.map(({ digest }) => this.manifest(digest)));
-    return found.flatMap(each => each ?? []);
+    const found: ManifestBytes[] = [];
+    for (const { digest } of parsed.manifest.manifests) {
+      const manifest = await this.manifest(digest);
+      if (manifest) found.push(manifest);
+    }
+    return found;
   }
 
   /** The next run begins another roll. */
