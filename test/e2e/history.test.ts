@@ -38,6 +38,8 @@ describe.each<Actor>(['root', 'user'])('as %s, builds', actor => {
     expect(log).toContain('the first line');
     expect(log).toContain('another');
     expect(log).not.toContain('planted-secret');
+    const quiet = await rig.stk(['logs', 'shell', 'run']);
+    expect(quiet).toMatchObject({ exitCode: 0, stdout: '', stderr: 'run of shell wrote nothing\n' });
     expect(await rig.stk(['logs', 'app', 'nothing'])).toMatchObject({ exitCode: 8 });
     expect(await rig.stk(['history', '-n', '0'])).toMatchObject({ exitCode: 2 });
     await rig.ok(['clean']);

@@ -30,16 +30,22 @@ export async function runHistory(session: Session, image: string | undefined, fl
 /** `stk logs IMAGE [STEP]`: what was written by the last build in which the step ran. */
 export async function runLogs(session: Session, image: string, step: string | undefined): Promise<number> {
   const home = historyHome(session);
+  let wasQuiet = false;
   for (const entry of await readHistory(home)) {
     const tasks = entry.tasks.filter(task => task.image === image && (step === undefined || task.label === step));
-    let isFound = false;
+    const texts: Buffer[] = [];
     for (const task of tasks) {
       const text = await readLog(home, entry, task);
-      if (!text) continue;
-      isFound = true;
-      session.stdout.write(text);
+      if (text) texts.push(text);
     }
-    if (isFound) return 0;
+    for (const text of texts) session.stdout.write(text);
+    if (texts.length > 0) return 0;
+    wasQuiet ||= tasks.length > 0 && tasks.every(({ log }) => log === undefined);
+    if (wasQuiet && step !== undefined) break;
+  }
+  if (wasQuiet) {
+    session.stderr.write(`${step ?? 'every step'} of ${image} wrote nothing\n`);
+    return 0;
   }
   throw new StkError('not-found', `no build that is remembered ran ${step ?? 'a step'} of ${image}`, {
     hint: 'stk history shows what is remembered',
